@@ -1,0 +1,178 @@
+//! One error type for the embedder, three kinds that are never mixed.
+//!
+//! ```text
+//!                    +-- guest trap      (a `Trap`, a message, a wasm backtrace)
+//! helve::Error ------+-- host misuse     (any other error: wrong types, bad files, i/o)
+//!                    +-- a bug of ours   (a `Bug`, which asks for a report)
+//! ```
+//!
+//! Inside the floors small enums per concept are used; at the edge they become
+//! [`Error`], which keeps them as sources to downcast to.
+
+use crate::trap::Trap;
+use std::fmt;
+
+/// `Result` with Helve's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Anything that went wrong, with the places it went through.
+///
+/// Any `std::error::Error` becomes one with `?`; [`Error::downcast_ref`] finds it
+/// again. Like `anyhow::Error` it does not itself implement `std::error::Error`.
+pub struct Error(anyhow::Error);
+
+/// Which of the three kinds an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The guest trapped.
+    Trap,
+    /// The host, or a file it gave us, did something wrong.
+    Host,
+    /// Helve did something wrong.
+    Bug,
+}
+
+impl Error {
+    /// An error with this message.
+    pub fn msg(message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Error {
+        Error(anyhow::Error::msg(message))
+    }
+
+    /// An error with this source, to be found by [`Error::downcast_ref`].
+    pub fn new(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error(anyhow::Error::new(source))
+    }
+
+    /// The same error, with where or in what it happened.
+    pub fn context(self, context: impl fmt::Display + Send + Sync + 'static) -> Error {
+        Error(self.0.context(context))
+    }
+
+    /// Which of the three kinds this is.
+    pub fn kind(&self) -> ErrorKind {
+        if self.0.is::<Bug>() {
+            ErrorKind::Bug
+        } else if self.trap().is_some() {
+            ErrorKind::Trap
+        } else {
+            ErrorKind::Host
+        }
+    }
+
+    /// The trap, where the guest trapped.
+    pub fn trap(&self) -> Option<Trap> {
+        if let Some(guest) = self.0.downcast_ref::<GuestTrap>() {
+            return Some(guest.trap);
+        }
+        self.0.downcast_ref::<Trap>().copied()
+    }
+
+    /// The source of type `E`, wherever in the chain it stands.
+    pub fn downcast_ref<E: fmt::Display + fmt::Debug + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref::<E>()
+    }
+
+    /// The source of type `E` by value, or the error unchanged.
+    pub fn downcast<E: fmt::Display + fmt::Debug + Send + Sync + 'static>(self) -> Result<E, Error> {
+        self.0.downcast::<E>().map_err(Error)
+    }
+
+    /// Whether a source of type `E` is in the chain.
+    pub fn is<E: fmt::Display + fmt::Debug + Send + Sync + 'static>(&self) -> bool {
+        self.0.is::<E>()
+    }
+
+    /// The messages from the outermost to the root cause.
+    pub fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        self.0.chain()
+    }
+
+    /// As an `anyhow::Error`, for hosts that use it.
+    pub fn into_anyhow(self) -> anyhow::Error {
+        self.0
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
+    fn from(source: E) -> Error {
+        Error::new(source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Adds where something happened to a failed `Result`.
+pub trait Context<T> {
+    /// Adds `context`.
+    fn context(self, context: impl fmt::Display + Send + Sync + 'static) -> Result<T>;
+    /// Adds what `context` returns; it only runs on failure.
+    fn with_context<C: fmt::Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
+    fn context(self, context: impl fmt::Display + Send + Sync + 'static) -> Result<T> {
+        self.map_err(|e| e.into().context(context))
+    }
+
+    fn with_context<C: fmt::Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Result<T> {
+        self.map_err(|e| e.into().context(context()))
+    }
+}
+
+/// A trap with more to say than its code's text.
+#[derive(Clone, Debug)]
+pub struct GuestTrap {
+    /// Which trap.
+    pub trap: Trap,
+    /// The whole message; the official scripts compare it by substring.
+    pub message: String,
+}
+
+impl GuestTrap {
+    /// A trap with this message.
+    pub fn new(trap: Trap, message: impl Into<String>) -> GuestTrap {
+        GuestTrap { trap, message: message.into() }
+    }
+}
+
+impl fmt::Display for GuestTrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for GuestTrap {}
+
+/// Something that Helve's own code promised and did not keep.
+#[derive(Clone, Debug)]
+pub struct Bug(pub String);
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bug in Helve, please report it: {}", self.0)
+    }
+}
+
+impl std::error::Error for Bug {}
+
+/// Returns early with an [`Error`] made by `format!`.
+#[macro_export]
+macro_rules! bail {
+    ($($arg:tt)*) => { return Err($crate::Error::msg(format!($($arg)*)).into()) };
+}
+
+/// Returns early with an [`Error`] made by `format!` unless the condition holds.
+#[macro_export]
+macro_rules! ensure {
+    ($cond:expr, $($arg:tt)*) => { if !$cond { $crate::bail!($($arg)*) } };
+}

@@ -1,0 +1,54 @@
+//! Every bound on what a guest or a file may ask for, with its default.
+//!
+//! One struct, so that an embedder sees all of them on one page. Not here: the
+//! checks, which stand where the thing is made, and fuel.
+
+/// Upper bounds; each one is checked where the thing it bounds is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one linear memory (default 4 GiB).
+    pub memory_bytes: u64,
+    /// Bytes of all linear memories of one store (default 16 GiB).
+    pub store_memory_bytes: u64,
+    /// Elements of one table (default 10,000,000).
+    pub table_elements: u64,
+    /// Linear memories in one store (default 10,000).
+    pub memories: usize,
+    /// Tables in one store (default 10,000).
+    pub tables: usize,
+    /// Core instances in one store (default 10,000).
+    pub instances: usize,
+    /// Handles in one component instance's table (default 10,000,000; at most 2^28 - 1).
+    pub handles: u32,
+    /// Bytes of stack that guests may use (default 1 MiB).
+    pub guest_stack_bytes: usize,
+    /// Bytes of stack below the guest's limit that host functions can count on
+    /// (default and least 256 KiB).
+    pub host_stack_bytes: usize,
+    /// Component instances, nested ones too, that one component may make (default 10,000).
+    pub component_instances: usize,
+    /// Levels of components inside components (default 100).
+    pub component_nesting: usize,
+    /// Bytes that lifting one call's values may make the host allocate (default 1 GiB).
+    pub lifted_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes: 4 << 30,
+            store_memory_bytes: 16 << 30,
+            table_elements: 10_000_000,
+            memories: 10_000,
+            tables: 10_000,
+            instances: 10_000,
+            handles: 10_000_000,
+            guest_stack_bytes: 1 << 20,
+            host_stack_bytes: 256 << 10,
+            component_instances: 10_000,
+            component_nesting: 100,
+            lifted_bytes: 1 << 30,
+        }
+    }
+}
