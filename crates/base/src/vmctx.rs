@@ -79,6 +79,8 @@ pub struct VMStoreContext {
     pub exit_pc: usize,
     /// The innermost `enter` that is live; the VM's own.
     pub activation: *mut u8,
+    /// The array of built-ins, in the order of `Builtin::ALL`.
+    pub builtins: *const CodePtr,
     /// The store itself, for host functions; opaque here.
     pub owner: *mut u8,
 }
@@ -192,6 +194,8 @@ pub mod offset {
     pub const STORE_EXIT_FP: u32 = offset_of!(VMStoreContext, exit_fp) as u32;
     /// `VMStoreContext.exit_pc`.
     pub const STORE_EXIT_PC: u32 = offset_of!(VMStoreContext, exit_pc) as u32;
+    /// `VMStoreContext.builtins`.
+    pub const STORE_BUILTINS: u32 = offset_of!(VMStoreContext, builtins) as u32;
     /// `VMFuncRef.slot`.
     pub const FUNCREF_SLOT: u32 = offset_of!(VMFuncRef, slot) as u32;
     /// `VMFuncRef.vmctx`.
