@@ -1,1 +1,14 @@
-//! placeholder
+//! The Component Model's canonical ABI as data: types, layouts, flattening, strings,
+//! names, the table of canonical built-ins, and the one walk over a type.
+//!
+//! Nothing here touches a guest's memory or knows an engine: dynamic values, typed
+//! values and generated adapters all run the same [`program`]s over their own idea of
+//! memory. File names are the spec's nouns.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod display;
+pub mod types;
+
+pub use types::{FuncType, FuncTypeId, InterfaceType, ResourceTypeId, TypeError, Types};
