@@ -83,6 +83,11 @@ pub struct VMStoreContext {
     pub builtins: *const CodePtr,
     /// The store itself, for host functions; opaque here.
     pub owner: *mut u8,
+    /// Bytes of stack that guests may use (`Limits::guest_stack_bytes`).
+    pub guest_stack_bytes: usize,
+    /// Bytes of stack below `stack_limit` that host functions can count on
+    /// (`Limits::host_stack_bytes`).
+    pub host_stack_bytes: usize,
 }
 
 /// A callable function.
@@ -131,6 +136,8 @@ pub struct VMTable {
     pub base: *mut *mut u8,
     /// Elements.
     pub len: usize,
+    /// The VM's own record of it.
+    pub owner: *mut u8,
 }
 
 /// A linear memory. `base` never changes; 32-bit ones reserve [`MEMORY32_RESERVATION`]
@@ -142,6 +149,8 @@ pub struct VMMemory {
     pub base: *mut u8,
     /// Bytes that may be accessed.
     pub len: usize,
+    /// The VM's own record of it.
+    pub owner: *mut u8,
 }
 
 /// A global's value.
