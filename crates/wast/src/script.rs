@@ -1,0 +1,333 @@
+//! The walk over a script's directives.
+//!
+//! One store for the whole script, as the directives share instances. A name (`$id`)
+//! means the newest module or instance of that name; no name means the newest of all.
+//! Not here: how values are written and compared (`core_value.rs`, `component_value.rs`).
+
+use crate::report::{Failure, Report};
+use crate::{component_value, core_value, spectest};
+use helve::{Engine, Error, Result, Store, Trap, component, core};
+use std::collections::HashMap;
+use wast::token::Id;
+use wast::{QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat, parser};
+
+/// How to run a script.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration of the engine; every gated feature is turned on beforehand.
+    pub config: helve::Config,
+}
+
+/// Runs the script `text`; `name` is what failures call it.
+///
+/// A script that cannot be parsed is one failure, at the place of the error.
+pub fn run(name: &str, text: &str, options: &Options) -> Report {
+    let mut report = Report::default();
+    let fail = |span: wast::token::Span, message: String| {
+        let (line, column) = span.linecol_in(text);
+        Failure { script: name.to_string(), line: line + 1, column: column + 1, message }
+    };
+    let mut lexer = wast::lexer::Lexer::new(text);
+    lexer.allow_confusing_unicode(true);
+    let buffer = match parser::ParseBuffer::new_with_lexer(lexer) {
+        Ok(buffer) => buffer,
+        Err(e) => {
+            report.failures.push(fail(e.span(), e.message()));
+            return report;
+        }
+    };
+    let script = match parser::parse::<Wast<'_>>(&buffer) {
+        Ok(script) => script,
+        Err(e) => {
+            report.failures.push(fail(e.span(), e.message()));
+            return report;
+        }
+    };
+    let mut context = match Context::new(options) {
+        Ok(context) => context,
+        Err(e) => {
+            report.failures.push(fail(wast::token::Span::from_offset(0), format!("{e:#}")));
+            return report;
+        }
+    };
+    for directive in script.directives {
+        let span = directive.span();
+        match context.directive(directive) {
+            Ok(()) => report.held += 1,
+            Err(e) => report.failures.push(fail(span, format!("{e:#}"))),
+        }
+    }
+    report
+}
+
+/// A module or a component, not yet instantiated.
+#[derive(Clone)]
+enum Definition {
+    Core(core::Module),
+    Component(component::Component),
+}
+
+/// An instance of one.
+#[derive(Clone, Copy)]
+enum Instance {
+    Core(core::Instance),
+    Component(component::Instance),
+}
+
+/// The results of an invocation.
+enum Values {
+    Core(Vec<core::Val>),
+    Component(Vec<component::Val>),
+}
+
+impl std::fmt::Display for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Values::Core(v) => write!(f, "{v:?}"),
+            Values::Component(v) => write!(f, "{v:?}"),
+        }
+    }
+}
+
+struct Context {
+    engine: Engine,
+    store: Store<()>,
+    core_linker: core::Linker<()>,
+    component_linker: component::Linker<()>,
+    definitions: HashMap<String, Definition>,
+    last_definition: Option<Definition>,
+    instances: HashMap<String, Instance>,
+    last_instance: Option<Instance>,
+}
+
+impl Context {
+    fn new(options: &Options) -> Result<Context> {
+        let mut config = options.config.clone();
+        config.all_features(true);
+        let engine = Engine::new(&config)?;
+        let mut store = Store::new(&engine, ());
+        let mut core_linker = core::Linker::new(&engine);
+        core_linker.allow_shadowing(true);
+        spectest::define(&mut core_linker, &mut store)?;
+        let component_linker = component::Linker::new(&engine);
+        Ok(Context {
+            engine,
+            store,
+            core_linker,
+            component_linker,
+            definitions: HashMap::new(),
+            last_definition: None,
+            instances: HashMap::new(),
+            last_instance: None,
+        })
+    }
+
+    fn directive(&mut self, directive: WastDirective<'_>) -> Result<()> {
+        match directive {
+            WastDirective::Module(mut wat) => {
+                let name = wat.name();
+                let definition = self.compile(&mut wat)?;
+                self.define(name, definition.clone());
+                let instance = self.instantiate(&definition)?;
+                self.name(name, instance);
+                Ok(())
+            }
+            WastDirective::ModuleDefinition(mut wat) => {
+                let name = wat.name();
+                let definition = self.compile(&mut wat)?;
+                self.define(name, definition);
+                Ok(())
+            }
+            WastDirective::ModuleInstance { instance, module, .. } => {
+                let definition = match module {
+                    Some(id) => self.definitions.get(id.name()).cloned(),
+                    None => self.last_definition.clone(),
+                };
+                let definition = definition.ok_or_else(|| Error::msg("no such module definition"))?;
+                let made = self.instantiate(&definition)?;
+                self.name(instance, made);
+                Ok(())
+            }
+            WastDirective::AssertMalformed { module: mut wat, message, .. }
+            | WastDirective::AssertInvalid { module: mut wat, message, .. } => match self.compile(&mut wat) {
+                Ok(_) => Err(Error::msg(format!("accepted, but expected to be refused: {message}"))),
+                Err(_) => Ok(()),
+            },
+            // Custom sections are advice: a runtime may not refuse a module for them.
+            WastDirective::AssertInvalidCustom { .. } | WastDirective::AssertMalformedCustom { .. } => Ok(()),
+            WastDirective::Register { name, module, .. } => self.register(name, module),
+            WastDirective::Invoke(invoke) => self.invoke(invoke).map(drop),
+            WastDirective::AssertTrap { exec, message, .. } => {
+                let result = self.execute(exec);
+                trapped(result, message)
+            }
+            WastDirective::AssertReturn { exec, results, .. } => {
+                let values = self.execute(exec)?;
+                self.returned(&values, &results)
+            }
+            WastDirective::AssertExhaustion { call, message, .. } => {
+                let result = self.invoke(call);
+                trapped(result, message)
+            }
+            WastDirective::AssertUnlinkable { module, message, .. } => {
+                let definition = self.compile(&mut QuoteWat::Wat(module))?;
+                match self.instantiate(&definition) {
+                    Ok(_) => Err(Error::msg(format!("linked, but expected not to be: {message}"))),
+                    Err(e) if e.trap().is_some() => Err(e.context("trapped, but expected not to link")),
+                    Err(_) => Ok(()),
+                }
+            }
+            WastDirective::AssertException { exec, .. } => match self.execute(exec) {
+                Ok(values) => Err(Error::msg(format!("returned {values}, but expected an exception"))),
+                Err(e) if e.trap() == Some(Trap::UncaughtException) => Ok(()),
+                Err(e) => Err(e.context("expected an exception")),
+            },
+            WastDirective::AssertSuspension { .. } => Err(Error::msg("stack switching is not supported")),
+            WastDirective::Thread(_) | WastDirective::Wait { .. } => Err(Error::msg("threads are not supported")),
+        }
+    }
+
+    fn compile(&self, wat: &mut QuoteWat<'_>) -> Result<Definition> {
+        let is_component = matches!(wat, QuoteWat::QuoteComponent(..) | QuoteWat::Wat(Wat::Component(_)));
+        let bytes = wat.encode()?;
+        Ok(if is_component {
+            Definition::Component(component::Component::from_binary(&self.engine, &bytes)?)
+        } else {
+            Definition::Core(core::Module::from_binary(&self.engine, &bytes)?)
+        })
+    }
+
+    fn define(&mut self, name: Option<Id<'_>>, definition: Definition) {
+        if let Some(id) = name {
+            self.definitions.insert(id.name().to_string(), definition.clone());
+        }
+        self.last_definition = Some(definition);
+    }
+
+    fn name(&mut self, name: Option<Id<'_>>, instance: Instance) {
+        if let Some(id) = name {
+            self.instances.insert(id.name().to_string(), instance);
+        }
+        self.last_instance = Some(instance);
+    }
+
+    fn instantiate(&mut self, definition: &Definition) -> Result<Instance> {
+        Ok(match definition {
+            Definition::Core(m) => Instance::Core(self.core_linker.instantiate(&mut self.store, m)?),
+            Definition::Component(c) => Instance::Component(self.component_linker.instantiate(&mut self.store, c)?),
+        })
+    }
+
+    fn instance(&self, name: Option<Id<'_>>) -> Result<Instance> {
+        match name {
+            Some(id) => self.instances.get(id.name()).copied(),
+            None => self.last_instance,
+        }
+        .ok_or_else(|| Error::msg("no such instance"))
+    }
+
+    fn register(&mut self, name: &str, module: Option<Id<'_>>) -> Result<()> {
+        match self.instance(module)? {
+            Instance::Core(instance) => self.core_linker.instance(&mut self.store, name, instance),
+            Instance::Component(_) => Err(Error::msg("component instances cannot be registered")),
+        }
+    }
+
+    fn execute(&mut self, execute: WastExecute<'_>) -> Result<Values> {
+        match execute {
+            WastExecute::Invoke(invoke) => self.invoke(invoke),
+            WastExecute::Wat(wat) => {
+                let definition = self.compile(&mut QuoteWat::Wat(wat))?;
+                self.instantiate(&definition)?;
+                Ok(Values::Core(Vec::new()))
+            }
+            WastExecute::Get { module, global, .. } => {
+                let Instance::Core(instance) = self.instance(module)? else {
+                    return Err(Error::msg("a component exports no globals"));
+                };
+                let found = instance.get_global(&mut self.store, global);
+                let found = found.ok_or_else(|| Error::msg(format!("no exported global `{global}`")))?;
+                Ok(Values::Core(vec![found.get(&mut self.store)?]))
+            }
+        }
+    }
+
+    fn invoke(&mut self, invoke: WastInvoke<'_>) -> Result<Values> {
+        match self.instance(invoke.module)? {
+            Instance::Core(instance) => self.invoke_core(instance, &invoke),
+            Instance::Component(instance) => self.invoke_component(instance, &invoke),
+        }
+    }
+
+    fn invoke_core(&mut self, instance: core::Instance, invoke: &WastInvoke<'_>) -> Result<Values> {
+        let func = instance.get_func(&mut self.store, invoke.name);
+        let func = func.ok_or_else(|| Error::msg(format!("no exported function `{}`", invoke.name)))?;
+        let mut args = Vec::new();
+        for arg in &invoke.args {
+            match arg {
+                WastArg::Core(arg) => args.push(core_value::argument(arg, &mut self.store)?),
+                _ => return Err(Error::msg("a component value as argument of a core function")),
+            }
+        }
+        let count = func.ty(&self.store)?.results.len();
+        let mut results = vec![core::Val::I32(0); count];
+        func.call(&mut self.store, &args, &mut results)?;
+        Ok(Values::Core(results))
+    }
+
+    fn invoke_component(&mut self, instance: component::Instance, invoke: &WastInvoke<'_>) -> Result<Values> {
+        let func = instance.get_func(&mut self.store, invoke.name);
+        let func = func.ok_or_else(|| Error::msg(format!("no exported function `{}`", invoke.name)))?;
+        let mut args = Vec::new();
+        for arg in &invoke.args {
+            args.push(match arg {
+                WastArg::Component(arg) => component_value::value(arg),
+                // Some scripts write numbers in the core form.
+                WastArg::Core(wast::core::WastArgCore::I32(v)) => component::Val::U32(*v as u32),
+                _ => return Err(Error::msg("a core value as argument of a component's function")),
+            });
+        }
+        let mut results = vec![component::Val::Bool(false); func.result_count(&self.store)?];
+        func.call(&mut self.store, &args, &mut results)?;
+        Ok(Values::Component(results))
+    }
+
+    fn returned(&self, values: &Values, expected: &[WastRet<'_>]) -> Result<()> {
+        let mismatch = || Error::msg(format!("returned {values}, but expected {expected:?}"));
+        match values {
+            Values::Core(actual) => {
+                if actual.len() != expected.len() {
+                    return Err(mismatch());
+                }
+                for (actual, expected) in actual.iter().zip(expected) {
+                    let WastRet::Core(expected) = expected else { return Err(mismatch()) };
+                    if !core_value::matches(actual, expected, &self.store)? {
+                        return Err(mismatch());
+                    }
+                }
+            }
+            Values::Component(actual) => {
+                if actual.len() != expected.len() {
+                    return Err(mismatch());
+                }
+                for (actual, expected) in actual.iter().zip(expected) {
+                    let WastRet::Component(expected) = expected else { return Err(mismatch()) };
+                    if !component_value::matches(actual, &component_value::value(expected)) {
+                        return Err(mismatch());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `result` is a trap whose text has `message` in it.
+fn trapped(result: Result<Values>, message: &str) -> Result<()> {
+    match result {
+        Ok(values) => Err(Error::msg(format!("returned {values}, but expected a trap: {message}"))),
+        Err(e) if e.trap().is_none() => Err(e.context(format!("failed, but expected a trap: {message}"))),
+        Err(e) if format!("{e:#}").contains(message) => Ok(()),
+        Err(e) => Err(e.context(format!("another trap than expected: {message}"))),
+    }
+}
