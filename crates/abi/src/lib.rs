@@ -9,6 +9,11 @@
 #![warn(missing_docs)]
 
 pub mod display;
+mod facts;
+pub mod flat;
+pub mod layout;
 pub mod types;
 
+pub use flat::{FlatType, FlatTypes};
+pub use layout::{Layout, PointerWidth};
 pub use types::{FuncType, FuncTypeId, InterfaceType, ResourceTypeId, TypeError, Types};

@@ -16,6 +16,7 @@
 //! Not here: sizes and flattening (`layout`, `flat`), text (`display`), resource
 //! types themselves (their owner, defining instance and destructor are `decode`'s).
 
+use crate::facts::{Facts, MakeFacts};
 use helve_base::{PrimaryMap, SecondaryMap, entity_impl};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -25,7 +26,7 @@ use std::ops::Index;
 pub const MAX_DEPTH: u8 = 128;
 
 /// The size of every value in memory, with 64-bit pointers, is below this.
-pub const MAX_VALUE_BYTES: u64 = 1 << 28;
+pub const MAX_VALUE_BYTES: u32 = 1 << 28;
 
 /// Most labels of a `flags` type.
 pub const MAX_FLAGS: usize = 32;
@@ -247,6 +248,9 @@ pub struct StreamType {
 pub struct FuncType {
     /// Parameters: name and type, in order.
     pub params: Box<[(Box<str>, InterfaceType)]>,
+    /// The tuple that the parameters are when they go through memory; `None` where
+    /// there are none. Set by the interner.
+    pub params_tuple: Option<TupleId>,
     /// The result's type, where there is one.
     pub result: Option<InterfaceType>,
     /// Whether the type says `async`: its callees may block.
@@ -357,25 +361,15 @@ impl InterfaceType {
 #[derive(Clone, Debug)]
 struct Interned<K: helve_base::EntityRef, T> {
     items: PrimaryMap<K, T>,
+    facts: PrimaryMap<K, Facts>,
     ids: HashMap<T, K>,
-}
-
-impl<K: helve_base::EntityRef, T: Clone + Eq + Hash> Interned<K, T> {
-    fn get(&self, item: &T) -> Option<K> {
-        self.ids.get(item).copied()
-    }
-
-    fn push(&mut self, item: T) -> K {
-        let id = self.items.push(item.clone());
-        self.ids.insert(item, id);
-        id
-    }
 }
 
 impl<K: helve_base::EntityRef, T> Default for Interned<K, T> {
     fn default() -> Self {
         Interned {
             items: PrimaryMap::new(),
+            facts: PrimaryMap::new(),
             ids: HashMap::new(),
         }
     }
@@ -387,8 +381,8 @@ macro_rules! interner {
         #[derive(Clone, Debug, Default)]
         pub struct Types {
             $($field: Interned<$id, $ty>,)*
-            funcs: Interned<FuncTypeId, FuncType>,
-            depths: HashMap<InterfaceType, u8>,
+            funcs: PrimaryMap<FuncTypeId, FuncType>,
+            func_ids: HashMap<FuncType, FuncTypeId>,
             resource_names: SecondaryMap<ResourceTypeId, Option<Box<str>>>,
         }
 
@@ -401,18 +395,29 @@ macro_rules! interner {
 
         impl Types {
             $(fn $field(&mut self, item: $ty) -> Result<InterfaceType, TypeError> {
-                if let Some(id) = self.$field.get(&item) {
+                if let Some(&id) = self.$field.ids.get(&item) {
                     return Ok(InterfaceType::$variant(id));
                 }
-                let mut depth = 0;
-                item.each_part(&mut |ty| depth = depth.max(self.depth(ty)));
-                if depth >= MAX_DEPTH {
+                let facts = item.facts(self);
+                if facts.depth > MAX_DEPTH {
                     return Err(TypeError::TooDeep);
                 }
-                let ty = InterfaceType::$variant(self.$field.push(item));
-                self.depths.insert(ty, depth + 1);
-                Ok(ty)
+                if facts.layout.size32.max(facts.layout.size64) >= MAX_VALUE_BYTES {
+                    return Err(TypeError::TooLarge);
+                }
+                let id = self.$field.items.push(item.clone());
+                self.$field.facts.push(facts);
+                self.$field.ids.insert(item, id);
+                Ok(InterfaceType::$variant(id))
             })*
+
+            /// The facts of a type that is not built in.
+            pub(crate) fn made_facts(&self, ty: InterfaceType) -> Option<&Facts> {
+                match ty {
+                    $(InterfaceType::$variant(id) => self.$field.facts.get(id),)*
+                    _ => None,
+                }
+            }
 
             /// Calls `each` with every type that `ty` is directly made of, in order.
             pub fn each_part(&self, ty: InterfaceType, each: &mut dyn FnMut(InterfaceType)) {
@@ -443,7 +448,7 @@ interner! {
 impl Index<FuncTypeId> for Types {
     type Output = FuncType;
     fn index(&self, id: FuncTypeId) -> &FuncType {
-        &self.funcs.items[id]
+        &self.funcs[id]
     }
 }
 
@@ -612,19 +617,27 @@ impl Types {
         if result.is_some_and(|ty| self.contains_borrow(ty)) {
             return Err(TypeError::BorrowInResult);
         }
-        let params = params
+        let params: Box<[_]> = params
             .into_iter()
             .map(|(name, ty)| (name.into(), ty))
             .collect();
+        let params_tuple = match self.tuple(params.iter().map(|(_, ty)| *ty)) {
+            Ok(InterfaceType::Tuple(id)) => Some(id),
+            Err(error) if !params.is_empty() => return Err(error),
+            _ => None,
+        };
         let ty = FuncType {
             params,
+            params_tuple,
             result,
             is_async,
         };
-        Ok(match self.funcs.get(&ty) {
-            Some(id) => id,
-            None => self.funcs.push(ty),
-        })
+        if let Some(&id) = self.func_ids.get(&ty) {
+            return Ok(id);
+        }
+        let id = self.funcs.push(ty.clone());
+        self.func_ids.insert(ty, id);
+        Ok(id)
     }
 
     /// Says what messages call a resource type; without, it is its number.
@@ -646,17 +659,5 @@ impl Types {
     /// The name that [`Types::name_resource`] gave.
     pub fn resource_name(&self, id: ResourceTypeId) -> Option<&str> {
         self.resource_names[id].as_deref()
-    }
-
-    /// Levels of types inside `ty`: 0 for primitives, handles and labels.
-    pub fn depth(&self, ty: InterfaceType) -> u8 {
-        self.depths.get(&ty).copied().unwrap_or(0)
-    }
-
-    /// Whether a value of `ty` can hold a `borrow`.
-    pub fn contains_borrow(&self, ty: InterfaceType) -> bool {
-        let mut found = matches!(ty, InterfaceType::Borrow(_));
-        self.each_part(ty, &mut |part| found = found || self.contains_borrow(part));
-        found
     }
 }
