@@ -1,1 +1,38 @@
-//! placeholder
+//! Component bytes to one flat [`Plan`]: the only thing that compiling a component's
+//! trampolines and instantiating it read.
+//!
+//! ```text
+//!  bytes -> reader (parse + validate) -> resolve (run the definitions) -> Plan
+//!                                          scope: index spaces
+//! ```
+//!
+//! Not here: core modules' code (`helve-compile` reads the byte ranges that the plan
+//! names), text (`.wat` is the callers'), linking to a host.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod error;
+mod features;
+mod name_map;
+pub mod plan;
+mod reader;
+
+pub use error::DecodeError;
+pub use features::Features;
+pub use name_map::NameMap;
+pub use plan::Plan;
+
+use helve_base::limits::Limits;
+
+/// How to decode.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What validation accepts.
+    pub features: Features,
+    /// Bounds on what one component may make.
+    pub limits: Limits,
+    /// Whether to validate the bodies of core functions too. Off by default: the
+    /// compiler does that when it translates each of [`Plan::modules`], in parallel.
+    pub validate_bodies: bool,
+}

@@ -1,0 +1,320 @@
+//! One pass over the bytes: parse, validate, and keep every component's definitions.
+//!
+//! ```text
+//!  component 0 (root):  [def, def, Component(1), def, Instance(..), ...]
+//!  component 1:         [def, CoreModule(0), ...]
+//!  module 0:            byte range, imports, which exported memories are 64 bits wide
+//! ```
+//!
+//! `wasmparser`'s validator sees each payload before we do, so everything kept is valid
+//! (the bodies of core functions aside, see [`crate::Options`]). Nested components are
+//! walked with a stack of our own, never with the host's.
+//!
+//! Not here: what definitions mean (`resolve`).
+
+use crate::Options;
+use crate::error::{DecodeError, bug, invalid, limit};
+use crate::plan::{CoreKind, ModuleImport, StaticModule, StaticModuleId};
+use helve_base::{Error, PrimaryMap, Result, entity_impl};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use wasmparser::{
+    BinaryReader, CanonicalFunction, ComponentAlias, ComponentExport, ComponentImport,
+    ComponentInstance, ComponentName, ComponentNameSectionReader, ComponentType, CoreType,
+    Encoding, ExternalKind, FromReader, FuncValidatorAllocations, Instance, KnownCustom, Parser,
+    Payload, SectionLimited, TypeRef, ValidPayload, Validator,
+};
+
+/// A component that is defined somewhere in the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ComponentDefId(u32);
+entity_impl!(ComponentDefId, "component_def");
+
+/// One definition of a component, in the spec's nouns.
+#[derive(Clone, Debug)]
+pub(crate) enum Def<'a> {
+    CoreModule(StaticModuleId),
+    CoreInstance(Instance<'a>),
+    CoreType(CoreType<'a>),
+    Component(ComponentDefId),
+    Instance(ComponentInstance<'a>),
+    Alias(ComponentAlias<'a>),
+    Type(ComponentType<'a>),
+    Canon(CanonicalFunction),
+    Start,
+    Import(ComponentImport<'a>),
+    Export(ComponentExport<'a>),
+}
+
+/// A component as it stands in the bytes.
+#[derive(Debug, Default)]
+pub(crate) struct ComponentDef<'a> {
+    /// Its definitions, each with its offset in the bytes.
+    pub defs: Vec<(Def<'a>, u64)>,
+    /// What the name section calls its component instances.
+    pub instance_names: HashMap<u32, &'a str>,
+    /// What the name section calls its core instances.
+    pub core_instance_names: HashMap<u32, &'a str>,
+    /// What the name section calls its types.
+    pub type_names: HashMap<u32, &'a str>,
+}
+
+/// What the resolver has to know about a core module beside its place.
+#[derive(Debug, Default)]
+pub(crate) struct ModuleFacts {
+    /// Whether addresses of each exported memory are 64 bits wide.
+    pub memories64: HashMap<Arc<str>, bool>,
+}
+
+/// Everything that stands in the bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes<'a> {
+    /// Every component; the first is the root.
+    pub components: PrimaryMap<ComponentDefId, ComponentDef<'a>>,
+    /// Every core module.
+    pub modules: PrimaryMap<StaticModuleId, StaticModule>,
+    /// The same order as `modules`.
+    pub facts: PrimaryMap<StaticModuleId, ModuleFacts>,
+}
+
+/// Parses and validates `bytes`.
+pub(crate) fn read<'a>(bytes: &'a [u8], options: &Options) -> Result<Bytes<'a>> {
+    if Parser::is_core_wasm(bytes) {
+        return Err(Error::new(DecodeError::CoreModule));
+    }
+    if !Parser::is_component(bytes) && !bytes.starts_with(b"\0asm") {
+        return Err(Error::new(DecodeError::NotWasm));
+    }
+    let features = options.features.to_wasmparser();
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let mut reader = Reader {
+        options,
+        validator: Validator::new_with_features(features),
+        allocations: FuncValidatorAllocations::default(),
+        bytes: Bytes::default(),
+        open: Vec::new(),
+        starting: None,
+    };
+    for payload in parser.parse_all(bytes) {
+        reader.payload(payload.map_err(|e| invalid(&e))?)?;
+    }
+    Ok(reader.bytes)
+}
+
+/// A component or core module whose end has not been read yet.
+enum Open {
+    Component(ComponentDefId),
+    Module(ModuleScan),
+}
+
+/// A core module whose end has not been read yet.
+#[derive(Default)]
+struct ModuleScan {
+    range: Range<usize>,
+    imports: Vec<ModuleImport>,
+    memories64: Vec<bool>,
+    exported_memories: HashMap<Arc<str>, bool>,
+}
+
+/// The walk's state.
+struct Reader<'a, 'o> {
+    options: &'o Options,
+    validator: Validator,
+    allocations: FuncValidatorAllocations,
+    bytes: Bytes<'a>,
+    open: Vec<Open>,
+    /// Where the module or component that comes next stands; none for the root.
+    starting: Option<Range<u64>>,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn payload(&mut self, payload: Payload<'a>) -> Result<()> {
+        match self.validator.payload(&payload).map_err(|e| invalid(&e))? {
+            ValidPayload::Func(func, body) if self.options.validate_bodies => {
+                let allocations = std::mem::take(&mut self.allocations);
+                let mut func = func.into_validator(allocations);
+                func.validate(&body).map_err(|e| invalid(&e))?;
+                self.allocations = func.into_allocations();
+            }
+            _ => {}
+        }
+        match payload {
+            Payload::Version { encoding, range, .. } => self.begin(encoding, range.start),
+            Payload::End(_) => self.end(),
+            Payload::ModuleSection { unchecked_range, .. }
+            | Payload::ComponentSection { unchecked_range, .. } => {
+                self.starting = Some(unchecked_range);
+                Ok(())
+            }
+            Payload::InstanceSection(s) => self.keep(s, Def::CoreInstance),
+            Payload::CoreTypeSection(s) => self.keep(s, Def::CoreType),
+            Payload::ComponentInstanceSection(s) => self.keep(s, Def::Instance),
+            Payload::ComponentAliasSection(s) => self.keep(s, Def::Alias),
+            Payload::ComponentTypeSection(s) => self.keep(s, Def::Type),
+            Payload::ComponentCanonicalSection(s) => self.keep(s, Def::Canon),
+            Payload::ComponentImportSection(s) => self.keep(s, Def::Import),
+            Payload::ComponentExportSection(s) => self.keep(s, Def::Export),
+            Payload::ComponentStartSection { range, .. } => self.push(Def::Start, range.start),
+            Payload::CustomSection(s) => {
+                if let KnownCustom::ComponentName(names) = s.as_known() {
+                    self.names(names);
+                }
+                Ok(())
+            }
+            other => match self.open.last_mut() {
+                Some(Open::Module(scan)) => scan.payload(other).map_err(|e| invalid(&e)),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// The header of a module or component.
+    fn begin(&mut self, encoding: Encoding, offset: u64) -> Result<()> {
+        let range = self.starting.take();
+        if encoding == Encoding::Module {
+            let range = range.ok_or_else(|| bug("a core module as the root"))?;
+            let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end))
+            else {
+                return Err(limit("the file is larger than memory can be", offset));
+            };
+            self.open.push(Open::Module(ModuleScan {
+                range: start..end,
+                ..ModuleScan::default()
+            }));
+            return Ok(());
+        }
+        let most = self.options.limits.component_nesting;
+        if self.open.len() >= most {
+            let message = format!("components nested more than {most} levels deep");
+            return Err(limit(message, offset));
+        }
+        let id = self.bytes.components.push(ComponentDef::default());
+        self.push_to_parent(Def::Component(id), offset);
+        self.open.push(Open::Component(id));
+        Ok(())
+    }
+
+    /// The end of a module or component.
+    fn end(&mut self) -> Result<()> {
+        if let Some(Open::Module(scan)) = self.open.pop() {
+            let offset = scan.range.start as u64;
+            let id = self.bytes.modules.push(StaticModule {
+                range: scan.range,
+                imports: scan.imports.into(),
+            });
+            self.bytes.facts.push(ModuleFacts {
+                memories64: scan.exported_memories,
+            });
+            self.push_to_parent(Def::CoreModule(id), offset);
+        }
+        Ok(())
+    }
+
+    fn push_to_parent(&mut self, def: Def<'a>, offset: u64) {
+        if let Some(Open::Component(parent)) = self.open.last() {
+            self.bytes.components[*parent].defs.push((def, offset));
+        }
+    }
+
+    fn push(&mut self, def: Def<'a>, offset: u64) -> Result<()> {
+        self.push_to_parent(def, offset);
+        Ok(())
+    }
+
+    /// Keeps every item of a section.
+    fn keep<T: FromReader<'a>>(
+        &mut self,
+        section: SectionLimited<'a, T>,
+        def: fn(T) -> Def<'a>,
+    ) -> Result<()> {
+        for item in section.into_iter_with_offsets() {
+            let (offset, item) = item.map_err(|e| invalid(&e))?;
+            self.push(def(item), offset)?;
+        }
+        Ok(())
+    }
+
+    /// The name section; what is malformed in it is not the component's fault.
+    fn names(&mut self, names: ComponentNameSectionReader<'a>) {
+        let Some(Open::Component(id)) = self.open.last() else {
+            return;
+        };
+        let component = &mut self.bytes.components[*id];
+        for name in names.into_iter().map_while(|name| name.ok()) {
+            let (map, names) = match name {
+                ComponentName::Instances(names) => (&mut component.instance_names, names),
+                ComponentName::CoreInstances(names) => (&mut component.core_instance_names, names),
+                ComponentName::Types(names) => (&mut component.type_names, names),
+                _ => continue,
+            };
+            map.extend(names.into_iter().map_while(|n| n.ok()).map(|n| (n.index, n.name)));
+        }
+    }
+}
+
+impl ModuleScan {
+    fn payload(&mut self, payload: Payload<'_>) -> Result<(), wasmparser::Error> {
+        match payload {
+            Payload::ImportSection(section) => {
+                let mut last: Option<Arc<str>> = None;
+                for import in section.into_imports() {
+                    let import = import?;
+                    let module = match last.take() {
+                        Some(last) if &*last == import.module => last,
+                        _ => import.module.into(),
+                    };
+                    last = Some(module.clone());
+                    if let TypeRef::Memory(ty) = import.ty {
+                        self.memories64.push(ty.memory64);
+                    }
+                    self.imports.push(ModuleImport {
+                        module,
+                        name: import.name.into(),
+                        kind: type_ref_kind(&import.ty),
+                    });
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    self.memories64.push(memory?.memory64);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    if export.kind == ExternalKind::Memory {
+                        let wide = self.memories64.get(export.index as usize).copied();
+                        self.exported_memories
+                            .insert(export.name.into(), wide.unwrap_or(false));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The kind of thing that a core type describes.
+pub(crate) fn type_ref_kind(ty: &TypeRef) -> CoreKind {
+    match ty {
+        TypeRef::Func(_) | TypeRef::FuncExact(_) => CoreKind::Func,
+        TypeRef::Table(_) => CoreKind::Table,
+        TypeRef::Memory(_) => CoreKind::Memory,
+        TypeRef::Global(_) => CoreKind::Global,
+        TypeRef::Tag(_) => CoreKind::Tag,
+    }
+}
+
+/// The kind of thing that a core export or alias names.
+pub(crate) fn external_kind(kind: ExternalKind) -> CoreKind {
+    match kind {
+        ExternalKind::Func | ExternalKind::FuncExact => CoreKind::Func,
+        ExternalKind::Table => CoreKind::Table,
+        ExternalKind::Memory => CoreKind::Memory,
+        ExternalKind::Global => CoreKind::Global,
+        ExternalKind::Tag => CoreKind::Tag,
+    }
+}
