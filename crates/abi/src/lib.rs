@@ -8,12 +8,17 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod canon;
 pub mod display;
 mod facts;
 pub mod flat;
 pub mod layout;
+pub mod names;
+pub mod options;
 pub mod types;
 
+pub use canon::CanonBuiltin;
 pub use flat::{FlatType, FlatTypes};
 pub use layout::{Layout, PointerWidth};
+pub use options::{CanonicalOptions, StringEncoding};
 pub use types::{FuncType, FuncTypeId, InterfaceType, ResourceTypeId, TypeError, Types};
