@@ -1,12 +1,18 @@
 //! One file per family of instructions; each says whether it knows an instruction.
 //!
 //! The pure-value families (`int`, `float`, `conversion`, `simd`) only need the builder
-//! and the operand stack, see [`translate_value`].
+//! and the operand stack, see [`translate_value`]; the others get the whole translator.
 
+pub(crate) mod call;
+pub(crate) mod control;
 mod conversion;
 mod float;
+pub(crate) mod global;
 mod int;
+pub(crate) mod memory;
+pub(crate) mod reference;
 mod simd;
+pub(crate) mod table;
 
 use crate::ValueStack;
 use cranelift_frontend::FunctionBuilder;
