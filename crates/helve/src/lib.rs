@@ -1,1 +1,24 @@
-//! placeholder
+//! Helve's embedding API.
+//!
+//! ```text
+//!  Engine --compiles--> core::Module, component::Component
+//!    |                        |
+//!  Store<T> <--instantiates-- Linker<T> (host functions)
+//! ```
+//!
+//! An [`Engine`] holds the compiler and is shared; a [`Store`] holds everything that
+//! belongs to one run of guests, with the host's data. [`mod@core`] is core WebAssembly,
+//! `component` the Component Model on top of it.
+
+#![warn(missing_docs)]
+
+pub mod component;
+pub mod core;
+
+pub use crate::core::config::{Config, OptLevel};
+pub use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub use crate::core::engine::Engine;
+pub use crate::core::store::Store;
+pub use helve_base::error::{Bug, Context, ErrorKind, GuestTrap};
+pub use helve_base::limits::Limits;
+pub use helve_base::{Error, Result, Trap, bail, ensure};

@@ -1,0 +1,92 @@
+//! What an embedder decides before the first module is compiled.
+//!
+//! Why a builder: an [`Engine`](crate::Engine) is shared by threads and never changes.
+//! Not here: what is decided per store (`Store::limiter`).
+
+use helve_base::limits::Limits;
+
+/// How hard the compiler tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OptLevel {
+    /// Compile fast.
+    None,
+    /// Make fast code.
+    #[default]
+    Speed,
+}
+
+/// Settings of an [`Engine`](crate::Engine). The defaults suit guests that nobody trusts.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub(crate) optimize: OptLevel,
+    pub(crate) verifier: bool,
+    pub(crate) limits: Limits,
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// How hard the compiler tries.
+    pub fn optimize(&mut self, level: OptLevel) -> &mut Config {
+        self.optimize = level;
+        self
+    }
+
+    /// Whether the compiler checks its own intermediate code: slower, for tests.
+    pub fn verifier(&mut self, on: bool) -> &mut Config {
+        self.verifier = on;
+        self
+    }
+
+    /// All upper bounds at once.
+    pub fn limits(&mut self, limits: Limits) -> &mut Config {
+        self.limits = limits;
+        self
+    }
+
+    /// Bytes of one linear memory.
+    pub fn max_memory_bytes(&mut self, bytes: u64) -> &mut Config {
+        self.limits.memory_bytes = bytes;
+        self
+    }
+
+    /// Bytes of all linear memories of one store.
+    pub fn max_store_memory_bytes(&mut self, bytes: u64) -> &mut Config {
+        self.limits.store_memory_bytes = bytes;
+        self
+    }
+
+    /// Elements of one table.
+    pub fn max_table_elements(&mut self, elements: u64) -> &mut Config {
+        self.limits.table_elements = elements;
+        self
+    }
+
+    /// Core instances in one store.
+    pub fn max_instances(&mut self, count: usize) -> &mut Config {
+        self.limits.instances = count;
+        self
+    }
+
+    /// Linear memories in one store.
+    pub fn max_memories(&mut self, count: usize) -> &mut Config {
+        self.limits.memories = count;
+        self
+    }
+
+    /// Tables in one store.
+    pub fn max_tables(&mut self, count: usize) -> &mut Config {
+        self.limits.tables = count;
+        self
+    }
+
+    /// Bytes of stack that guests may use. The thread that calls must have them, and
+    /// [`Limits::host_stack_bytes`] more.
+    pub fn max_guest_stack(&mut self, bytes: usize) -> &mut Config {
+        self.limits.guest_stack_bytes = bytes;
+        self
+    }
+}
