@@ -1,0 +1,158 @@
+//! What one guest was granted: arguments, environment, standard streams, folders,
+//! clocks, randomness.
+//!
+//! Nothing of the host is visible unless a builder method granted it: without one a
+//! guest sees no arguments, no environment, no folder, an empty stdin and an stdout that
+//! swallows. Clocks and randomness are always there.
+
+use crate::host::fs::{Descriptor, DirPerms, FilePerms};
+use crate::host::random::Random;
+use crate::host::stdio::{Stdin, Stdout};
+use helve::component::ResourceTable;
+use helve::{Context as _, Result};
+use std::path::Path;
+use std::time::Instant;
+
+/// What one guest was granted; made by [`WasiCtx::builder`].
+pub struct WasiCtx {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) stdin: Stdin,
+    pub(crate) stdout: Stdout,
+    pub(crate) stderr: Stdout,
+    pub(crate) preopens: Vec<(Descriptor, String)>,
+    pub(crate) random: Random,
+    pub(crate) start: Instant,
+    pub(crate) max_random_bytes: u64,
+}
+
+impl WasiCtx {
+    /// A builder that has granted nothing yet.
+    pub fn builder() -> WasiCtxBuilder {
+        WasiCtxBuilder {
+            ctx: WasiCtx {
+                args: Vec::new(),
+                env: Vec::new(),
+                stdin: Stdin::empty(),
+                stdout: Stdout::sink(),
+                stderr: Stdout::sink(),
+                preopens: Vec::new(),
+                random: Random::new(),
+                start: Instant::now(),
+                max_random_bytes: 64 << 20,
+            },
+        }
+    }
+}
+
+/// Grants, one by one. Methods may be called in any order; the last word counts.
+pub struct WasiCtxBuilder {
+    ctx: WasiCtx,
+}
+
+impl WasiCtxBuilder {
+    /// Adds one argument; the first is the program's name by custom.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.ctx.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.ctx.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable; a second value for one name replaces the first.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        match self.ctx.env.iter_mut().find(|(n, _)| *n == name) {
+            Some(entry) => entry.1 = value,
+            None => self.ctx.env.push((name, value)),
+        }
+        self
+    }
+
+    /// Lets the guest see the process's whole environment (names and values that are not
+    /// Unicode are left out).
+    pub fn inherit_env(mut self) -> Self {
+        for (name, value) in std::env::vars_os() {
+            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+                self = self.env(name, value);
+            }
+        }
+        self
+    }
+
+    /// Connects the process's stdin, stdout and stderr.
+    pub fn inherit_stdio(self) -> Self {
+        self.stdin(Stdin::inherit()).stdout(Stdout::inherit_stdout()).stderr(Stdout::inherit_stderr())
+    }
+
+    /// Sets what the guest reads as stdin.
+    pub fn stdin(mut self, stdin: Stdin) -> Self {
+        self.ctx.stdin = stdin;
+        self
+    }
+
+    /// Sets where the guest's stdout goes.
+    pub fn stdout(mut self, stdout: Stdout) -> Self {
+        self.ctx.stdout = stdout;
+        self
+    }
+
+    /// Sets where the guest's stderr goes.
+    pub fn stderr(mut self, stderr: Stdout) -> Self {
+        self.ctx.stderr = stderr;
+        self
+    }
+
+    /// Lets the guest see the folder `host` under the name `guest`, with what is in it.
+    ///
+    /// # Errors
+    /// Where `host` cannot be opened as a folder.
+    pub fn preopened_dir(
+        mut self,
+        host: impl AsRef<Path>,
+        guest: impl Into<String>,
+        dir_perms: DirPerms,
+        file_perms: FilePerms,
+    ) -> Result<Self> {
+        let host = host.as_ref();
+        let dir = cap_std::fs::Dir::open_ambient_dir(host, cap_std::ambient_authority())
+            .with_context(|| format!("cannot grant the folder `{}`: is it there, and a folder?", host.display()))?;
+        self.ctx.preopens.push((Descriptor::dir(dir, dir_perms, file_perms), guest.into()));
+        Ok(self)
+    }
+
+    /// Makes the guest's random numbers a fixed sequence, for replays.
+    pub fn seeded_random(mut self, seed: u64) -> Self {
+        self.ctx.random = Random::seeded(seed);
+        self
+    }
+
+    /// Bounds the bytes of one request for random bytes (default 64 MiB); more traps.
+    pub fn max_random_bytes(mut self, bytes: u64) -> Self {
+        self.ctx.max_random_bytes = bytes;
+        self
+    }
+
+    /// The finished context.
+    pub fn build(self) -> WasiCtx {
+        self.ctx
+    }
+}
+
+/// A store's [`WasiCtx`] and the table of the resources it handed out.
+pub struct WasiCtxView<'a> {
+    /// The grants.
+    pub ctx: &'a mut WasiCtx,
+    /// The resources.
+    pub table: &'a mut ResourceTable,
+}
+
+/// What a store's data must offer for WASI to be linked.
+pub trait WasiView: Send + 'static {
+    /// Its context and table.
+    fn wasi(&mut self) -> WasiCtxView<'_>;
+}
