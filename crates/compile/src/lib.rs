@@ -14,9 +14,30 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod artifact;
+mod bounds;
+mod bytes;
+mod compiler;
+mod env;
+pub mod features;
+mod func;
+pub mod module;
+mod names;
 mod ops;
+mod signature;
 mod stack;
+mod trampoline;
+mod translate;
 mod trap;
+mod types;
+
+pub use artifact::{CompiledFunction, CompiledModule, FunctionRange};
+pub use bytes::Bytes;
+pub use compiler::{Compiler, CompilerOptions, OptLevel, RegisterAllocator};
+pub use features::Features;
+pub use module::Module;
+pub use names::FunctionNames;
+pub use translate::{Translation, translate};
 
 pub(crate) use stack::ValueStack;
 pub(crate) use trap::trap_code;

@@ -104,12 +104,6 @@ impl ValueStack {
         self.values.truncate(self.values.len().saturating_sub(n));
     }
 
-    /// Forgets everything, for the next function.
-    pub(crate) fn clear(&mut self) {
-        self.values.clear();
-        self.bug = false;
-    }
-
     /// Whether an operand was missing.
     pub(crate) fn bug(&self) -> bool {
         self.bug

@@ -6,6 +6,7 @@
 pub(crate) mod call;
 pub(crate) mod control;
 mod conversion;
+mod emit;
 mod float;
 pub(crate) mod global;
 mod int;

@@ -1,0 +1,158 @@
+//! What compilation leaves: position-independent code and what to know about it.
+//!
+//! ```text
+//!  CompiledFunction   code | traps (offset, Trap) | locations (offset, wasm offset)
+//!  CompiledModule     image = function 0, padding, function 1, padding, ...
+//!                     functions[i] = where function i is in the image
+//!                     traps, locations: offsets in the image, sorted
+//! ```
+//!
+//! There are no relocations: all that code refers to outside of itself is reached through
+//! contexts. A *location* says which wasm instruction an address belongs to; there is one
+//! for each instruction that may trap and for each return address, both exact.
+//!
+//! Not here: executable memory (the VM's), files on disk.
+
+use helve_base::id::DefinedFuncIndex;
+use helve_base::{Error, PrimaryMap, Result, Trap};
+
+/// The machine code of one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompiledFunction {
+    /// Its instructions, and constants behind them.
+    pub code: Vec<u8>,
+    /// What its address must be a multiple of; a power of two.
+    pub alignment: u32,
+    /// (offset of an instruction that may trap, why), sorted.
+    pub traps: Vec<(u32, Trap)>,
+    /// (offset of such an instruction or of a return address, offset of the wasm
+    /// instruction in the module), sorted.
+    pub locations: Vec<(u32, u32)>,
+}
+
+/// Where a function is in an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionRange {
+    /// Offset of its first byte.
+    pub start: u32,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+/// The machine code of all functions of a module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompiledModule {
+    /// The code.
+    pub image: Vec<u8>,
+    /// What the image's address must be a multiple of; a power of two.
+    pub alignment: u32,
+    /// Where each function is.
+    pub functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
+    /// (offset in the image of an instruction that may trap, why), sorted.
+    pub traps: Vec<(u32, Trap)>,
+    /// (offset in the image, offset in the wasm module), sorted.
+    pub locations: Vec<(u32, u32)>,
+}
+
+impl CompiledModule {
+    /// One image out of functions in the order of their indices.
+    pub(crate) fn link(
+        functions: impl IntoIterator<Item = CompiledFunction>,
+    ) -> Result<CompiledModule> {
+        let mut module = CompiledModule {
+            alignment: 1,
+            ..CompiledModule::default()
+        };
+        for function in functions {
+            let alignment = function.alignment.max(1);
+            module.alignment = module.alignment.max(alignment);
+            module
+                .image
+                .resize(module.image.len().next_multiple_of(alignment as usize), 0);
+            let end = module.image.len() + function.code.len();
+            if i32::try_from(end).is_err() {
+                return Err(Error::msg("the module's machine code exceeds 2 GiB"));
+            }
+            let start = module.image.len() as u32;
+            module.image.extend_from_slice(&function.code);
+            module.functions.push(FunctionRange {
+                start,
+                len: function.code.len() as u32,
+            });
+            module
+                .traps
+                .extend(function.traps.iter().map(|&(at, trap)| (start + at, trap)));
+            module.locations.extend(
+                function
+                    .locations
+                    .iter()
+                    .map(|&(at, wasm)| (start + at, wasm)),
+            );
+        }
+        Ok(module)
+    }
+
+    /// Which function the byte at `offset` belongs to.
+    pub fn function_at(&self, offset: u32) -> Option<DefinedFuncIndex> {
+        let ranges = self.functions.as_values_slice();
+        let after = ranges.partition_point(|range| range.start <= offset);
+        let index = after.checked_sub(1)?;
+        let range = ranges.get(index)?;
+        (offset - range.start < range.len).then(|| DefinedFuncIndex::from_u32(index as u32))
+    }
+
+    /// The offset in the wasm module of the instruction that may trap at `offset`, or
+    /// whose call returns to `offset`.
+    pub fn location_at(&self, offset: u32) -> Option<u32> {
+        location(&self.locations, offset)
+    }
+}
+
+impl CompiledFunction {
+    /// As [`CompiledModule::location_at`], counted from the function's first byte.
+    pub fn location_at(&self, offset: u32) -> Option<u32> {
+        location(&self.locations, offset)
+    }
+}
+
+fn location(locations: &[(u32, u32)], offset: u32) -> Option<u32> {
+    let i = locations
+        .binary_search_by_key(&offset, |&(at, _)| at)
+        .ok()?;
+    locations.get(i).map(|&(_, wasm)| wasm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(len: usize, alignment: u32) -> CompiledFunction {
+        let code = vec![0xcc; len];
+        let traps = vec![(1, Trap::Unreachable)];
+        CompiledFunction {
+            code,
+            alignment,
+            traps,
+            locations: vec![(1, 77)],
+        }
+    }
+
+    #[test]
+    fn functions_are_aligned_and_found_again() {
+        let module = CompiledModule::link([function(5, 16), function(0, 4), function(3, 32)]);
+        let module = module.expect("links");
+        let starts: Vec<u32> = module.functions.values().map(|range| range.start).collect();
+        assert_eq!(starts, [0, 8, 32]);
+        assert_eq!((module.alignment, module.image.len()), (32, 35));
+        let found: Vec<_> = [0, 4, 5, 8, 31, 32, 34, 35]
+            .map(|at| module.function_at(at).map(DefinedFuncIndex::as_u32))
+            .into();
+        assert_eq!(
+            found,
+            [Some(0), Some(0), None, None, None, Some(2), Some(2), None]
+        );
+        assert_eq!(module.traps[2], (33, Trap::Unreachable));
+        assert_eq!(module.location_at(33), Some(77));
+        assert_eq!(module.location_at(32), None);
+    }
+}

@@ -1,0 +1,360 @@
+//! CLIF to machine code, for one function or all of a module in parallel.
+//!
+//! The same input and options give the same bytes, whatever the number of threads: each
+//! function is compiled on its own and the results are put in order.
+//!
+//! Not here: what the CLIF is (`func`, `trampoline`).
+
+use crate::artifact::{CompiledFunction, CompiledModule};
+use crate::func::{bug, translate_body};
+use crate::trampoline;
+use crate::translate::Translation;
+use crate::trap::trap_of;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetFrontendConfig, TargetIsa};
+use cranelift_codegen::settings::{self, Configurable, Flags};
+use cranelift_codegen::{CodegenError, CompiledCode, Context};
+use cranelift_frontend::FunctionBuilderContext;
+use helve_base::core_type::FuncType;
+use helve_base::id::DefinedFuncIndex;
+use helve_base::{Error, Result, bail, ensure};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How hard to try.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OptLevel {
+    /// Compile fast.
+    None,
+    /// Make code that runs fast.
+    #[default]
+    Speed,
+}
+
+/// How registers are given to values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RegisterAllocator {
+    /// Slower to compile, better code.
+    #[default]
+    Backtracking,
+    /// One pass: quick, with many spills.
+    SinglePass,
+}
+
+/// What code to make.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CompilerOptions {
+    /// How hard to try.
+    pub optimize: OptLevel,
+    /// How registers are given to values.
+    pub registers: RegisterAllocator,
+    /// Whether Cranelift checks the CLIF it is given: slow, for tests.
+    pub verifier: bool,
+    /// Whether every NaN that an operation makes is the same one.
+    pub canonical_nans: bool,
+}
+
+impl Default for CompilerOptions {
+    fn default() -> CompilerOptions {
+        CompilerOptions {
+            optimize: OptLevel::Speed,
+            registers: RegisterAllocator::Backtracking,
+            verifier: false,
+            canonical_nans: false,
+        }
+    }
+}
+
+impl CompilerOptions {
+    /// What compiles fastest, for functions that may never be hot.
+    pub fn quick() -> CompilerOptions {
+        CompilerOptions {
+            optimize: OptLevel::None,
+            registers: RegisterAllocator::SinglePass,
+            ..CompilerOptions::default()
+        }
+    }
+}
+
+/// Makes machine code for the CPU it runs on.
+pub struct Compiler {
+    isa: OwnedTargetIsa,
+    scratch: Mutex<Vec<Box<Scratch>>>,
+}
+
+/// What one compilation needs for a while; reused, because it holds on to its memory.
+pub(crate) struct Scratch {
+    pub(crate) context: Context,
+    pub(crate) builder: FunctionBuilderContext,
+}
+
+impl Compiler {
+    /// A compiler for this machine.
+    ///
+    /// # Errors
+    ///
+    /// Where the CPU is one that Cranelift does not know, or lacks SSE4.2.
+    pub fn new(options: &CompilerOptions) -> Result<Compiler> {
+        let mut flags = settings::builder();
+        let level = match options.optimize {
+            OptLevel::None => "none",
+            OptLevel::Speed => "speed",
+        };
+        let registers = match options.registers {
+            RegisterAllocator::Backtracking => "backtracking",
+            RegisterAllocator::SinglePass => "single_pass",
+        };
+        let switch = |on| if on { "true" } else { "false" };
+        for (name, value) in [
+            ("opt_level", level),
+            ("regalloc_algorithm", registers),
+            ("enable_verifier", switch(options.verifier)),
+            (
+                "enable_nan_canonicalization",
+                switch(options.canonical_nans),
+            ),
+            ("preserve_frame_pointers", "true"),
+            ("unwind_info", "false"),
+            ("enable_probestack", "false"),
+        ] {
+            flags
+                .set(name, value)
+                .map_err(|e| bug(format!("setting {name}: {e}")))?;
+        }
+        let builder = cranelift_native::builder()
+            .map_err(|why| Error::msg(format!("cannot compile for this machine: {why}")))?;
+        let isa = builder
+            .finish(Flags::new(flags))
+            .map_err(|e| bug(format!("target: {e}")))?;
+        check_cpu(&*isa)?;
+        Ok(Compiler {
+            isa,
+            scratch: Mutex::default(),
+        })
+    }
+
+    /// Compiles all functions of a module, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// Where a function is too large for Cranelift; it is named.
+    pub fn compile_module(&self, translation: &Translation) -> Result<CompiledModule> {
+        let funcs: Vec<DefinedFuncIndex> = translation.bodies().keys().collect();
+        let size = |func: &DefinedFuncIndex| translation.bodies()[*func].len();
+        let mut order = funcs.clone();
+        // Big ones first: else the last one to start may keep a single core busy for long.
+        order.sort_by_key(|func| std::cmp::Reverse(size(func)));
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::with_capacity(order.len()));
+        let work = || {
+            let mut mine = Vec::new();
+            while let Some(&func) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                mine.push((func, self.compile_function(translation, func)));
+            }
+            lock(&results).append(&mut mine);
+        };
+        let bytes: usize = funcs.iter().map(size).sum();
+        let threads = if bytes < SMALL_MODULE {
+            1
+        } else {
+            rayon::current_num_threads()
+        };
+        if threads <= 1 {
+            work();
+        } else {
+            rayon::scope(|scope| {
+                for _ in 0..threads.min(order.len()) {
+                    scope.spawn(|_| work());
+                }
+            });
+        }
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(func, _)| *func);
+        let compiled: Result<Vec<_>> = results.into_iter().map(|(_, result)| result).collect();
+        CompiledModule::link(compiled?)
+    }
+
+    /// Compiles one function of a module.
+    ///
+    /// # Errors
+    ///
+    /// Where it is too large for Cranelift.
+    pub fn compile_function(
+        &self,
+        translation: &Translation,
+        func: DefinedFuncIndex,
+    ) -> Result<CompiledFunction> {
+        let module = translation.module();
+        let index = module.func_index(func);
+        let name = || format!("function `{}` ({index})", module.func_display_name(index));
+        let Some(body) = translation.body(func) else {
+            bail!("the module defines no {func}");
+        };
+        let target = self.isa.frontend_config();
+        self.compile(&name, |function, builder| {
+            translate_body(module, func, &body, function, builder, target)
+        })
+    }
+
+    /// The code by which the host calls functions of a type: a
+    /// [`helve_base::vmctx::EntryTrampoline`].
+    pub fn entry_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction> {
+        let target = self.isa.frontend_config();
+        self.compile(
+            &|| format!("entry trampoline of {ty}"),
+            |function, builder| {
+                trampoline::entry(ty, function, builder, target);
+                Ok(())
+            },
+        )
+    }
+
+    /// The code by which wasm calls a host function of a type: it calls the
+    /// [`helve_base::vmctx::HostCall`] in the `VMHostContext` that is its context.
+    pub fn host_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction> {
+        let target = self.isa.frontend_config();
+        self.compile(
+            &|| format!("host trampoline of {ty}"),
+            |function, builder| {
+                trampoline::host(ty, function, builder, target);
+                Ok(())
+            },
+        )
+    }
+
+    /// What code depends on besides wasm and this program's version: a cache must not
+    /// mix code of different descriptions.
+    pub fn description(&self) -> String {
+        let flags: Vec<String> = self
+            .isa
+            .isa_flags()
+            .iter()
+            .map(|flag| flag.to_string())
+            .collect();
+        format!(
+            "{}\n{}{}",
+            self.isa.triple(),
+            self.isa.flags(),
+            flags.join("\n")
+        )
+    }
+
+    /// Builds a function's CLIF by `build`, then its machine code. A panic in Cranelift is
+    /// a bug, but not one that may take the host down.
+    fn compile(
+        &self,
+        name: &dyn Fn() -> String,
+        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext) -> Result<()>,
+    ) -> Result<CompiledFunction> {
+        let mut scratch = lock(&self.scratch).pop().unwrap_or_else(Scratch::new);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            build(&mut scratch.context.func, &mut scratch.builder)?;
+            let compiled = scratch
+                .context
+                .compile(&*self.isa, &mut ControlPlane::default())
+                .map_err(|failure| codegen_error(failure.inner))?;
+            finish(compiled)
+        }));
+        match outcome {
+            Ok(Ok(function)) => {
+                scratch.context.clear();
+                lock(&self.scratch).push(scratch);
+                Ok(function)
+            }
+            // Whatever went wrong, the scratch space may be in any state: it is dropped.
+            Ok(Err(error)) => Err(error.context(format!("cannot compile {}", name()))),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+                let text = text.unwrap_or("a panic");
+                Err(bug(format!("compiling {}: {text}", name())))
+            }
+        }
+    }
+}
+
+/// Bytes of function bodies below which starting threads costs more than it saves.
+const SMALL_MODULE: usize = 4096;
+
+impl Scratch {
+    fn new() -> Box<Scratch> {
+        Box::new(Scratch {
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded is pushed to and popped from only: a panic leaves it whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Without these Cranelift would call routines that we don't have.
+fn check_cpu(isa: &dyn TargetIsa) -> Result<()> {
+    if isa.triple().architecture != target_lexicon::Architecture::X86_64 {
+        return Ok(());
+    }
+    for needed in ["has_ssse3", "has_sse41", "has_sse42"] {
+        let has = isa
+            .isa_flags()
+            .iter()
+            .any(|f| f.name == needed && f.as_bool() == Some(true));
+        ensure!(
+            has,
+            "this CPU is too old: Helve needs SSE4.2 ({needed} is missing)"
+        );
+    }
+    Ok(())
+}
+
+fn codegen_error(error: CodegenError) -> Error {
+    match error {
+        CodegenError::ImplLimitExceeded | CodegenError::CodeTooLarge => Error::msg(format!(
+            "it is too large ({error}); split it into smaller functions"
+        )),
+        CodegenError::Verifier(errors) => bug(format!("invalid CLIF: {errors}")),
+        other => bug(format!("code generation: {other}")),
+    }
+}
+
+/// Takes what we keep out of what Cranelift made.
+fn finish(compiled: &CompiledCode) -> Result<CompiledFunction> {
+    let buffer = &compiled.buffer;
+    if let Some(reloc) = buffer.relocs().first() {
+        return Err(bug(format!(
+            "code refers to {:?} outside of itself",
+            reloc.target
+        )));
+    }
+    let mut traps = Vec::with_capacity(buffer.traps().len());
+    for trap in buffer.traps() {
+        let Some(why) = trap_of(trap.code) else {
+            return Err(bug(format!("trap code {} is nobody's", trap.code)));
+        };
+        traps.push((trap.offset, why));
+    }
+    traps.sort_by_key(|&(at, _)| at);
+    // A return address is the end of its call: the instruction is the byte before.
+    let returns = buffer
+        .call_sites()
+        .map(|site| (site.ret_addr, site.ret_addr.saturating_sub(1)));
+    let mut points: Vec<(u32, u32)> = traps.iter().map(|&(at, _)| (at, at)).collect();
+    points.extend(returns);
+    points.sort_unstable();
+    let sources = buffer.get_srclocs_sorted();
+    let locations = points.iter().filter_map(|&(at, inside)| {
+        let after = sources.partition_point(|source| source.start <= inside);
+        let source = sources.get(after.checked_sub(1)?)?;
+        let known = inside < source.end && !source.loc.is_default();
+        known.then(|| (at, source.loc.bits()))
+    });
+    Ok(CompiledFunction {
+        code: buffer.data().to_vec(),
+        alignment: buffer.alignment.max(16),
+        locations: locations.collect(),
+        traps,
+    })
+}

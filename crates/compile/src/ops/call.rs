@@ -1,0 +1,155 @@
+//! Calls. All go through slots: the callee's code is what a cell holds at that moment.
+//!
+//! ```text
+//!  call own function    context.slots[n]                          context = ours
+//!  call import          import.slot -> code                       context = import.vmctx
+//!  call_indirect        table[i] -> VMFuncRef: null? type? then   slot -> code, its vmctx
+//! ```
+//!
+//! The null check of `call_indirect` is the load of the type id, which traps at address
+//! 0 + its offset. Not here: how results come back (`signature`).
+
+use crate::bounds::table_address;
+use crate::env::{Callee, Region, load_fixed, trapping, trusted};
+use crate::func::FuncTranslator;
+use crate::signature::ResultPlace;
+use crate::trap_code;
+use crate::types::POINTER;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use helve_base::Trap;
+use helve_base::id::*;
+use helve_base::vmctx::offset;
+use smallvec::{SmallVec, smallvec};
+use wasmparser::Operator;
+
+/// Translates a call.
+pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
+    match *op {
+        Operator::Call { function_index } => {
+            let (callee, code, context) = direct(t, function_index);
+            call(t, &callee, code, context);
+        }
+        Operator::CallIndirect {
+            type_index,
+            table_index,
+        } => {
+            let (callee, code, context) = indirect(t, type_index, table_index);
+            call(t, &callee, code, context);
+        }
+        Operator::ReturnCall { function_index } => {
+            let (callee, code, context) = direct(t, function_index);
+            return_call(t, &callee, code, context);
+        }
+        Operator::ReturnCallIndirect {
+            type_index,
+            table_index,
+        } => {
+            let (callee, code, context) = indirect(t, type_index, table_index);
+            return_call(t, &callee, code, context);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// The code in a slot, now.
+fn code_in(t: &mut FuncTranslator<'_>, slot: Value, at: u32) -> Value {
+    let flags = trusted(&mut t.b, Region::Slots);
+    t.b.ins().load(POINTER, flags, slot, at as i32)
+}
+
+/// A function of the module: (signature, code, context).
+fn direct(t: &mut FuncTranslator<'_>, func: u32) -> (Callee, Value, Value) {
+    let func = FuncIndex::from_u32(func);
+    let callee = t.env.callee(&mut t.b, t.env.module.functions[func]);
+    if let Some(defined) = t.env.module.defined_func(func) {
+        let slots = t.env.load_fixed(&mut t.b, POINTER, offset::VMCONTEXT_SLOTS);
+        let code = code_in(t, slots, defined.as_u32() * 8);
+        return (callee, code, t.env.vmctx);
+    }
+    let import = t.env.offsets().imported_function(func);
+    let slot = t
+        .env
+        .load_fixed(&mut t.b, POINTER, import + offset::IMPORT_SLOT);
+    let code = code_in(t, slot, 0);
+    let context = t
+        .env
+        .load_fixed(&mut t.b, POINTER, import + offset::IMPORT_VMCTX);
+    (callee, code, context)
+}
+
+/// An element of a table, checked: (signature, code, context).
+fn indirect(t: &mut FuncTranslator<'_>, ty: u32, table: u32) -> (Callee, Value, Value) {
+    let (ty, table) = (TypeIndex::from_u32(ty), TableIndex::from_u32(table));
+    let callee = t.env.callee(&mut t.b, ty);
+    let index = t.stack.pop();
+    let at = table_address(t, table, index, Trap::UndefinedElement);
+    let func = t.b.ins().load(POINTER, at.flags, at.base, at.offset);
+
+    // Never written after it is made, but only known to be there once this load is done.
+    let null = trap_code(Trap::UninitializedElement);
+    let flags = trapping(&mut t.b, Region::Slots, null)
+        .with_aligned()
+        .with_readonly();
+    let found =
+        t.b.ins()
+            .load(types::I32, flags, func, offset::FUNCREF_TYPE_ID as i32);
+    let ids = t
+        .env
+        .load_fixed(&mut t.b, POINTER, offset::VMCONTEXT_TYPE_IDS);
+    let wanted = load_fixed(&mut t.b, types::I32, ids, ty.as_u32() * 4);
+    let differ = t.b.ins().icmp(IntCC::NotEqual, found, wanted);
+    t.b.ins()
+        .trapnz(differ, trap_code(Trap::IndirectCallTypeMismatch));
+
+    let there = MemFlagsData::trusted().with_readonly();
+    let slot =
+        t.b.ins()
+            .load(POINTER, there, func, offset::FUNCREF_SLOT as i32);
+    let context =
+        t.b.ins()
+            .load(POINTER, there, func, offset::FUNCREF_VMCTX as i32);
+    let code = code_in(t, slot, 0);
+    (callee, code, context)
+}
+
+/// Takes the parameters off the operand stack, behind the context and the result area.
+fn arguments(
+    t: &mut FuncTranslator<'_>,
+    callee: &Callee,
+    context: Value,
+    area: Option<Value>,
+) -> SmallVec<[Value; 8]> {
+    let mut args: SmallVec<[Value; 8]> = smallvec![context];
+    args.extend(area);
+    let params = callee.signature.params.len();
+    args.extend(t.top(params));
+    t.stack.drop_n(params);
+    args
+}
+
+fn call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Value, context: Value) {
+    let size = callee.signature.area;
+    let area = (size > 0).then(|| t.env.call_area(&mut t.b, size));
+    let args = arguments(t, callee, context, area);
+    let call = t.b.ins().call_indirect(callee.sig, code, &args);
+    let registers: SmallVec<[Value; 8]> = t.b.inst_results(call).into();
+    let mut registers = registers.into_iter();
+    for &(ty, place) in &callee.signature.results {
+        let value = match (place, area) {
+            (ResultPlace::Area(at), Some(area)) => {
+                Some(t.b.ins().load(ty, MemFlagsData::trusted(), area, at))
+            }
+            _ => registers.next(),
+        };
+        t.stack.push_all(value.as_slice());
+    }
+}
+
+fn return_call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Value, context: Value) {
+    let area = t.env.result_area;
+    let args = arguments(t, callee, context, area);
+    t.b.ins().return_call_indirect(callee.sig, code, &args);
+    t.reachable = false;
+}
