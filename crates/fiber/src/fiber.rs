@@ -63,6 +63,7 @@ pub enum Step {
 
 /// Code on a stack of its own.
 pub struct Fiber {
+    low: usize,
     coroutine: Coroutine<usize, (), usize, PooledStack>,
 }
 
@@ -85,8 +86,15 @@ impl Fiber {
             // SAFETY: by the contract of `new`.
             unsafe { entry(data, suspender, first) }
         };
+        let low = stack.low();
         // SAFETY: `body` borrows nothing that the compiler sees; `data` is valid by contract.
-        Fiber { coroutine: unsafe { Coroutine::with_stack_unchecked(stack, body) } }
+        let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, body) };
+        Fiber { low, coroutine }
+    }
+
+    /// The lowest usable address of its stack.
+    pub fn low(&self) -> usize {
+        self.low
     }
 
     /// Runs the fiber until it suspends or finishes; `word` is what `suspend` (or, the

@@ -33,7 +33,12 @@ pub struct PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> PoolConfig {
-        PoolConfig { stack_bytes: (1 << 20) + (512 << 10), most: 100_000, keep: 1_000, trim: None }
+        PoolConfig {
+            stack_bytes: (1 << 20) + (512 << 10),
+            most: 100_000,
+            keep: 1_000,
+            trim: None,
+        }
     }
 }
 
@@ -53,7 +58,10 @@ pub struct StackPool {
 impl StackPool {
     /// An empty pool.
     pub fn new(config: PoolConfig) -> Arc<StackPool> {
-        Arc::new(StackPool { config, state: Mutex::default() })
+        Arc::new(StackPool {
+            config,
+            state: Mutex::default(),
+        })
     }
 
     /// A stack, which goes back to the pool when it is dropped.
@@ -78,7 +86,10 @@ impl StackPool {
                 }
             },
         };
-        Ok(PooledStack { stack: ManuallyDrop::new(stack), pool: self.clone() })
+        Ok(PooledStack {
+            stack: ManuallyDrop::new(stack),
+            pool: self.clone(),
+        })
     }
 
     /// Stacks that are in use.

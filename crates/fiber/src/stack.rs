@@ -164,7 +164,10 @@ mod tests {
         let stack = Stack::new(100_000).unwrap();
         assert!(stack.base() - stack.low() >= 100_000);
         assert_eq!(stack.base() % 16, 0);
-        assert_eq!(stack.low() - stack.limit().get(), rustix::param::page_size());
+        assert_eq!(
+            stack.low() - stack.limit().get(),
+            rustix::param::page_size()
+        );
         assert_eq!(stack.record() as usize + RECORD_BYTES, stack.high());
     }
 

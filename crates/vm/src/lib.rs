@@ -1,1 +1,35 @@
-//! placeholder
+//! What compiled code runs on: memories, tables, instances, code memory, and the ways
+//! in and out of compiled code (entering, trapping, suspending).
+//!
+//! It knows `helve-base` (layouts, built-in rows, traps) and `helve-fiber`, nothing
+//! else: neither the compiler nor what a component is.
+//!
+//! ```text
+//!   embedder --traps::enter--> entry trampoline --> compiled code
+//!                 ^                                  |        |
+//!                 |  Builtin::Raise, signals         |        +--> builtins
+//!                 +----------------------------------+--> host trampoline
+//!                                                             |
+//!                                             traps::host_call in a `HostCall`
+//! ```
+
+#![warn(missing_docs)]
+
+mod arch;
+pub mod backtrace;
+pub mod builtins;
+pub mod code;
+mod executable;
+pub mod fibers;
+pub mod global;
+pub mod instance;
+mod limiter;
+pub mod memory;
+mod mmap;
+mod registry;
+pub mod signals;
+pub mod table;
+mod thread;
+pub mod traps;
+
+pub use limiter::Limiter;

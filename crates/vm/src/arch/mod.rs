@@ -1,0 +1,32 @@
+//! The few lines that depend on the machine, behind one face.
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `enter` | saves callee-saved registers, records `sp` and `fp` in an activation, calls an entry trampoline; returns 0, or 1 when left by `raise` |
+//! | `raise` | restores what `enter` saved and returns 1 from it |
+//! | `trap_landing` | where the signal handler sends a trapped thread: records the backtrace, then raises |
+//! | `Registers` | pc, sp, fp of an interrupted thread, and sending it elsewhere |
+//! | `publish` | makes freshly written code visible to instruction fetch |
+//! | `stack_pointer` | about where the stack is now |
+//!
+//! Not here: what they are used for (`traps`, `signals`, `code`).
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::*;
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::*;
+
+/// What `enter` records for `raise` and for backtraces: the head of an activation.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct EntryRecord {
+    /// The stack pointer under the saved registers.
+    pub(crate) sp: usize,
+    /// The frame pointer of `enter`'s own frame: the wasm frames end above it.
+    pub(crate) fp: usize,
+}

@@ -1,0 +1,337 @@
+//! Entering compiled code on a stack of its own, which a host function may suspend.
+//!
+//! ```text
+//!   enter_on_fiber ----> Done(result)             the stack goes back to its pool
+//!        |
+//!        | a HostCall returned SUSPEND: its trampoline calls Builtin::Suspend
+//!        v
+//!   Suspended --resume(Return | Fail | Panic)--> Done(result) | Suspended again
+//!        |
+//!        +--drop--> the stack goes back; nothing is unwound
+//! ```
+//!
+//! **How to use it** (async host functions). The `HostCall` body runs in
+//! `traps::host_call_async`; where its future is not ready it stores the future and the
+//! argument array's address in the store and returns `Pending`. The array is in the
+//! trampoline's frame: it stays valid while the fiber is suspended. `enter_on_fiber`
+//! then returns [`FiberResult::Suspended`] to the scheduler. Once the future is done, it
+//! writes the results into the array and calls [`Suspended::resume`] with
+//! [`Resume::Return`], or with the failure.
+//!
+//! A guest that was not entered on a fiber, or has a host function between its fiber's
+//! entry and itself (host -> guest -> host -> guest), cannot suspend: `Builtin::Suspend`
+//! then records an error and says FAILED.
+//!
+//! **What is saved at each switch.** Of the store: `stack_limit`, `exit_fp`, `exit_pc`,
+//! `activation`. Of the thread: the current store and stack bounds. The fiber's first
+//! activation is linked below whichever one resumes it, so backtraces show who did.
+//!
+//! **On the fiber's stack** stand, from its base: the switching crate's root frame,
+//! `run`, `arch::enter`, generated code, `suspend`. None of these Rust frames owns
+//! anything, so a suspended fiber may be dropped, or resumed by another thread.
+//!
+//! The [`Continuation`] stands in the record area above the stack's base: entering a
+//! pooled fiber allocates nothing.
+//!
+//! # Safety
+//!
+//! A continuation is written before its fiber first runs and lives as long as the fiber
+//! holds its stack. It is reached through raw pointers only.
+
+use crate::arch;
+use crate::backtrace::{self, Backtrace, Start};
+use crate::thread;
+use crate::traps::{Activation, Exit, record};
+use helve_base::builtin::status;
+use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw};
+use helve_base::{Error, Result};
+use helve_fiber::{Fiber, PooledStack, RECORD_BYTES, Step, Suspender};
+use std::any::Any;
+
+/// What is kept per fiber, in its stack's record area.
+#[repr(C)]
+pub(crate) struct Continuation {
+    activation: Activation,
+    store: *mut VMStoreContext,
+    trampoline: EntryTrampoline,
+    code: CodePtr,
+    callee: *mut u8,
+    args: *mut ValRaw,
+    suspender: *const Suspender,
+    /// The store's fields as they are while the fiber runs.
+    inner: Fields,
+}
+
+const _: () = assert!(size_of::<Continuation>() <= RECORD_BYTES);
+const _: () = assert!(align_of::<Continuation>() <= 16);
+
+/// The fields of a store that each stack has its own of.
+#[derive(Clone, Copy)]
+struct Fields {
+    stack_limit: usize,
+    exit_fp: usize,
+    exit_pc: usize,
+    activation: *mut u8,
+}
+
+impl Fields {
+    /// Reads them.
+    ///
+    /// # Safety
+    ///
+    /// `store` is live.
+    unsafe fn of(store: *const VMStoreContext) -> Fields {
+        // SAFETY: by contract.
+        unsafe {
+            Fields {
+                stack_limit: (*store).stack_limit,
+                exit_fp: (*store).exit_fp,
+                exit_pc: (*store).exit_pc,
+                activation: (*store).activation,
+            }
+        }
+    }
+
+    /// Writes them.
+    ///
+    /// # Safety
+    ///
+    /// `store` is live.
+    unsafe fn put(self, store: *mut VMStoreContext) {
+        // SAFETY: by contract.
+        unsafe {
+            (*store).stack_limit = self.stack_limit;
+            (*store).exit_fp = self.exit_fp;
+            (*store).exit_pc = self.exit_pc;
+            (*store).activation = self.activation;
+        }
+    }
+}
+
+/// How far a guest on a fiber came.
+pub enum FiberResult {
+    /// It is done, as `traps::enter` would say; here is its stack.
+    Done(Result<(), Exit>, PooledStack),
+    /// A host function suspended it.
+    Suspended(Suspended),
+}
+
+/// A suspended guest. Dropping it abandons the guest where it is and frees its stack.
+pub struct Suspended {
+    /// Dropped first, as it stands on the fiber's stack.
+    continuation: Owned,
+    fiber: Fiber,
+}
+
+/// How the host function that suspended a guest ends.
+pub enum Resume {
+    /// Its results are in the argument array.
+    Return,
+    /// It failed.
+    Fail(Error),
+    /// It panicked.
+    Panic(Box<dyn Any + Send>),
+}
+
+/// A continuation that nothing runs.
+struct Owned(*mut Continuation);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: the fiber, and with it its stack, is still there and not running.
+        unsafe { (*self.0).activation.outcome = None };
+    }
+}
+
+// SAFETY: generated code only is live on it (see the head of this file); what it points
+// to belongs to its store, which moves between threads together with it.
+unsafe impl Send for Suspended {}
+
+/// As `traps::enter`, on `stack`.
+///
+/// # Safety
+///
+/// As for `traps::enter`; `code`, `callee` and `args` stay valid until the guest is done
+/// or dropped. The store outlives what is returned.
+pub unsafe fn enter_on_fiber(
+    store: *mut VMStoreContext,
+    stack: PooledStack,
+    trampoline: EntryTrampoline,
+    code: CodePtr,
+    callee: *mut u8,
+    args: *mut ValRaw,
+) -> FiberResult {
+    let this = stack.record().cast::<Continuation>();
+    // SAFETY: the record area is ours while we hold the stack, large and aligned enough
+    // (asserted above); the rest by contract.
+    unsafe {
+        this.write(Continuation {
+            activation: Activation::new(),
+            store,
+            trampoline,
+            code,
+            callee,
+            args,
+            suspender: std::ptr::null(),
+            inner: Fields {
+                stack_limit: fiber_limit(store, stack.low(), stack.base()),
+                exit_fp: 0,
+                exit_pc: 0,
+                activation: (&raw mut (*this).activation).cast(),
+            },
+        });
+        (*this).activation.fiber = this;
+        let fiber = Fiber::new(stack, run, this.cast());
+        switch(fiber, this, status::RETURNED)
+    }
+}
+
+/// The lowest address guests may use on a stack from `low` to `base`.
+///
+/// # Safety
+///
+/// `store` is live.
+unsafe fn fiber_limit(store: *const VMStoreContext, low: usize, base: usize) -> usize {
+    // SAFETY: by contract.
+    let (guest, host) = unsafe { ((*store).guest_stack_bytes, (*store).host_stack_bytes) };
+    low.saturating_add(host).max(base.saturating_sub(guest))
+}
+
+/// What runs first on every fiber. Owns nothing: see the head of this file.
+unsafe extern "C" fn run(this: *mut u8, suspender: &Suspender, _first: usize) -> usize {
+    let this = this.cast::<Continuation>();
+    // SAFETY: written by `enter_on_fiber`; callable by its contract.
+    unsafe {
+        (*this).suspender = suspender;
+        let entry = &raw mut (*this).activation.entry;
+        let left = arch::enter(
+            entry,
+            (*this).trampoline,
+            (*this).code,
+            (*this).callee,
+            (*this).args,
+        );
+        left as usize
+    }
+}
+
+/// Runs the fiber until it suspends or is done.
+///
+/// # Safety
+///
+/// `this` is the continuation of `fiber`, which is not running; its store is live, on
+/// this thread, and no reference to it is held.
+unsafe fn switch(mut fiber: Fiber, this: *mut Continuation, status: u32) -> FiberResult {
+    // SAFETY: by contract.
+    unsafe {
+        let store = (*this).store;
+        let outer = Fields::of(store);
+        let activation = &raw mut (*this).activation;
+        (*activation).previous = outer.activation.cast();
+        (*activation).exit_fp = outer.exit_fp;
+        (*activation).exit_pc = outer.exit_pc;
+        (*this).inner.put(store);
+        let saved = thread::begin_on(store, fiber.low(), this.addr());
+        let step = fiber.resume(status as usize);
+        thread::end(saved);
+        (*this).inner = Fields::of(store);
+        outer.put(store);
+        match step {
+            Step::Finished(left) => {
+                let result = (*activation).finish(left as u32);
+                FiberResult::Done(result, fiber.into_stack())
+            }
+            Step::Suspended => {
+                // The outer activation may be gone when it is resumed, or walked.
+                (*activation).previous = std::ptr::null_mut();
+                FiberResult::Suspended(Suspended {
+                    continuation: Owned(this),
+                    fiber,
+                })
+            }
+        }
+    }
+}
+
+impl Suspended {
+    /// Goes on with the guest: the host function that suspended it ends as `how` says.
+    ///
+    /// # Safety
+    ///
+    /// As for `traps::enter`, with the store that it was entered with. For
+    /// [`Resume::Return`], the argument array holds results of the function's type.
+    pub unsafe fn resume(self, how: Resume) -> FiberResult {
+        let exit = match how {
+            Resume::Return => None,
+            Resume::Fail(error) => Some(Exit::Host(error, self.backtrace())),
+            Resume::Panic(panic) => Some(Exit::Panic(panic)),
+        };
+        let Suspended {
+            continuation,
+            fiber,
+        } = self;
+        let this = std::mem::ManuallyDrop::new(continuation).0;
+        let status = if exit.is_some() {
+            status::FAILED
+        } else {
+            status::RETURNED
+        };
+        // SAFETY: it is not running, so nothing else reaches its continuation.
+        unsafe {
+            let outcome = &mut (*this).activation.outcome;
+            if outcome.is_none() {
+                *outcome = exit;
+            }
+        }
+        // SAFETY: by contract.
+        unsafe { switch(fiber, this, status) }
+    }
+
+    /// The wasm frames on its stack, innermost first.
+    pub fn backtrace(&self) -> Backtrace {
+        // SAFETY: it is suspended in a host call, so its exit record is that of live
+        // frames; the activation has no outer one now.
+        unsafe {
+            let inner = (*self.continuation.0).inner;
+            let start = Start {
+                pc: inner.exit_pc,
+                fp: inner.exit_fp,
+                returns: true,
+            };
+            backtrace::walk(inner.activation.cast(), start)
+        }
+    }
+}
+
+/// `Builtin::Suspend`: leaves the current fiber until it is resumed; the status that
+/// the host function then has. Owns nothing: see the head of this file.
+///
+/// # Safety
+///
+/// Called by a host trampoline of `store`, after status SUSPEND.
+pub(crate) unsafe extern "C" fn suspend(store: *mut u8) -> u32 {
+    let store = store.cast::<VMStoreContext>();
+    // SAFETY: there is an activation, as compiled code runs; its fiber, if it has one,
+    // is the one that runs.
+    unsafe {
+        let fiber = (*Activation::innermost(store)).fiber;
+        if fiber.is_null() {
+            cannot_suspend(store);
+            return status::FAILED;
+        }
+        (*(*fiber).suspender).suspend() as u32
+    }
+}
+
+#[cold]
+unsafe fn cannot_suspend(store: *mut VMStoreContext) {
+    let error = Error::msg(
+        "an async host function that is not ready was called where the guest cannot wait: \
+         call the guest with an async call, and not from inside another host function",
+    );
+    // SAFETY: in a host call, so the exit record is fresh and there is an activation.
+    unsafe {
+        let backtrace = backtrace::capture(store);
+        record(store, Exit::Host(error, backtrace));
+    }
+}

@@ -1,0 +1,157 @@
+//! Address space: reserve it, commit a prefix of it, give it back.
+//!
+//! ```text
+//!   base            base+committed                     base+reserved
+//!     | read + write | no access (reserve, guard) .......... |
+//!     +--------------+---------------------------------------+
+//! ```
+//!
+//! Not here: executable memory (`code`), stacks (`helve-fiber`).
+//!
+//! # Safety
+//!
+//! Each call into the kernel names a range of a mapping that its [`Reservation`] owns;
+//! the ranges are computed with checked arithmetic and rounded to pages.
+
+use helve_base::{Result, ensure, error::Context};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use std::cell::Cell;
+use std::ptr::{NonNull, null_mut};
+
+/// Address space of our own, of which a prefix can be accessed.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    base: NonNull<u8>,
+    reserved: usize,
+    committed: Cell<usize>,
+}
+
+// SAFETY: it owns its mapping, which is not bound to a thread.
+unsafe impl Send for Reservation {}
+
+/// `bytes` rounded up to whole pages.
+pub(crate) fn page_ceil(bytes: usize) -> Option<usize> {
+    bytes.checked_next_multiple_of(rustix::param::page_size())
+}
+
+impl Reservation {
+    /// Reserves `bytes` (rounded up to pages), none of it accessible yet.
+    pub(crate) fn new(bytes: usize) -> Result<Reservation> {
+        let reserved = page_ceil(bytes.max(1));
+        ensure!(
+            reserved.is_some_and(|n| n <= isize::MAX as usize),
+            "cannot reserve {bytes} bytes of address space: too much"
+        );
+        let reserved = reserved.unwrap_or(0);
+        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                null_mut(),
+                reserved,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }
+        .with_context(|| {
+            format!(
+                "cannot reserve {reserved} bytes of address space; use fewer or smaller memories"
+            )
+        })?;
+        let Some(base) = NonNull::new(base.cast::<u8>()) else {
+            helve_base::bail!("the kernel mapped memory at address 0");
+        };
+        Ok(Reservation {
+            base,
+            reserved,
+            committed: Cell::new(0),
+        })
+    }
+
+    /// Reserves `guard + bytes` and makes all but the first `guard` accessible: a stack
+    /// that grows down. Both are whole pages.
+    pub(crate) fn new_top(guard: usize, bytes: usize) -> Result<Reservation> {
+        let space = Reservation::new(guard.saturating_add(bytes))?;
+        // SAFETY: the upper part of our own mapping.
+        unsafe {
+            let start = space.base().add(guard);
+            rustix::mm::mprotect(
+                start.cast(),
+                bytes,
+                MprotectFlags::READ | MprotectFlags::WRITE,
+            )
+        }
+        .context("cannot make a signal stack accessible")?;
+        Ok(space)
+    }
+
+    /// Its first byte.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Bytes of address space.
+    pub(crate) fn reserved(&self) -> usize {
+        self.reserved
+    }
+
+    /// Makes at least the first `bytes` accessible; new pages are zero. `false` where
+    /// they are more than was reserved or the kernel refuses.
+    pub(crate) fn commit(&self, bytes: usize) -> bool {
+        let Some(wanted) = page_ceil(bytes) else {
+            return false;
+        };
+        let committed = self.committed.get();
+        if wanted <= committed {
+            return true;
+        }
+        if wanted > self.reserved {
+            return false;
+        }
+        // SAFETY: `committed <= wanted <= reserved`: a range of our own mapping.
+        let done = unsafe {
+            let start = self.base.as_ptr().add(committed);
+            rustix::mm::mprotect(
+                start.cast(),
+                wanted - committed,
+                MprotectFlags::READ | MprotectFlags::WRITE,
+            )
+        };
+        if done.is_ok() {
+            self.committed.set(wanted);
+        }
+        done.is_ok()
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and its owner is going away. A failure would leak it.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.reserved) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_a_prefix_of_zeros() {
+        let r = Reservation::new(1 << 30).unwrap();
+        assert!(r.commit(1));
+        assert!(r.commit(100_000));
+        assert!(r.commit(5));
+        for at in [0, 99_999] {
+            // SAFETY: committed above.
+            let byte = unsafe { *r.base().add(at) };
+            assert_eq!(byte, 0);
+        }
+        assert!(!r.commit(r.reserved() + 1));
+        assert!(!r.commit(usize::MAX));
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        assert!(Reservation::new(usize::MAX).is_err());
+        assert!(Reservation::new(1 << 60).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Which code is at a pc: for the signal handler without locks, for others with one.
+//!
+//! ```text
+//!   MASTER (mutex)   start -> (range, traps, Weak<CodeMemory>)      the truth
+//!      | every change publishes a sorted copy
+//!      v
+//!   SNAPSHOT (atomic pointer) -> [range, traps] ...                 what handlers read
+//!   RETIRED (in MASTER): old snapshots, freed once no handler is reading
+//! ```
+//!
+//! A handler counts itself in `READERS` before it loads the snapshot. A writer swaps the
+//! snapshot, then frees the retired ones if it sees no reader; in the one order of all
+//! sequentially consistent operations, a handler that loaded an old snapshot is seen.
+//!
+//! Not here: the memory itself (`code`).
+//!
+//! # Safety
+//!
+//! A snapshot is freed only when no handler reads it. The trap table that an entry points
+//! to belongs to the code that the handler's thread was executing, which is therefore
+//! still published.
+
+use crate::code::CodeMemory;
+use helve_base::Trap;
+use std::collections::BTreeMap;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// One published range of code.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: usize,
+    end: usize,
+    /// Sorted by offset from `start`.
+    traps: *const [(u32, Trap)],
+}
+
+// SAFETY: the tables are immutable, and alive while the code is (see the head).
+unsafe impl Send for Entry {}
+
+struct Master {
+    code: BTreeMap<usize, (Entry, Weak<CodeMemory>)>,
+    retired: Vec<Retired>,
+}
+
+/// A snapshot that handlers may still be reading.
+struct Retired(*mut Vec<Entry>);
+
+// SAFETY: an owned box.
+unsafe impl Send for Retired {}
+
+static MASTER: Mutex<Master> = Mutex::new(Master {
+    code: BTreeMap::new(),
+    retired: Vec::new(),
+});
+static SNAPSHOT: AtomicPtr<Vec<Entry>> = AtomicPtr::new(null_mut());
+static READERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes `code` known, before anyone can run it.
+pub(crate) fn register(code: &Arc<CodeMemory>) {
+    let range = code.range();
+    let entry = Entry {
+        start: range.start,
+        end: range.end,
+        traps: code.traps(),
+    };
+    let mut master = master();
+    master
+        .code
+        .insert(range.start, (entry, Arc::downgrade(code)));
+    publish(&mut master);
+}
+
+/// Forgets the code that starts at `start`, which nobody runs any more.
+pub(crate) fn unregister(start: usize) {
+    let mut master = master();
+    master.code.remove(&start);
+    publish(&mut master);
+}
+
+/// The code at `pc`.
+pub(crate) fn find(pc: usize) -> Option<Arc<CodeMemory>> {
+    let master = master();
+    let (_, (entry, code)) = master.code.range(..=pc).next_back()?;
+    if pc < entry.end { code.upgrade() } else { None }
+}
+
+/// The trap at exactly `pc`. Async-signal-safe.
+pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
+    READERS.fetch_add(1, SeqCst);
+    let snapshot = SNAPSHOT.load(SeqCst);
+    // SAFETY: null or a snapshot that is not freed while we are counted.
+    let trap = unsafe { snapshot.as_ref() }.and_then(|entries| search(entries, pc));
+    READERS.fetch_sub(1, SeqCst);
+    trap
+}
+
+fn search(entries: &[Entry], pc: usize) -> Option<Trap> {
+    let after = entries.partition_point(|e| e.start <= pc);
+    let entry = entries.get(after.checked_sub(1)?)?;
+    if pc >= entry.end {
+        return None;
+    }
+    let offset = u32::try_from(pc - entry.start).ok()?;
+    // SAFETY: `pc` was being executed, so its code and table are alive.
+    let traps = unsafe { &*entry.traps };
+    let i = traps.binary_search_by_key(&offset, |&(at, _)| at).ok()?;
+    traps.get(i).map(|&(_, trap)| trap)
+}
+
+fn publish(master: &mut Master) {
+    let entries: Vec<Entry> = master.code.values().map(|&(entry, _)| entry).collect();
+    let old = SNAPSHOT.swap(Box::into_raw(Box::new(entries)), SeqCst);
+    if !old.is_null() {
+        master.retired.push(Retired(old));
+    }
+    if READERS.load(SeqCst) == 0 {
+        for Retired(old) in master.retired.drain(..) {
+            // SAFETY: made by `Box::into_raw`, swapped out, and nobody reads it.
+            drop(unsafe { Box::from_raw(old) });
+        }
+    }
+}
+
+/// Nothing panics under this lock; were it poisoned, its state would still hold.
+fn master() -> MutexGuard<'static, Master> {
+    MASTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
