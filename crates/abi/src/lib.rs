@@ -10,15 +10,20 @@
 
 pub mod canon;
 pub mod display;
+pub mod error;
 mod facts;
 pub mod flat;
 pub mod layout;
 pub mod names;
 pub mod options;
+pub mod program;
+pub mod strings;
 pub mod types;
 
 pub use canon::CanonBuiltin;
+pub use error::{AbiError, Content};
 pub use flat::{FlatType, FlatTypes};
 pub use layout::{Layout, PointerWidth};
 pub use options::{CanonicalOptions, StringEncoding};
+pub use program::{Program, ProgramId, Programs};
 pub use types::{FuncType, FuncTypeId, InterfaceType, ResourceTypeId, TypeError, Types};
