@@ -31,7 +31,7 @@ pub struct Limits {
     /// Levels of components inside components (default 100).
     pub component_nesting: usize,
     /// Definitions, and parts of types, that flattening one component may go through;
-    /// those of a nested component count each time it is instantiated (default 4,000,000).
+    /// those of a nested component count each time it is instantiated (default 1,000,000).
     pub component_definitions: usize,
     /// Bytes that lifting one call's values may make the host allocate (default 1 GiB).
     pub lifted_bytes: usize,
@@ -51,7 +51,7 @@ impl Default for Limits {
             host_stack_bytes: 256 << 10,
             component_instances: 10_000,
             component_nesting: 100,
-            component_definitions: 4_000_000,
+            component_definitions: 1_000_000,
             lifted_bytes: 1 << 30,
         }
     }

@@ -103,6 +103,9 @@ mod tests {
             assert!(Features::knob(flag).is_some(), "{flag:?}");
         }
         assert!(off.cm_async() && !off.cm_threading() && on.cm_threading());
-        assert_eq!(Features::knob(WasmFeatures::CM_THREADING), Some("threading"));
+        assert_eq!(
+            Features::knob(WasmFeatures::CM_THREADING),
+            Some("threading")
+        );
     }
 }

@@ -12,11 +12,17 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod canon;
+mod core_instances;
+mod core_types;
 mod error;
 mod features;
 mod name_map;
 pub mod plan;
 mod reader;
+mod resolve;
+mod scope;
+mod types;
 
 pub use error::DecodeError;
 pub use features::Features;
@@ -35,4 +41,11 @@ pub struct Options {
     /// Whether to validate the bodies of core functions too. Off by default: the
     /// compiler does that when it translates each of [`Plan::modules`], in parallel.
     pub validate_bodies: bool,
+}
+
+/// The plan of the component in `bytes`. Errors of the file's making have a
+/// [`DecodeError`] as their source.
+pub fn decode(bytes: &[u8], options: &Options) -> helve_base::Result<Plan> {
+    let read = reader::read(bytes, options)?;
+    resolve::resolve(&read, options)
 }

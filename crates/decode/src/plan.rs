@@ -24,8 +24,9 @@
 //! `adapter`), and anything that runs.
 
 use crate::name_map::NameMap;
-use helve_abi::types::{FuncTypeId, FutureId, InterfaceType, ResourceTypeId, StreamId, Types};
-use helve_base::core_type::{ExternType, FuncType as CoreFuncType};
+use helve_abi::CanonBuiltin;
+use helve_abi::types::{FuncTypeId, InterfaceType, ResourceTypeId, Types};
+use helve_base::core_type::ExternType;
 use helve_base::{PrimaryMap, entity_impl};
 use std::fmt;
 use std::ops::Range;
@@ -91,7 +92,7 @@ pub struct Plan {
     /// Every `canon lift`.
     pub lifted: PrimaryMap<LiftedId, Lifted>,
     /// Every other canonical definition.
-    pub builtins: PrimaryMap<CanonBuiltinId, CanonBuiltin>,
+    pub builtins: PrimaryMap<CanonBuiltinId, BuiltinDef>,
     /// Every set of canonical options that one of the above has; equal sets have equal ids.
     pub options: PrimaryMap<OptionsId, CanonicalOptions>,
     /// What instantiating does, in this order.
@@ -380,50 +381,8 @@ pub enum CoreDef {
     Builtin(CanonBuiltinId),
 }
 
-/// A memory of canonical options.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MemoryDef {
-    /// Where it comes from.
-    pub def: CoreDef,
-    /// Whether its addresses are 64 bits wide.
-    pub memory64: bool,
-}
-
-/// How strings are encoded in a core module's memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum StringEncoding {
-    /// `utf8`.
-    #[default]
-    Utf8,
-    /// `utf16`.
-    Utf16,
-    /// `latin1+utf16`.
-    CompactUtf16,
-}
-
-/// What a canonical definition says about how values cross it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CanonicalOptions {
-    /// How strings are encoded.
-    pub string_encoding: StringEncoding,
-    /// The memory that values are in.
-    pub memory: Option<MemoryDef>,
-    /// The function that allocates in it.
-    pub realloc: Option<CoreDef>,
-    /// The function to call once the results of a lifted function have been read.
-    pub post_return: Option<CoreDef>,
-    /// Whether it has the asynchronous ABI.
-    pub is_async: bool,
-    /// The function that takes the events of a lifted asynchronous function.
-    pub callback: Option<CoreDef>,
-}
-
-impl CanonicalOptions {
-    /// Whether pointers are 64 bits wide.
-    pub fn memory64(&self) -> bool {
-        self.memory.as_ref().is_some_and(|memory| memory.memory64)
-    }
-}
+/// Canonical options whose functions and memory are core definitions of the plan.
+pub type CanonicalOptions = helve_abi::CanonicalOptions<CoreDef>;
 
 /// A `canon lower`: a component-level function made a core one.
 #[derive(Clone, Debug)]
@@ -453,192 +412,14 @@ pub struct Lifted {
 
 /// A canonical built-in as a core function of one component instance.
 #[derive(Clone, Debug)]
-pub struct CanonBuiltin {
+pub struct BuiltinDef {
     /// Which one, with its immediates.
-    pub op: BuiltinOp,
+    pub op: CanonBuiltin,
+    /// Its options; those of `waitable-set.wait` and `.poll` have just a memory, those of
+    /// built-ins without any are the default ones.
+    pub options: OptionsId,
+    /// The table that `thread.new-indirect` takes functions from.
+    pub table: Option<CoreDef>,
     /// The component instance whose core code calls it.
     pub owner: ComponentInstanceId,
-}
-
-/// The canonical built-ins with their immediates, by the spec's names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BuiltinOp {
-    /// `resource.new`
-    ResourceNew(ResourceTypeId),
-    /// `resource.drop`
-    ResourceDrop(ResourceTypeId),
-    /// `resource.rep`
-    ResourceRep(ResourceTypeId),
-    /// `backpressure.inc`
-    BackpressureInc,
-    /// `backpressure.dec`
-    BackpressureDec,
-    /// `task.return`
-    TaskReturn {
-        /// The type of the result, where there is one.
-        result: Option<InterfaceType>,
-        /// How to lift it.
-        options: OptionsId,
-    },
-    /// `task.cancel`
-    TaskCancel,
-    /// `context.get`
-    ContextGet {
-        /// Which slot.
-        slot: u32,
-        /// Whether it is read as an i64.
-        wide: bool,
-    },
-    /// `context.set`
-    ContextSet {
-        /// Which slot.
-        slot: u32,
-        /// Whether it is written as an i64.
-        wide: bool,
-    },
-    /// `subtask.cancel`
-    SubtaskCancel {
-        /// Whether it returns before the subtask has resolved.
-        is_async: bool,
-    },
-    /// `subtask.drop`
-    SubtaskDrop,
-    /// `stream.new`
-    StreamNew(StreamId),
-    /// `stream.read`
-    StreamRead(StreamId, OptionsId),
-    /// `stream.write`
-    StreamWrite(StreamId, OptionsId),
-    /// `stream.cancel-read`
-    StreamCancelRead {
-        /// The stream's type.
-        ty: StreamId,
-        /// Whether it returns before the copy has ended.
-        is_async: bool,
-    },
-    /// `stream.cancel-write`
-    StreamCancelWrite {
-        /// The stream's type.
-        ty: StreamId,
-        /// Whether it returns before the copy has ended.
-        is_async: bool,
-    },
-    /// `stream.drop-readable`
-    StreamDropReadable(StreamId),
-    /// `stream.drop-writable`
-    StreamDropWritable(StreamId),
-    /// `future.new`
-    FutureNew(FutureId),
-    /// `future.read`
-    FutureRead(FutureId, OptionsId),
-    /// `future.write`
-    FutureWrite(FutureId, OptionsId),
-    /// `future.cancel-read`
-    FutureCancelRead {
-        /// The future's type.
-        ty: FutureId,
-        /// Whether it returns before the copy has ended.
-        is_async: bool,
-    },
-    /// `future.cancel-write`
-    FutureCancelWrite {
-        /// The future's type.
-        ty: FutureId,
-        /// Whether it returns before the copy has ended.
-        is_async: bool,
-    },
-    /// `future.drop-readable`
-    FutureDropReadable(FutureId),
-    /// `future.drop-writable`
-    FutureDropWritable(FutureId),
-    /// `error-context.new`
-    ErrorContextNew(OptionsId),
-    /// `error-context.debug-message`
-    ErrorContextDebugMessage(OptionsId),
-    /// `error-context.drop`
-    ErrorContextDrop,
-    /// `waitable-set.new`
-    WaitableSetNew,
-    /// `waitable-set.wait`, with the memory that events are written to
-    WaitableSetWait(MemoryDef),
-    /// `waitable-set.poll`, with the memory that events are written to
-    WaitableSetPoll(MemoryDef),
-    /// `waitable-set.drop`
-    WaitableSetDrop,
-    /// `waitable.join`
-    WaitableJoin,
-    /// `thread.index`
-    ThreadIndex,
-    /// `thread.new-indirect`
-    ThreadNewIndirect {
-        /// The type of start functions.
-        start: CoreFuncType,
-        /// The table they are in.
-        table: CoreDef,
-    },
-    /// `thread.resume-later`
-    ThreadResumeLater,
-    /// `thread.suspend`
-    ThreadSuspend,
-    /// `thread.yield`
-    ThreadYield,
-    /// `thread.suspend-then-resume`
-    ThreadSuspendThenResume,
-    /// `thread.yield-then-resume`
-    ThreadYieldThenResume,
-    /// `thread.suspend-then-promote`
-    ThreadSuspendThenPromote,
-    /// `thread.yield-then-promote`
-    ThreadYieldThenPromote,
-}
-
-impl BuiltinOp {
-    /// The spec's name.
-    pub fn name(&self) -> &'static str {
-        use BuiltinOp::*;
-        match self {
-            ResourceNew(_) => "resource.new",
-            ResourceDrop(_) => "resource.drop",
-            ResourceRep(_) => "resource.rep",
-            BackpressureInc => "backpressure.inc",
-            BackpressureDec => "backpressure.dec",
-            TaskReturn { .. } => "task.return",
-            TaskCancel => "task.cancel",
-            ContextGet { .. } => "context.get",
-            ContextSet { .. } => "context.set",
-            SubtaskCancel { .. } => "subtask.cancel",
-            SubtaskDrop => "subtask.drop",
-            StreamNew(_) => "stream.new",
-            StreamRead(..) => "stream.read",
-            StreamWrite(..) => "stream.write",
-            StreamCancelRead { .. } => "stream.cancel-read",
-            StreamCancelWrite { .. } => "stream.cancel-write",
-            StreamDropReadable(_) => "stream.drop-readable",
-            StreamDropWritable(_) => "stream.drop-writable",
-            FutureNew(_) => "future.new",
-            FutureRead(..) => "future.read",
-            FutureWrite(..) => "future.write",
-            FutureCancelRead { .. } => "future.cancel-read",
-            FutureCancelWrite { .. } => "future.cancel-write",
-            FutureDropReadable(_) => "future.drop-readable",
-            FutureDropWritable(_) => "future.drop-writable",
-            ErrorContextNew(_) => "error-context.new",
-            ErrorContextDebugMessage(_) => "error-context.debug-message",
-            ErrorContextDrop => "error-context.drop",
-            WaitableSetNew => "waitable-set.new",
-            WaitableSetWait(_) => "waitable-set.wait",
-            WaitableSetPoll(_) => "waitable-set.poll",
-            WaitableSetDrop => "waitable-set.drop",
-            WaitableJoin => "waitable.join",
-            ThreadIndex => "thread.index",
-            ThreadNewIndirect { .. } => "thread.new-indirect",
-            ThreadResumeLater => "thread.resume-later",
-            ThreadSuspend => "thread.suspend",
-            ThreadYield => "thread.yield",
-            ThreadSuspendThenResume => "thread.suspend-then-resume",
-            ThreadYieldThenResume => "thread.yield-then-resume",
-            ThreadSuspendThenPromote => "thread.suspend-then-promote",
-            ThreadYieldThenPromote => "thread.yield-then-promote",
-        }
-    }
 }

@@ -16,18 +16,18 @@ use crate::Options;
 use crate::error::{DecodeError, bug, invalid, limit};
 use crate::plan::{CoreKind, ModuleImport, StaticModule, StaticModuleId};
 use helve_base::{Error, PrimaryMap, Result, entity_impl};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use wasmparser::{
-    BinaryReader, CanonicalFunction, ComponentAlias, ComponentExport, ComponentImport,
-    ComponentInstance, ComponentName, ComponentNameSectionReader, ComponentType, CoreType,
-    Encoding, ExternalKind, FromReader, FuncValidatorAllocations, Instance, KnownCustom, Parser,
-    Payload, SectionLimited, TypeRef, ValidPayload, Validator,
+    CanonicalFunction, ComponentAlias, ComponentExport, ComponentImport, ComponentInstance,
+    ComponentName, ComponentNameSectionReader, ComponentType, CoreType, Encoding, ExternalKind,
+    FromReader, FuncValidatorAllocations, Instance, KnownCustom, Parser, Payload, SectionLimited,
+    TypeRef, ValidPayload, Validator,
 };
 
 /// A component that is defined somewhere in the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ComponentDefId(u32);
 entity_impl!(ComponentDefId, "component_def");
 
@@ -63,8 +63,8 @@ pub(crate) struct ComponentDef<'a> {
 /// What the resolver has to know about a core module beside its place.
 #[derive(Debug, Default)]
 pub(crate) struct ModuleFacts {
-    /// Whether addresses of each exported memory are 64 bits wide.
-    pub memories64: HashMap<Arc<str>, bool>,
+    /// The exported memories and tables whose addresses or indices are 64 bits wide.
+    pub wide: HashSet<Arc<str>>,
 }
 
 /// Everything that stands in the bytes.
@@ -115,7 +115,8 @@ struct ModuleScan {
     range: Range<usize>,
     imports: Vec<ModuleImport>,
     memories64: Vec<bool>,
-    exported_memories: HashMap<Arc<str>, bool>,
+    tables64: Vec<bool>,
+    wide_exports: HashSet<Arc<str>>,
 }
 
 /// The walk's state.
@@ -141,10 +142,16 @@ impl<'a> Reader<'a, '_> {
             _ => {}
         }
         match payload {
-            Payload::Version { encoding, range, .. } => self.begin(encoding, range.start),
+            Payload::Version {
+                encoding, range, ..
+            } => self.begin(encoding, range.start),
             Payload::End(_) => self.end(),
-            Payload::ModuleSection { unchecked_range, .. }
-            | Payload::ComponentSection { unchecked_range, .. } => {
+            Payload::ModuleSection {
+                unchecked_range, ..
+            }
+            | Payload::ComponentSection {
+                unchecked_range, ..
+            } => {
                 self.starting = Some(unchecked_range);
                 Ok(())
             }
@@ -205,7 +212,7 @@ impl<'a> Reader<'a, '_> {
                 imports: scan.imports.into(),
             });
             self.bytes.facts.push(ModuleFacts {
-                memories64: scan.exported_memories,
+                wide: scan.wide_exports,
             });
             self.push_to_parent(Def::CoreModule(id), offset);
         }
@@ -249,7 +256,12 @@ impl<'a> Reader<'a, '_> {
                 ComponentName::Types(names) => (&mut component.type_names, names),
                 _ => continue,
             };
-            map.extend(names.into_iter().map_while(|n| n.ok()).map(|n| (n.index, n.name)));
+            map.extend(
+                names
+                    .into_iter()
+                    .map_while(|n| n.ok())
+                    .map(|n| (n.index, n.name)),
+            );
         }
     }
 }
@@ -266,8 +278,10 @@ impl ModuleScan {
                         _ => import.module.into(),
                     };
                     last = Some(module.clone());
-                    if let TypeRef::Memory(ty) = import.ty {
-                        self.memories64.push(ty.memory64);
+                    match import.ty {
+                        TypeRef::Memory(ty) => self.memories64.push(ty.memory64),
+                        TypeRef::Table(ty) => self.tables64.push(ty.table64),
+                        _ => {}
                     }
                     self.imports.push(ModuleImport {
                         module,
@@ -281,13 +295,21 @@ impl ModuleScan {
                     self.memories64.push(memory?.memory64);
                 }
             }
+            Payload::TableSection(section) => {
+                for table in section {
+                    self.tables64.push(table?.ty.table64);
+                }
+            }
             Payload::ExportSection(section) => {
                 for export in section {
                     let export = export?;
-                    if export.kind == ExternalKind::Memory {
-                        let wide = self.memories64.get(export.index as usize).copied();
-                        self.exported_memories
-                            .insert(export.name.into(), wide.unwrap_or(false));
+                    let wide = match export.kind {
+                        ExternalKind::Memory => self.memories64.get(export.index as usize),
+                        ExternalKind::Table => self.tables64.get(export.index as usize),
+                        _ => None,
+                    };
+                    if wide == Some(&true) {
+                        self.wide_exports.insert(export.name.into());
                     }
                 }
             }

@@ -1,0 +1,497 @@
+//! Runs a component's definitions, nested components and all, and writes down what
+//! happens: the [`Plan`].
+//!
+//! ```text
+//!  frames:   root            next definition 7 of 12     scope 0
+//!            root / a        next definition 3 of 5      scope 4   args by name
+//!            root / a / b    next definition 0 of 9      scope 7   args by name
+//! ```
+//!
+//! Instantiating a component pushes a frame that runs the component's definitions with
+//! its imports bound to the arguments; at its end, its exports become an instance in the
+//! scope below. So every name ends at something concrete, resource types come out one
+//! per instance, and what was an alias or a nested component is gone.
+//!
+//! Nested instantiation can grow exponentially with the file's size and as deep as the
+//! file likes: the frames are on our own stack, and limits bound how many instances
+//! there are, how deep they nest and how many definitions are run.
+//!
+//! Not here: types (`types`), canonical definitions (`canon`), core instances (`core`).
+
+use crate::error::{bug, limit, unsupported};
+use crate::name_map::NameMap;
+use crate::plan::*;
+use crate::reader::{Bytes, ComponentDef, ComponentDefId, Def};
+use crate::scope::{Scope, ScopeId, at};
+use crate::{Options, core_types};
+use helve_abi::types::ResourceTypeId;
+use helve_base::{PrimaryMap, Result};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmparser::{
+    ComponentAlias, ComponentExport, ComponentExternName, ComponentExternalKind, ComponentImport,
+    ComponentInstance, ComponentInstantiationArg, ComponentOuterAliasKind, ComponentTypeRef,
+    InstanceTypeDeclaration,
+};
+
+/// A component as a value: what instantiating it means.
+#[derive(Debug)]
+pub(crate) enum ComponentValue {
+    /// One that stands in the bytes, and the scope around its definition.
+    Defined(ComponentDefId, Option<ScopeId>),
+    /// One that the linker would supply.
+    Imported(ImportPath),
+}
+
+/// An instance or component type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Template<'a> {
+    /// Its declarations, and the scope around its definition.
+    Instance(&'a [InstanceTypeDeclaration<'a>], ScopeId),
+    /// Only ever a name: what has such a type is concrete, or cannot be instantiated.
+    Component,
+}
+
+/// A component that is being instantiated.
+struct Frame<'a> {
+    def: &'a ComponentDef<'a>,
+    next: usize,
+    scope: ScopeId,
+    owner: ComponentInstanceId,
+    /// None for the root: its imports become the plan's.
+    args: Option<NameMap<Item>>,
+    exports: NameMap<Item>,
+}
+
+/// The state of resolving one component.
+pub(crate) struct Resolver<'a> {
+    pub bytes: &'a Bytes<'a>,
+    pub options: &'a Options,
+    pub plan: Plan,
+    pub scopes: PrimaryMap<ScopeId, Scope>,
+    pub templates: PrimaryMap<TypeTemplateId, Template<'a>>,
+    pub option_ids: HashMap<CanonicalOptions, OptionsId>,
+    /// What the name section calls resource types that no export names.
+    pub resource_hints: HashMap<ResourceTypeId, &'a str>,
+    components: PrimaryMap<ComponentId, ComponentValue>,
+    frames: Vec<Frame<'a>>,
+    /// Definitions that may still be run.
+    budget: usize,
+    /// Where the definition that is being run stands.
+    pub offset: u64,
+}
+
+/// The plan of what `bytes` holds.
+pub(crate) fn resolve(bytes: &Bytes<'_>, options: &Options) -> Result<Plan> {
+    let root = bytes.components.iter().next();
+    let (_, def) = root.ok_or_else(|| bug("a component without a root"))?;
+    let mut resolver = Resolver {
+        bytes,
+        options,
+        plan: Plan {
+            modules: bytes.modules.clone(),
+            ..Plan::default()
+        },
+        scopes: PrimaryMap::new(),
+        templates: PrimaryMap::new(),
+        option_ids: HashMap::new(),
+        resource_hints: HashMap::new(),
+        components: PrimaryMap::new(),
+        frames: Vec::new(),
+        budget: options.limits.component_definitions,
+        offset: 0,
+    };
+    resolver.enter(def, None, None, "root".into())?;
+    resolver.run()?;
+    let hints = std::mem::take(&mut resolver.resource_hints);
+    for (id, hint) in hints {
+        resolver.name_resource(id, &hint.into());
+    }
+    Ok(resolver.plan)
+}
+
+impl<'a> Resolver<'a> {
+    fn run(&mut self) -> Result<()> {
+        while let Some(frame) = self.frames.last_mut() {
+            match frame.def.defs.get(frame.next) {
+                Some((def, offset)) => {
+                    frame.next += 1;
+                    let (scope, owner) = (frame.scope, frame.owner);
+                    self.offset = *offset;
+                    self.charge(1)?;
+                    self.define(scope, owner, def)?;
+                }
+                None => self.leave()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts `n` definitions.
+    pub fn charge(&mut self, n: usize) -> Result<()> {
+        match self.budget.checked_sub(n) {
+            Some(left) => {
+                self.budget = left;
+                Ok(())
+            }
+            None => {
+                let most = self.options.limits.component_definitions;
+                let message = format!("instantiating takes more than {most} definitions");
+                Err(limit(message, self.offset))
+            }
+        }
+    }
+
+    /// Starts to instantiate a component.
+    fn enter(
+        &mut self,
+        def: &'a ComponentDef<'a>,
+        outer: Option<ScopeId>,
+        args: Option<NameMap<Item>>,
+        path: Arc<str>,
+    ) -> Result<()> {
+        let limits = &self.options.limits;
+        if self.plan.component_instances.len() >= limits.component_instances {
+            let most = limits.component_instances;
+            let message = format!("more than {most} component instances");
+            return Err(limit(message, self.offset));
+        }
+        if self.frames.len() >= limits.component_nesting {
+            let most = limits.component_nesting;
+            let message = format!("components instantiate each other more than {most} levels deep");
+            return Err(limit(message, self.offset));
+        }
+        let owner = self.plan.component_instances.push(ComponentInstanceInfo {
+            parent: self.frames.last().map(|frame| frame.owner),
+            path,
+            has_lower: false,
+        });
+        let scope = self.scopes.push(Scope::new(outer));
+        self.frames.push(Frame {
+            def,
+            next: 0,
+            scope,
+            owner,
+            args,
+            exports: NameMap::new(),
+        });
+        Ok(())
+    }
+
+    /// Ends instantiating a component: its exports become an instance.
+    fn leave(&mut self) -> Result<()> {
+        let frame = self.frames.pop().ok_or_else(|| bug("no frame to leave"))?;
+        if let Some(below) = self.frames.last() {
+            let instance = InstanceItem {
+                exports: frame.exports,
+            };
+            self.scopes[below.scope].instances.push(instance.into());
+        }
+        Ok(())
+    }
+
+    fn define(
+        &mut self,
+        scope: ScopeId,
+        owner: ComponentInstanceId,
+        def: &'a Def<'a>,
+    ) -> Result<()> {
+        match def {
+            Def::CoreModule(id) => self.scopes[scope].core_modules.push(ModuleRef::Static(*id)),
+            Def::CoreInstance(instance) => self.core_instance(scope, owner, instance)?,
+            Def::CoreType(ty) => core_types::define(&mut self.scopes, scope, ty, self.offset)?,
+            Def::Component(id) => {
+                let value = ComponentValue::Defined(*id, Some(scope));
+                let id = self.components.push(value);
+                self.scopes[scope].components.push(id);
+            }
+            Def::Instance(instance) => self.instance(scope, instance)?,
+            Def::Alias(alias) => self.alias(scope, alias)?,
+            Def::Type(ty) => {
+                let item = self.define_type(scope, Some(owner), ty)?;
+                if let TypeItem::Resource(id) = item {
+                    self.plan.steps.push(Step::DefineResource(id));
+                    self.hint(scope, id);
+                }
+                self.scopes[scope].types.push(item);
+            }
+            Def::Canon(canon) => self.canon(scope, owner, canon)?,
+            Def::Start => return Err(unsupported("a start function of a component", self.offset)),
+            Def::Import(import) => self.import(scope, import)?,
+            Def::Export(export) => self.export(scope, export)?,
+        }
+        Ok(())
+    }
+
+    /// Remembers what the name section calls the type that comes next.
+    fn hint(&mut self, scope: ScopeId, id: ResourceTypeId) {
+        let index = u32::try_from(self.scopes[scope].types.len());
+        if let (Ok(index), Some(frame)) = (index, self.frames.last())
+            && let Some(name) = frame.def.type_names.get(&index)
+        {
+            self.resource_hints.insert(id, name);
+        }
+    }
+
+    /// Gives a resource type its name, unless it has one.
+    pub fn name_resource(&mut self, id: ResourceTypeId, name: &Arc<str>) {
+        let def = &mut self.plan.resources[id];
+        if def.name.is_none() {
+            def.name = Some(name.clone());
+            self.plan.types.name_resource(id, &**name);
+        }
+    }
+
+    /// A component import: the root's become the plan's, others are bound to arguments.
+    fn import(&mut self, scope: ScopeId, import: &ComponentImport<'a>) -> Result<()> {
+        let name: Arc<str> = import.name.name.into();
+        let frame = self
+            .frames
+            .last()
+            .ok_or_else(|| bug("an import of nothing"))?;
+        let item = match &frame.args {
+            None => {
+                let path = ImportPath([name.clone()].into());
+                let item = self.item_of_type(scope, &import.ty, None, &path)?;
+                let import = Import {
+                    attributes: attributes(&import.name),
+                    item: item.clone(),
+                };
+                self.plan.imports.insert(name, import);
+                item
+            }
+            Some(args) => {
+                let arg = args.get(&name).cloned();
+                let arg = arg.ok_or_else(|| bug(format!("no argument for import `{name}`")))?;
+                let path = ImportPath([name].into());
+                self.item_of_type(scope, &import.ty, Some(&arg), &path)?
+            }
+        };
+        self.scopes[scope].push(item);
+        Ok(())
+    }
+
+    fn export(&mut self, scope: ScopeId, export: &ComponentExport<'a>) -> Result<()> {
+        let name: Arc<str> = export.name.name.into();
+        let mut item = self.item(scope, export.kind, export.index)?;
+        if let Some(ty) = &export.ty {
+            let path = ImportPath([name.clone()].into());
+            item = self.item_of_type(scope, ty, Some(&item), &path)?;
+        }
+        if let Item::Type(TypeItem::Resource(id)) = &item {
+            self.name_resource(*id, &name);
+        }
+        self.scopes[scope].push(item.clone());
+        let is_root = self.frames.len() == 1;
+        let frame = self.frames.last_mut();
+        let frame = frame.ok_or_else(|| bug("an export of nothing"))?;
+        if is_root {
+            let export = Export {
+                attributes: attributes(&export.name),
+                item,
+            };
+            self.plan.exports.insert(name, export);
+        } else {
+            frame.exports.insert(name, item);
+        }
+        Ok(())
+    }
+
+    /// The item at an index; values are refused.
+    fn item(&self, scope: ScopeId, kind: ComponentExternalKind, index: u32) -> Result<Item> {
+        if kind == ComponentExternalKind::Value {
+            return Err(unsupported(
+                "a value import, export or argument",
+                self.offset,
+            ));
+        }
+        self.scopes[scope].item(kind, index)
+    }
+
+    fn instance(&mut self, scope: ScopeId, instance: &ComponentInstance<'a>) -> Result<()> {
+        match instance {
+            ComponentInstance::Instantiate {
+                component_index,
+                args,
+            } => self.instantiate(scope, *component_index, args),
+            ComponentInstance::FromExports(exports) => {
+                self.charge(exports.len())?;
+                let mut instance = InstanceItem::default();
+                for export in exports {
+                    let item = self.item(scope, export.kind, export.index)?;
+                    let name: Arc<str> = export.name.name.into();
+                    if let Item::Type(TypeItem::Resource(id)) = &item {
+                        self.name_resource(*id, &name);
+                    }
+                    instance.exports.insert(name, item);
+                }
+                self.scopes[scope].instances.push(instance.into());
+                Ok(())
+            }
+        }
+    }
+
+    fn instantiate(
+        &mut self,
+        scope: ScopeId,
+        component: u32,
+        args: &[ComponentInstantiationArg<'a>],
+    ) -> Result<()> {
+        self.charge(args.len())?;
+        let mut items = NameMap::new();
+        for arg in args {
+            let item = self.item(scope, arg.kind, arg.index)?;
+            items.insert(arg.name.into(), item);
+        }
+        let id = *at(&self.scopes[scope].components, component, "component")?;
+        let (def, outer) = match &self.components[id] {
+            ComponentValue::Defined(def, outer) => (*def, *outer),
+            ComponentValue::Imported(path) => {
+                let what = format!("instantiating the imported component `{path}`");
+                return Err(unsupported(what, self.offset));
+            }
+        };
+        let path = self.instance_path(scope);
+        self.enter(&self.bytes.components[def], outer, Some(items), path)
+    }
+
+    /// What messages call the component instance that comes next.
+    fn instance_path(&self, scope: ScopeId) -> Arc<str> {
+        let Some(frame) = self.frames.last() else {
+            return "root".into();
+        };
+        let below = &self.plan.component_instances[frame.owner].path;
+        let index = self.scopes[scope].instances.len();
+        let name = u32::try_from(index)
+            .ok()
+            .and_then(|index| frame.def.instance_names.get(&index));
+        match name {
+            Some(name) => format!("{below} / {name}").into(),
+            None => format!("{below} / instance {index}").into(),
+        }
+    }
+
+    /// What the name section calls the core instance that comes next.
+    pub fn core_instance_name(&self, scope: ScopeId) -> Option<Arc<str>> {
+        let index = u32::try_from(self.scopes[scope].core_instances.len()).ok()?;
+        let frame = self.frames.last()?;
+        frame
+            .def
+            .core_instance_names
+            .get(&index)
+            .map(|name| (*name).into())
+    }
+
+    /// An alias of a component, of an instance type or of a component type.
+    pub fn alias(&mut self, scope: ScopeId, alias: &ComponentAlias<'a>) -> Result<()> {
+        match alias {
+            ComponentAlias::InstanceExport {
+                kind,
+                instance_index,
+                name,
+            } => {
+                if *kind == ComponentExternalKind::Value {
+                    return Err(unsupported("an alias of a value", self.offset));
+                }
+                let instance = at(&self.scopes[scope].instances, *instance_index, "instance")?;
+                let item = instance.exports.get(name).cloned();
+                let item = item.ok_or_else(|| bug(format!("no export `{name}` to alias")))?;
+                self.scopes[scope].push(item);
+            }
+            ComponentAlias::CoreInstanceExport {
+                kind,
+                instance_index,
+                name,
+            } => self.core_alias(scope, *kind, *instance_index, name)?,
+            ComponentAlias::Outer { kind, count, index } => {
+                let from = core_types::outer(&self.scopes, scope, *count)?;
+                let from = &self.scopes[from];
+                match kind {
+                    ComponentOuterAliasKind::CoreModule => {
+                        let module = *at(&from.core_modules, *index, "core module")?;
+                        self.scopes[scope].core_modules.push(module);
+                    }
+                    ComponentOuterAliasKind::CoreType => {
+                        let ty = at(&from.core_types, *index, "core type")?.clone();
+                        self.scopes[scope].core_types.push(ty);
+                    }
+                    ComponentOuterAliasKind::Type => {
+                        let ty = *at(&from.types, *index, "type")?;
+                        self.scopes[scope].types.push(ty);
+                    }
+                    ComponentOuterAliasKind::Component => {
+                        let component = *at(&from.components, *index, "component")?;
+                        self.scopes[scope].components.push(component);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The item that something of type `ty` is: `given`, seen as that type, or, where
+    /// the root imports it, one that the linker will supply.
+    pub fn item_of_type(
+        &mut self,
+        scope: ScopeId,
+        ty: &ComponentTypeRef,
+        given: Option<&Item>,
+        path: &ImportPath,
+    ) -> Result<Item> {
+        match (ty, given) {
+            (ComponentTypeRef::Value(_), _) => {
+                Err(unsupported(format!("the value `{path}`"), self.offset))
+            }
+            (ComponentTypeRef::Instance(index), given) => {
+                let given = match given {
+                    None => None,
+                    Some(Item::Instance(instance)) => Some(instance.clone()),
+                    Some(item) => {
+                        let noun = item.noun();
+                        return Err(bug(format!("`{path}` is a {noun}, not an instance")));
+                    }
+                };
+                let template = *at(&self.scopes[scope].types, *index, "type")?;
+                let instance = self.expand(template, given, path)?;
+                Ok(Item::Instance(instance.into()))
+            }
+            (ComponentTypeRef::Func(index), Some(item)) => {
+                let ty = self.scopes[scope].func_type(*index)?;
+                match item {
+                    Item::Func(func) if func.ty == ty => Ok(item.clone()),
+                    _ => Err(bug(format!(
+                        "`{path}` is not the function that validation saw"
+                    ))),
+                }
+            }
+            (_, Some(item)) => Ok(item.clone()),
+            (ComponentTypeRef::Func(index), None) => {
+                let ty = self.scopes[scope].func_type(*index)?;
+                let path = path.clone();
+                let func = self.plan.imported_funcs.push(ImportedFunc { path, ty });
+                let func = FuncRef::Imported(func);
+                Ok(Item::Func(FuncItem { func, ty }))
+            }
+            (ComponentTypeRef::Type(bounds), None) => self.imported_type(scope, bounds, path),
+            (ComponentTypeRef::Module(index), None) => {
+                let ty = self.scopes[scope].module_type(*index, self.offset)?;
+                let path = path.clone();
+                let module = self.plan.imported_modules.push(ImportedModule { path, ty });
+                Ok(Item::Module(ModuleRef::Imported(module)))
+            }
+            (ComponentTypeRef::Component(_), None) => {
+                let value = ComponentValue::Imported(path.clone());
+                Ok(Item::Component(self.components.push(value)))
+            }
+        }
+    }
+}
+
+/// The attributes of a name.
+fn attributes(name: &ComponentExternName<'_>) -> NameAttributes {
+    NameAttributes {
+        implements: name.implements.map(Into::into),
+        version_suffix: name.version_suffix.map(Into::into),
+        external_id: name.external_id.map(Into::into),
+    }
+}

@@ -1,0 +1,261 @@
+//! Component-level types: from the file's indices to interned types, and from instance
+//! types to instances.
+//!
+//! An instance or component type is kept as its declarations and the scope around them
+//! until something has that type. Then its declarations are run, once per thing: the
+//! exports of a given instance are seen through them (which hides what the type does
+//! not mention), those of an import of the root come out new, resource types included.
+//!
+//! Recursion goes as deep as types nest, which validation bounds (100 levels).
+
+use crate::core_types;
+use crate::error::{bug, limit, unsupported};
+use crate::plan::*;
+use crate::resolve::{Resolver, Template};
+use crate::scope::{Scope, ScopeId};
+use helve_abi::types::{InterfaceType, ResourceTypeId, TypeError};
+use helve_base::{Error, Result};
+use std::sync::Arc;
+use wasmparser::{
+    ComponentDefinedType, ComponentType, ComponentValType, InstanceTypeDeclaration,
+    PrimitiveValType, TypeBounds, ValType,
+};
+
+impl<'a> Resolver<'a> {
+    /// What a type definition stands for. Only components (which have an owner) define
+    /// resource types.
+    pub fn define_type(
+        &mut self,
+        scope: ScopeId,
+        owner: Option<ComponentInstanceId>,
+        ty: &'a ComponentType<'a>,
+    ) -> Result<TypeItem> {
+        Ok(match ty {
+            ComponentType::Defined(ty) => TypeItem::Value(self.value_type(scope, ty)?),
+            ComponentType::Func(ty) => {
+                self.charge(ty.params.len())?;
+                let mut params = Vec::with_capacity(ty.params.len());
+                for (name, ty) in &ty.params {
+                    params.push((*name, self.val_type(scope, ty)?));
+                }
+                let result = self.optional(scope, &ty.result)?;
+                let func = self.plan.types.func(params, result, ty.async_);
+                TypeItem::Func(func.map_err(|e| self.refused(e))?)
+            }
+            ComponentType::Component(_) => {
+                TypeItem::Component(self.templates.push(Template::Component))
+            }
+            ComponentType::Instance(decls) => {
+                let template = Template::Instance(decls, scope);
+                TypeItem::Instance(self.templates.push(template))
+            }
+            ComponentType::Resource { rep, dtor } => {
+                let owner = owner.ok_or_else(|| bug("a resource type defined in a type"))?;
+                let dtor = match dtor {
+                    Some(index) => {
+                        let item = self.scopes[scope].core_item(CoreKind::Func, *index)?;
+                        Some(item.def().clone())
+                    }
+                    None => None,
+                };
+                TypeItem::Resource(self.new_resource(ResourceOrigin::Defined {
+                    owner,
+                    rep64: *rep == ValType::I64,
+                    dtor,
+                }))
+            }
+        })
+    }
+
+    fn new_resource(&mut self, origin: ResourceOrigin) -> ResourceTypeId {
+        self.plan.resources.push(ResourceDef { origin, name: None })
+    }
+
+    /// A type that the root imports.
+    pub fn imported_type(
+        &mut self,
+        scope: ScopeId,
+        bounds: &TypeBounds,
+        path: &ImportPath,
+    ) -> Result<Item> {
+        Ok(Item::Type(match bounds {
+            TypeBounds::Eq(index) => self.scopes[scope].type_item(*index)?,
+            TypeBounds::SubResource => {
+                let id = self.new_resource(ResourceOrigin::Imported { path: path.clone() });
+                if let Some(name) = path.0.last() {
+                    self.name_resource(id, name);
+                }
+                TypeItem::Resource(id)
+            }
+        }))
+    }
+
+    /// The instance that has the type `ty`: `given` as that type shows it, or one of
+    /// things that the linker will supply.
+    pub fn expand(
+        &mut self,
+        ty: TypeItem,
+        given: Option<Arc<InstanceItem>>,
+        path: &ImportPath,
+    ) -> Result<InstanceItem> {
+        let TypeItem::Instance(id) = ty else {
+            return Err(bug(format!("the type of `{path}` is not an instance type")));
+        };
+        let most = self.options.limits.component_nesting;
+        if path.0.len() > most {
+            let message = format!("instances nested more than {most} levels deep");
+            return Err(limit(message, self.offset));
+        }
+        let Template::Instance(decls, outer) = self.templates[id] else {
+            return Err(bug(format!("the type of `{path}` is a component type")));
+        };
+        let scope = self.scopes.push(Scope::new(Some(outer)));
+        let mut instance = InstanceItem::default();
+        for decl in decls {
+            self.charge(1)?;
+            match decl {
+                InstanceTypeDeclaration::CoreType(ty) => {
+                    core_types::define(&mut self.scopes, scope, ty, self.offset)?;
+                }
+                InstanceTypeDeclaration::Type(ty) => {
+                    let item = self.define_type(scope, None, ty)?;
+                    self.scopes[scope].types.push(item);
+                }
+                InstanceTypeDeclaration::Alias(alias) => self.alias(scope, alias)?,
+                InstanceTypeDeclaration::Export { name, ty } => {
+                    let name: Arc<str> = name.name.into();
+                    let given = match &given {
+                        None => None,
+                        Some(given) => Some(given.exports.get(&name).ok_or_else(|| {
+                            bug(format!("instance `{path}` has no export `{name}`"))
+                        })?),
+                    };
+                    let path = path.join(&name);
+                    let item = self.item_of_type(scope, ty, given, &path)?;
+                    self.scopes[scope].push(item.clone());
+                    instance.exports.insert(name, item);
+                }
+            }
+        }
+        Ok(instance)
+    }
+
+    fn refused(&self, error: TypeError) -> Error {
+        unsupported(error.to_string(), self.offset)
+    }
+
+    /// A value type that is written out or named.
+    pub fn val_type(&self, scope: ScopeId, ty: &ComponentValType) -> Result<InterfaceType> {
+        match ty {
+            ComponentValType::Primitive(ty) => Ok(primitive(*ty)),
+            ComponentValType::Type(index) => self.scopes[scope].value_type(*index),
+        }
+    }
+
+    /// The same where there may be none.
+    pub fn optional(
+        &self,
+        scope: ScopeId,
+        ty: &Option<ComponentValType>,
+    ) -> Result<Option<InterfaceType>> {
+        ty.as_ref().map(|ty| self.val_type(scope, ty)).transpose()
+    }
+
+    fn value_type(
+        &mut self,
+        scope: ScopeId,
+        ty: &ComponentDefinedType<'_>,
+    ) -> Result<InterfaceType> {
+        let made = match ty {
+            ComponentDefinedType::Primitive(ty) => Ok(primitive(*ty)),
+            ComponentDefinedType::Record(fields) => {
+                self.charge(fields.len())?;
+                let mut parts = Vec::with_capacity(fields.len());
+                for (name, ty) in fields {
+                    parts.push((*name, self.val_type(scope, ty)?));
+                }
+                self.plan.types.record(parts)
+            }
+            ComponentDefinedType::Variant(cases) => {
+                self.charge(cases.len())?;
+                let mut parts = Vec::with_capacity(cases.len());
+                for case in cases {
+                    parts.push((case.name, self.optional(scope, &case.ty)?));
+                }
+                self.plan.types.variant(parts)
+            }
+            ComponentDefinedType::List(ty) => {
+                let element = self.val_type(scope, ty)?;
+                self.plan.types.list(element)
+            }
+            ComponentDefinedType::FixedLengthList(ty, length) => {
+                let element = self.val_type(scope, ty)?;
+                self.plan.types.fixed_list(element, *length)
+            }
+            ComponentDefinedType::Map(key, value) => {
+                let key = self.val_type(scope, key)?;
+                let value = self.val_type(scope, value)?;
+                self.plan.types.map(key, value)
+            }
+            ComponentDefinedType::Tuple(types) => {
+                self.charge(types.len())?;
+                let mut parts = Vec::with_capacity(types.len());
+                for ty in types {
+                    parts.push(self.val_type(scope, ty)?);
+                }
+                self.plan.types.tuple(parts)
+            }
+            ComponentDefinedType::Flags(names) => {
+                self.charge(names.len())?;
+                self.plan.types.flags(names.iter().copied())
+            }
+            ComponentDefinedType::Enum(names) => {
+                self.charge(names.len())?;
+                self.plan.types.enum_(names.iter().copied())
+            }
+            ComponentDefinedType::Option(ty) => {
+                let some = self.val_type(scope, ty)?;
+                self.plan.types.option(some)
+            }
+            ComponentDefinedType::Result { ok, err } => {
+                let ok = self.optional(scope, ok)?;
+                let err = self.optional(scope, err)?;
+                self.plan.types.result(ok, err)
+            }
+            ComponentDefinedType::Own(index) => {
+                Ok(InterfaceType::Own(self.scopes[scope].resource(*index)?))
+            }
+            ComponentDefinedType::Borrow(index) => {
+                Ok(InterfaceType::Borrow(self.scopes[scope].resource(*index)?))
+            }
+            ComponentDefinedType::Future(ty) => {
+                let payload = self.optional(scope, ty)?;
+                self.plan.types.future(payload)
+            }
+            ComponentDefinedType::Stream(ty) => {
+                let element = self.optional(scope, ty)?;
+                self.plan.types.stream(element)
+            }
+        };
+        made.map_err(|e| self.refused(e))
+    }
+}
+
+fn primitive(ty: PrimitiveValType) -> InterfaceType {
+    match ty {
+        PrimitiveValType::Bool => InterfaceType::Bool,
+        PrimitiveValType::S8 => InterfaceType::S8,
+        PrimitiveValType::U8 => InterfaceType::U8,
+        PrimitiveValType::S16 => InterfaceType::S16,
+        PrimitiveValType::U16 => InterfaceType::U16,
+        PrimitiveValType::S32 => InterfaceType::S32,
+        PrimitiveValType::U32 => InterfaceType::U32,
+        PrimitiveValType::S64 => InterfaceType::S64,
+        PrimitiveValType::U64 => InterfaceType::U64,
+        PrimitiveValType::F32 => InterfaceType::F32,
+        PrimitiveValType::F64 => InterfaceType::F64,
+        PrimitiveValType::Char => InterfaceType::Char,
+        PrimitiveValType::String => InterfaceType::String,
+        PrimitiveValType::ErrorContext => InterfaceType::ErrorContext,
+    }
+}
