@@ -1,2 +1,50 @@
-//! placeholder
-fn main() {}
+//! The command `helve`: one file of this crate for each subcommand.
+//!
+//! ```text
+//! helve run app.wasm    run.rs
+//! helve wast a.wast     wast.rs
+//! ```
+//!
+//! Exit codes: the guest's own where it ran; 1 where it failed or could not be run, 2 for
+//! a wrong command line, 134 for a trap.
+
+#![forbid(unsafe_code)]
+
+mod progress;
+mod run;
+mod wast;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Run WebAssembly components.
+///
+/// A component sees nothing of this machine but what an option grants: no files, no
+/// environment, no network. Its arguments and the standard streams are passed on.
+#[derive(Parser)]
+#[command(name = "helve", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  helve run hello.wasm                       run a command
+  helve run --dir . app.wasm notes.txt       ... that may use the current folder
+  helve run --dir /srv/data::/data app.wasm  ... that sees /srv/data as /data
+  helve run --env LANG=de app.wasm           ... with one environment variable
+  helve wast test.wast                       run a script of the official test suites";
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Run),
+    Wast(wast::Wast),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(run) => run.main(),
+        Command::Wast(wast) => wast.main(),
+    }
+}

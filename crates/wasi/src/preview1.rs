@@ -16,8 +16,8 @@ pub fn is_core_module(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// Where the module is not valid, or imports something that is not WASI 0.1.
-pub fn componentize(module: &[u8], exports_start: bool) -> Result<Vec<u8>> {
-    let adapter = if exports_start {
+pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
+    let adapter = if exports_start(module) {
         adapters::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {
         adapters::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
@@ -31,4 +31,14 @@ pub fn componentize(module: &[u8], exports_start: bool) -> Result<Vec<u8>> {
     };
     let encoded = encode().map_err(|e| Error::msg(format!("{e:#}")));
     encoded.context("a core module, which cannot be made a component: only modules that import WASI 0.1 can")
+}
+
+/// Whether a module exports `_start`. A broken module says no: the encoder then says why.
+fn exports_start(module: &[u8]) -> bool {
+    let sections = wasmparser::Parser::new(0).parse_all(module);
+    let exports = sections.filter_map(|payload| match payload {
+        Ok(wasmparser::Payload::ExportSection(exports)) => Some(exports),
+        _ => None,
+    });
+    exports.flatten().flatten().any(|export| export.name == "_start")
 }
