@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod adapter;
 mod canon;
 mod core_instances;
 mod core_types;
@@ -20,6 +21,7 @@ mod features;
 mod name_map;
 pub mod plan;
 mod reader;
+pub mod reflect;
 mod resolve;
 mod scope;
 mod types;
