@@ -18,6 +18,7 @@ impl<'a> Resolver<'a> {
         scope: ScopeId,
         owner: ComponentInstanceId,
         canon: &CanonicalFunction,
+        cancellable: bool,
     ) -> Result<()> {
         match canon {
             CanonicalFunction::Lift {
@@ -53,7 +54,7 @@ impl<'a> Resolver<'a> {
                 self.scopes[scope].core_funcs.push(CoreDef::Lowered(id));
             }
             builtin => {
-                let (op, options, table) = self.builtin(scope, builtin)?;
+                let (op, options, table) = self.builtin(scope, builtin, cancellable)?;
                 let id = self.plan.builtins.push(BuiltinDef {
                     op,
                     options,
@@ -74,6 +75,7 @@ impl<'a> Resolver<'a> {
         &mut self,
         scope: ScopeId,
         canon: &CanonicalFunction,
+        cancellable: bool,
     ) -> Result<(CanonBuiltin, OptionsId, Option<CoreDef>)> {
         use CanonicalFunction as F;
         let mut table = None;
@@ -105,7 +107,7 @@ impl<'a> Resolver<'a> {
             F::TaskReturn { result, .. } => CanonBuiltin::TaskReturn {
                 result: self.optional(scope, result)?,
             },
-            _ => builtin_op(&self.scopes[scope], canon, self.offset)?,
+            _ => builtin_op(&self.scopes[scope], canon, cancellable, self.offset)?,
         };
         Ok((op, options, table))
     }
@@ -201,13 +203,17 @@ fn context_type(ty: wasmparser::ValType) -> FlatType {
 }
 
 /// The built-ins whose immediates are types and flags only.
-fn builtin_op(scope: &Scope, canon: &CanonicalFunction, offset: u64) -> Result<CanonBuiltin> {
+fn builtin_op(
+    scope: &Scope,
+    canon: &CanonicalFunction,
+    cancellable: bool,
+    offset: u64,
+) -> Result<CanonBuiltin> {
     use CanonBuiltin as B;
     use CanonicalFunction as F;
     let resource = |index: u32| scope.resource(index);
     let stream = |index: u32| stream(scope, index);
     let future = |index: u32| future(scope, index);
-    let cancellable = false;
     Ok(match *canon {
         F::ResourceNew { resource: r } => B::ResourceNew {
             resource: resource(r)?,

@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 pub mod adapter;
+mod cancellable;
 mod canon;
 mod core_instances;
 mod core_types;

@@ -12,18 +12,18 @@
 //!
 //! Not here: what definitions mean (`resolve`).
 
-use crate::Options;
 use crate::error::{DecodeError, bug, invalid, limit};
 use crate::plan::{CoreKind, ModuleImport, StaticModule, StaticModuleId};
+use crate::{Options, cancellable};
 use helve_base::{Error, PrimaryMap, Result, entity_impl};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExport, ComponentImport, ComponentInstance,
-    ComponentName, ComponentNameSectionReader, ComponentType, CoreType, Encoding, ExternalKind,
-    FromReader, FuncValidatorAllocations, Instance, KnownCustom, Parser, Payload, SectionLimited,
-    TypeRef, ValidPayload, Validator,
+    BinaryReader, CanonicalFunction, ComponentAlias, ComponentCanonicalSectionReader,
+    ComponentExport, ComponentImport, ComponentInstance, ComponentName, ComponentNameSectionReader,
+    ComponentType, CoreType, Encoding, ExternalKind, FromReader, FuncValidatorAllocations,
+    Instance, KnownCustom, Parser, Payload, SectionLimited, TypeRef, ValidPayload, Validator,
 };
 
 /// A component that is defined somewhere in the bytes.
@@ -41,7 +41,8 @@ pub(crate) enum Def<'a> {
     Instance(ComponentInstance<'a>),
     Alias(ComponentAlias<'a>),
     Type(ComponentType<'a>),
-    Canon(CanonicalFunction),
+    /// With whether it is `cancellable`.
+    Canon(CanonicalFunction, bool),
     Start,
     Import(ComponentImport<'a>),
     Export(ComponentExport<'a>),
@@ -52,6 +53,8 @@ pub(crate) enum Def<'a> {
 pub(crate) struct ComponentDef<'a> {
     /// Its definitions, each with its offset in the bytes.
     pub defs: Vec<(Def<'a>, u64)>,
+    /// What the name section calls it.
+    pub name: Option<&'a str>,
     /// What the name section calls its component instances.
     pub instance_names: HashMap<u32, &'a str>,
     /// What the name section calls its core instances.
@@ -91,6 +94,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], options: &Options) -> Result<Bytes<'a>> 
     parser.set_features(features);
     let mut reader = Reader {
         options,
+        source: bytes,
         validator: Validator::new_with_features(features),
         allocations: FuncValidatorAllocations::default(),
         bytes: Bytes::default(),
@@ -122,6 +126,7 @@ struct ModuleScan {
 /// The walk's state.
 struct Reader<'a, 'o> {
     options: &'o Options,
+    source: &'a [u8],
     validator: Validator,
     allocations: FuncValidatorAllocations,
     bytes: Bytes<'a>,
@@ -132,6 +137,9 @@ struct Reader<'a, 'o> {
 
 impl<'a> Reader<'a, '_> {
     fn payload(&mut self, payload: Payload<'a>) -> Result<()> {
+        if let Payload::ComponentCanonicalSection(section) = payload {
+            return self.canonical_section(section);
+        }
         match self.validator.payload(&payload).map_err(|e| invalid(&e))? {
             ValidPayload::Func(func, body) if self.options.validate_bodies => {
                 let allocations = std::mem::take(&mut self.allocations);
@@ -160,10 +168,12 @@ impl<'a> Reader<'a, '_> {
             Payload::ComponentInstanceSection(s) => self.keep(s, Def::Instance),
             Payload::ComponentAliasSection(s) => self.keep(s, Def::Alias),
             Payload::ComponentTypeSection(s) => self.keep(s, Def::Type),
-            Payload::ComponentCanonicalSection(s) => self.keep(s, Def::Canon),
             Payload::ComponentImportSection(s) => self.keep(s, Def::Import),
             Payload::ComponentExportSection(s) => self.keep(s, Def::Export),
-            Payload::ComponentStartSection { range, .. } => self.push(Def::Start, range.start),
+            Payload::ComponentStartSection { range, .. } => {
+                self.push_to_parent(Def::Start, range.start);
+                Ok(())
+            }
             Payload::CustomSection(s) => {
                 if let KnownCustom::ComponentName(names) = s.as_known() {
                     self.names(names);
@@ -225,11 +235,6 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn push(&mut self, def: Def<'a>, offset: u64) -> Result<()> {
-        self.push_to_parent(def, offset);
-        Ok(())
-    }
-
     /// Keeps every item of a section.
     fn keep<T: FromReader<'a>>(
         &mut self,
@@ -238,7 +243,37 @@ impl<'a> Reader<'a, '_> {
     ) -> Result<()> {
         for item in section.into_iter_with_offsets() {
             let (offset, item) = item.map_err(|e| invalid(&e))?;
-            self.push(def(item), offset)?;
+            self.push_to_parent(def(item), offset);
+        }
+        Ok(())
+    }
+
+    /// A canonical section, with and without its `cancellable` flags.
+    fn canonical_section(&mut self, section: ComponentCanonicalSectionReader<'a>) -> Result<()> {
+        let range = section.range();
+        let bytes = usize::try_from(range.start)
+            .ok()
+            .zip(usize::try_from(range.end).ok())
+            .and_then(|(start, end)| self.source.get(start..end));
+        let features = self.options.features.to_wasmparser();
+        let Some(unmarked) = bytes.and_then(|bytes| cancellable::unmark(bytes, features)) else {
+            return self.canonical_definitions(section, &HashSet::new());
+        };
+        let reader = BinaryReader::new_features(&unmarked.bytes, range.start, features);
+        let section = SectionLimited::new(reader).map_err(|e| invalid(&e))?;
+        self.canonical_definitions(section, &unmarked.cancellable)
+    }
+
+    fn canonical_definitions(
+        &mut self,
+        section: ComponentCanonicalSectionReader<'_>,
+        cancellable: &HashSet<usize>,
+    ) -> Result<()> {
+        let validated = self.validator.component_canonical_section(&section);
+        validated.map_err(|e| invalid(&e))?;
+        for (i, item) in section.into_iter_with_offsets().enumerate() {
+            let (offset, item) = item.map_err(|e| invalid(&e))?;
+            self.push_to_parent(Def::Canon(item, cancellable.contains(&i)), offset);
         }
         Ok(())
     }
@@ -254,6 +289,10 @@ impl<'a> Reader<'a, '_> {
                 ComponentName::Instances(names) => (&mut component.instance_names, names),
                 ComponentName::CoreInstances(names) => (&mut component.core_instance_names, names),
                 ComponentName::Types(names) => (&mut component.type_names, names),
+                ComponentName::Component { name, .. } => {
+                    component.name = Some(name);
+                    continue;
+                }
                 _ => continue,
             };
             map.extend(

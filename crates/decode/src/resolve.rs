@@ -215,7 +215,7 @@ impl<'a> Resolver<'a> {
                 }
                 self.scopes[scope].types.push(item);
             }
-            Def::Canon(canon) => self.canon(scope, owner, canon)?,
+            Def::Canon(canon, cancellable) => self.canon(scope, owner, canon, *cancellable)?,
             Def::Start => return Err(unsupported("a start function of a component", self.offset)),
             Def::Import(import) => self.import(scope, import)?,
             Def::Export(export) => self.export(scope, export)?,
@@ -351,12 +351,14 @@ impl<'a> Resolver<'a> {
                 return Err(unsupported(what, self.offset));
             }
         };
-        let path = self.instance_path(scope);
-        self.enter(&self.bytes.components[def], outer, Some(items), path)
+        let def = &self.bytes.components[def];
+        let path = self.instance_path(scope, def.name);
+        self.enter(def, outer, Some(items), path)
     }
 
-    /// What messages call the component instance that comes next.
-    fn instance_path(&self, scope: ScopeId) -> Arc<str> {
+    /// What messages call the component instance that comes next, an instance of a
+    /// component called `component`.
+    fn instance_path(&self, scope: ScopeId, component: Option<&str>) -> Arc<str> {
         let Some(frame) = self.frames.last() else {
             return "root".into();
         };
@@ -364,8 +366,8 @@ impl<'a> Resolver<'a> {
         let index = self.scopes[scope].instances.len();
         let name = u32::try_from(index)
             .ok()
-            .and_then(|index| frame.def.instance_names.get(&index));
-        match name {
+            .and_then(|index| frame.def.instance_names.get(&index).copied());
+        match name.or(component) {
             Some(name) => format!("{below} / {name}").into(),
             None => format!("{below} / instance {index}").into(),
         }

@@ -9,7 +9,7 @@
 //! Recursion goes as deep as types nest, which validation bounds (100 levels).
 
 use crate::core_types;
-use crate::error::{bug, limit, unsupported};
+use crate::error::{DecodeError, bug, limit};
 use crate::plan::*;
 use crate::resolve::{Resolver, Template};
 use crate::scope::{Scope, ScopeId};
@@ -141,7 +141,11 @@ impl<'a> Resolver<'a> {
     }
 
     fn refused(&self, error: TypeError) -> Error {
-        unsupported(error.to_string(), self.offset)
+        Error::new(DecodeError::Invalid {
+            message: error.to_string(),
+            offset: self.offset,
+            remedy: "change the type in the component's source".to_string(),
+        })
     }
 
     /// A value type that is written out or named.
