@@ -38,10 +38,6 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// What an instance is made of.
-#[expect(
-    clippy::vec_box,
-    reason = "their addresses are held by definitions and importers"
-)]
 pub struct InstanceParts {
     /// The layout of its `VMContext`.
     pub offsets: VMOffsets,
