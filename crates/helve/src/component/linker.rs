@@ -1,0 +1,270 @@
+//! Names for what components import: host functions, resources, modules, instances.
+//!
+//! ```text
+//!  Linker<T> ---- root() -----> LinkerInstance (plain names)
+//!            ---- instance("wasi:io/streams@0.2.0") --> LinkerInstance
+//!                                 func_wrap, func_new, resource, module, instance
+//! ```
+//!
+//! An interface with a version serves every import on its version's track: one that is
+//! defined as `@0.2.12` serves `@0.2.10` too, an exact match first, else the newest.
+//!
+//! Not here: matching a component's imports against these names (`link`).
+
+use crate::component::call::host::{Dynamic, HostFunc, Missing, Typed};
+use crate::component::component::Component;
+use crate::component::instance::Instance;
+use crate::component::link;
+use crate::component::resource::ResourceType;
+use crate::component::store::HostDtor;
+use crate::component::typed::{ComponentNamedList, Lift, Lower};
+use crate::component::value::Val;
+use crate::core::context::{AsContextMut, StoreContextMut};
+use crate::core::engine::Engine;
+use crate::core::module::Module;
+use helve_abi::names::NameMap;
+use helve_base::{Result, bail, ensure};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// What a name stands for.
+#[derive(Clone)]
+pub(crate) enum Definition {
+    Func(HostFunc),
+    Resource(ResourceType, HostDtor),
+    Module(Module),
+    Instance(NameMap<Definition>),
+    /// An export of a component instance that exists already.
+    GuestFunc(crate::component::func::Func),
+    /// A resource type of a component instance that exists already.
+    GuestResource(ResourceType),
+}
+
+impl Definition {
+    /// The noun for messages.
+    pub(crate) fn noun(&self) -> &'static str {
+        match self {
+            Definition::Func(_) | Definition::GuestFunc(_) => "function",
+            Definition::Resource(..) | Definition::GuestResource(_) => "resource",
+            Definition::Module(_) => "core module",
+            Definition::Instance(_) => "instance",
+        }
+    }
+}
+
+/// Supplies what components import.
+pub struct Linker<T: 'static> {
+    engine: Engine,
+    names: NameMap<Definition>,
+    shadowing: bool,
+    data: PhantomData<fn(T)>,
+}
+
+impl<T: 'static> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Linker {
+            engine: self.engine.clone(),
+            names: self.names.clone(),
+            shadowing: self.shadowing,
+            data: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> Linker<T> {
+    /// A linker without names.
+    pub fn new(engine: &Engine) -> Linker<T> {
+        Linker { engine: engine.clone(), names: NameMap::new(), shadowing: false, data: PhantomData }
+    }
+
+    /// The engine it was made for.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether a name may be defined again, the last definition counting. Off by default:
+    /// then it is an error.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
+        self.shadowing = allow;
+        self
+    }
+
+    /// The names that stand in no instance.
+    pub fn root(&mut self) -> LinkerInstance<'_, T> {
+        LinkerInstance { names: &mut self.names, path: String::new(), shadowing: self.shadowing, data: PhantomData }
+    }
+
+    /// The instance `name`, made now if there is none; mostly an interface:
+    /// `wasi:cli/stdout@0.2.3`.
+    pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
+        self.root().into_instance(name)
+    }
+
+    /// Supplies every import of `component` that is still missing: functions that trap
+    /// when they are called, and resource types nobody can make.
+    pub fn define_unknown_imports_as_traps(&mut self, component: &Component) -> Result<()> {
+        link::define_unknown(&mut self.names, component, &|path| {
+            Definition::Func(Arc::new(Missing(path)))
+        })
+    }
+
+    /// Checks that `component` imports nothing but what this linker supplies, as far as
+    /// that is known without a store. All that is missing is reported at once.
+    pub fn check(&self, component: &Component) -> Result<()> {
+        self.same_engine(component)?;
+        link::check(&self.names, component)
+    }
+
+    /// Makes an instance of `component` in `store` and runs its start functions.
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, component: &Component) -> Result<Instance> {
+        self.same_engine(component)?;
+        let mut store = store.as_context_mut();
+        ensure!(
+            Engine::same(store.engine(), &self.engine),
+            "the store was made with another engine than the linker: use one engine for both"
+        );
+        Instance::new(&mut store, component, &self.names)
+    }
+
+    fn same_engine(&self, component: &Component) -> Result<()> {
+        ensure!(
+            Engine::same(component.engine(), &self.engine),
+            "the component was compiled with another engine than the linker's: use one engine for both"
+        );
+        Ok(())
+    }
+}
+
+impl<T: 'static> std::fmt::Debug for Linker<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut names: Vec<&str> = self.names.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        f.debug_struct("Linker").field("names", &names).finish_non_exhaustive()
+    }
+}
+
+/// Names of one instance of a [`Linker`], to define.
+pub struct LinkerInstance<'a, T: 'static> {
+    names: &'a mut NameMap<Definition>,
+    path: String,
+    shadowing: bool,
+    data: PhantomData<fn(T)>,
+}
+
+impl<'a, T: 'static> LinkerInstance<'a, T> {
+    /// Defines the function `name` as a closure with Rust types: its parameters are a
+    /// tuple, its results `()` or `(R,)`.
+    ///
+    /// ```
+    /// # use helve::{Engine, Config, Result, component::Linker};
+    /// # fn main() -> Result<()> {
+    /// # let engine = Engine::new(&Config::new())?;
+    /// let mut linker: Linker<u32> = Linker::new(&engine);
+    /// linker.root().func_wrap("shout", |cx, (text,): (String,)| Ok((text.to_uppercase(),)))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An error of the closure ends the guest's call and comes back to whoever called the
+    /// guest, to be found with `Error::downcast_ref`.
+    pub fn func_wrap<P, R, F>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+        F: Fn(StoreContextMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
+    {
+        let func: HostFunc = Arc::new(Typed { func, types: PhantomData::<fn(T, P) -> R> });
+        self.define(name, Definition::Func(func))
+    }
+
+    /// Defines the function `name` as a closure over dynamic values, of whatever type the
+    /// component imports: parameters, and as many results as there are (0 or 1) to set.
+    pub fn func_new<F>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    {
+        let func: HostFunc = Arc::new(Dynamic { func, types: PhantomData::<fn(T)> });
+        self.define(name, Definition::Func(func))
+    }
+
+    /// Defines the resource type `name`. `dtor` runs with the representation when a guest
+    /// drops an owned resource.
+    pub fn resource<D>(&mut self, name: &str, ty: ResourceType, dtor: D) -> Result<()>
+    where
+        D: Fn(StoreContextMut<'_, T>, u32) -> Result<()> + Send + Sync + 'static,
+    {
+        self.define(name, Definition::Resource(ty, link::host_dtor(dtor)))
+    }
+
+    /// Defines the core module `name`.
+    pub fn module(&mut self, name: &str, module: &Module) -> Result<()> {
+        self.define(name, Definition::Module(module.clone()))
+    }
+
+    /// Defines `name` as what `func` is, the export of another component's instance in
+    /// the same store.
+    pub fn func(&mut self, name: &str, func: crate::component::func::Func) -> Result<()> {
+        self.define(name, Definition::GuestFunc(func))
+    }
+
+    /// Defines the resource type `name` as one that another component's instance in the
+    /// same store defines.
+    pub fn resource_type(&mut self, name: &str, ty: ResourceType) -> Result<()> {
+        self.define(name, Definition::GuestResource(ty))
+    }
+
+    /// The instance `name` in this one, made now if there is none.
+    pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
+        let inner = LinkerInstance {
+            names: &mut *self.names,
+            path: self.path.clone(),
+            shadowing: self.shadowing,
+            data: PhantomData,
+        };
+        inner.into_instance(name)
+    }
+
+    /// As [`LinkerInstance::instance`], by value.
+    pub fn into_instance(self, name: &str) -> Result<LinkerInstance<'a, T>> {
+        let path = join(&self.path, name);
+        match self.names.get_exact(name) {
+            Some(Definition::Instance(_)) => {}
+            Some(other) if !self.shadowing => {
+                bail!("`{path}` is defined as a {} already (allow_shadowing would replace it)", other.noun())
+            }
+            _ => {
+                self.names.insert(name, Definition::Instance(NameMap::new()));
+            }
+        }
+        match self.names.get_exact_mut(name) {
+            Some(Definition::Instance(names)) => {
+                Ok(LinkerInstance { names, path, shadowing: self.shadowing, data: PhantomData })
+            }
+            _ => bail!("`{path}` is no instance"),
+        }
+    }
+
+    fn define(&mut self, name: &str, definition: Definition) -> Result<()> {
+        if !self.shadowing
+            && let Some(other) = self.names.get_exact(name)
+        {
+            bail!(
+                "`{}` is defined as a {} already (allow_shadowing would replace it)",
+                join(&self.path, name),
+                other.noun()
+            );
+        }
+        self.names.insert(name, definition);
+        Ok(())
+    }
+}
+
+impl<T: 'static> std::fmt::Debug for LinkerInstance<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LinkerInstance").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}#{name}") }
+}

@@ -1,0 +1,166 @@
+//! One component instance at run time: may it be entered and left, and its handles.
+//!
+//! The spec's `ComponentInstance`. One root instance has many (one per nested component
+//! instance); they are its *parts*.
+//!
+//! ```text
+//!  may_enter: true --- enter (itself and its ancestors that the caller is not in) --> false
+//!             true <-- leave -------------------------------------------------------- false
+//!  may_leave: false while the instance's realloc or post-return runs
+//! ```
+//!
+//! Not here: the rules of handles (`helve_model`), the root's lock-down after a trap
+//! (`state`).
+
+use crate::component::handles::ResourceKey;
+use crate::component::store::StoreShared;
+use helve_base::error::GuestTrap;
+use helve_base::{Error, Result, Trap};
+use helve_model::error::{HandleError, Names};
+use helve_model::handles::{Table, TypeId, VecStorage};
+use helve_model::resource::{Dropped, Loans, ScopeId};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A component instance.
+pub(crate) struct Part {
+    /// Where it stands, for messages.
+    pub path: Arc<str>,
+    /// Whether calls may come in.
+    pub may_enter: Cell<bool>,
+    /// Whether calls may go out.
+    pub may_leave: Cell<bool>,
+    /// `context.get` and `context.set` of the call that runs.
+    pub context: Cell<[u64; 2]>,
+    /// `backpressure.inc` less `backpressure.dec`.
+    pub backpressure: Cell<u16>,
+    handles: RefCell<Table<VecStorage>>,
+    shared: Rc<StoreShared>,
+}
+
+impl Part {
+    pub fn new(path: Arc<str>, shared: Rc<StoreShared>, most_handles: u32) -> Part {
+        Part {
+            path,
+            may_enter: Cell::new(true),
+            may_leave: Cell::new(true),
+            context: Cell::default(),
+            backpressure: Cell::new(0),
+            handles: RefCell::new(Table::with_storage(VecStorage::new(), most_handles)),
+            shared,
+        }
+    }
+
+    /// Fails while calls may not go out.
+    #[inline]
+    pub fn check_leave(&self) -> Result<()> {
+        if self.may_leave.get() { Ok(()) } else { Err(cannot_leave()) }
+    }
+
+    /// A new owned handle: its index.
+    pub fn insert_own(&self, key: ResourceKey, rep: u32) -> Result<u32> {
+        let index = self.handles.borrow_mut().new_own(type_id(key), rep);
+        self.checked(index)
+    }
+
+    /// A new borrowed handle, which counts for `scope`: its index.
+    pub fn insert_borrow(&self, key: ResourceKey, rep: u32, scope: ScopeId) -> Result<u32> {
+        let mut scopes = self.shared.scopes.borrow_mut();
+        let index = self.handles.borrow_mut().new_borrow(&mut scopes, type_id(key), rep, scope);
+        self.checked(index)
+    }
+
+    /// The representation behind a handle.
+    pub fn rep(&self, key: ResourceKey, index: u32) -> Result<u32> {
+        let rep = self.handles.borrow().rep(index, type_id(key));
+        self.checked(rep)
+    }
+
+    /// Takes an owned handle out: its representation.
+    pub fn take_own(&self, key: ResourceKey, index: u32) -> Result<u32> {
+        let rep = self.handles.borrow_mut().take_own(index, type_id(key));
+        self.checked(rep)
+    }
+
+    /// Drops a handle; what is left to do is the result.
+    pub fn drop_handle(&self, key: ResourceKey, index: u32) -> Result<Dropped> {
+        let mut scopes = self.shared.scopes.borrow_mut();
+        let dropped = self.handles.borrow_mut().drop_resource(&mut scopes, index, type_id(key));
+        self.checked(dropped)
+    }
+
+    /// Lends a handle for as long as the call of `loans` lasts: its representation.
+    pub fn lend(&self, loans: &mut Loans, key: ResourceKey, index: u32) -> Result<u32> {
+        let lent = self.handles.borrow_mut().lend(loans, index, type_id(key));
+        Ok(self.checked(lent)?.rep)
+    }
+
+    /// Ends a call's loans.
+    pub fn end_loans(&self, loans: &mut Loans) -> Result<()> {
+        let ended = self.handles.borrow_mut().end_loans(loans);
+        self.checked(ended)
+    }
+
+    /// Fails while borrowed handles of `scope` remain, which are all in this table.
+    pub fn end_scope(&self, scope: ScopeId) -> Result<()> {
+        let ended = self.shared.scopes.borrow_mut().end(scope);
+        self.checked(ended)
+    }
+
+    #[inline]
+    fn checked<T>(&self, result: Result<T, HandleError>) -> Result<T> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, error: HandleError) -> Error {
+        let trap = match error {
+            HandleError::Full { .. } | HandleError::OutOfMemory | HandleError::TooMany { .. } => Trap::LimitExceeded,
+            _ => Trap::Handle,
+        };
+        Error::new(GuestTrap::new(trap, error.display(&TableNames(self)).to_string()))
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A resource type as the table knows it. Keys are counted up from 0, the table's types
+/// from 1, and no store has 2^28 resource types.
+fn type_id(key: ResourceKey) -> TypeId {
+    TypeId::new(key.as_u32().saturating_add(1)).unwrap_or(TypeId::NONE)
+}
+
+/// What messages about a table call things.
+struct TableNames<'a>(&'a Part);
+
+impl Names for TableNames<'_> {
+    fn resource(&self, ty: TypeId) -> Option<String> {
+        self.0.shared.resource_name(ty.get().checked_sub(1)?)
+    }
+
+    fn is_host(&self, ty: TypeId) -> bool {
+        ty.get().checked_sub(1).is_some_and(|key| self.0.shared.is_host_resource(key))
+    }
+
+    fn instance(&self) -> Option<String> {
+        Some(self.0.path.to_string())
+    }
+}
+
+#[cold]
+pub(crate) fn cannot_leave() -> Error {
+    Error::new(Trap::CannotLeaveComponent)
+}
+
+#[cold]
+pub(crate) fn cannot_enter() -> Error {
+    Error::new(Trap::CannotEnterComponent)
+}

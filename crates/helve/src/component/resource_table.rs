@@ -1,0 +1,265 @@
+//! A table of the host's resources: Rust values by the number that guests hold.
+//!
+//! ```text
+//!  parent  <-- push_child -- child     a parent can't be deleted before its children
+//! ```
+//!
+//! Mostly one per store, in its data. Typed by what [`Resource`] says, and checked: a
+//! guest can't make one of these operations panic. Not here: guests' handle tables.
+
+use crate::component::resource::Resource;
+use std::any::Any;
+use std::collections::BTreeSet;
+
+/// Rust values that resources stand for.
+#[derive(Debug, Default)]
+pub struct ResourceTable {
+    slots: Vec<Slot>,
+    /// The free slot that is used next, if there is one.
+    free: Option<usize>,
+    used: usize,
+    most: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Free { next: Option<usize> },
+    Used(Entry),
+}
+
+#[derive(Debug)]
+struct Entry {
+    value: Box<dyn Any + Send>,
+    parent: Option<u32>,
+    children: BTreeSet<u32>,
+}
+
+/// Why a [`ResourceTable`] refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResourceTableError {
+    /// The table holds as much as it may.
+    Full,
+    /// Nothing stands at this number (any more).
+    NotPresent,
+    /// What stands there has another type.
+    WrongType,
+    /// It has children that must be deleted first.
+    HasChildren,
+}
+
+impl std::fmt::Display for ResourceTableError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ResourceTableError::Full => "resource table is full",
+            ResourceTableError::NotPresent => "resource not present",
+            ResourceTableError::WrongType => "resource is of another type",
+            ResourceTableError::HasChildren => "resource has children, which must be deleted first",
+        })
+    }
+}
+
+impl std::error::Error for ResourceTableError {}
+
+impl ResourceTable {
+    /// An empty table.
+    pub fn new() -> ResourceTable {
+        ResourceTable::default()
+    }
+
+    /// An empty table that never holds more than `most` values.
+    pub fn with_max(most: usize) -> ResourceTable {
+        ResourceTable { most: Some(most), ..ResourceTable::default() }
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// How many values are in it.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Puts a value in.
+    pub fn push<T: Send + 'static>(&mut self, value: T) -> Result<Resource<T>, ResourceTableError> {
+        let rep = self.insert(Box::new(value), None)?;
+        Ok(Resource::new_own(rep))
+    }
+
+    /// Puts a value in that `parent` must outlive.
+    pub fn push_child<T: Send + 'static, U: 'static>(
+        &mut self,
+        value: T,
+        parent: &Resource<U>,
+    ) -> Result<Resource<T>, ResourceTableError> {
+        self.entry(parent.rep())?;
+        let rep = self.insert(Box::new(value), Some(parent.rep()))?;
+        self.entry_mut(parent.rep())?.children.insert(rep);
+        Ok(Resource::new_own(rep))
+    }
+
+    /// Makes an existing `child` one of `parent`'s children.
+    pub fn add_child<T: 'static, U: 'static>(
+        &mut self,
+        child: Resource<T>,
+        parent: Resource<U>,
+    ) -> Result<(), ResourceTableError> {
+        self.entry(parent.rep())?;
+        self.entry_mut(child.rep())?.parent = Some(parent.rep());
+        self.entry_mut(parent.rep())?.children.insert(child.rep());
+        Ok(())
+    }
+
+    /// Makes `child` nobody's child.
+    pub fn remove_child<T: 'static, U: 'static>(
+        &mut self,
+        child: Resource<T>,
+        parent: Resource<U>,
+    ) -> Result<(), ResourceTableError> {
+        self.entry_mut(child.rep())?.parent = None;
+        self.entry_mut(parent.rep())?.children.remove(&child.rep());
+        Ok(())
+    }
+
+    /// The value.
+    pub fn get<T: 'static>(&self, resource: &Resource<T>) -> Result<&T, ResourceTableError> {
+        self.get_any(resource.rep())?.downcast_ref().ok_or(ResourceTableError::WrongType)
+    }
+
+    /// The value, to change.
+    pub fn get_mut<T: 'static>(&mut self, resource: &Resource<T>) -> Result<&mut T, ResourceTableError> {
+        self.get_any_mut(resource.rep())?.downcast_mut().ok_or(ResourceTableError::WrongType)
+    }
+
+    /// The value at a number, of whatever type.
+    pub fn get_any(&self, rep: u32) -> Result<&(dyn Any + Send), ResourceTableError> {
+        Ok(&*self.entry(rep)?.value)
+    }
+
+    /// The value at a number, of whatever type, to change.
+    pub fn get_any_mut(&mut self, rep: u32) -> Result<&mut (dyn Any + Send), ResourceTableError> {
+        Ok(&mut *self.entry_mut(rep)?.value)
+    }
+
+    /// Takes the value out.
+    pub fn delete<T: 'static>(&mut self, resource: Resource<T>) -> Result<T, ResourceTableError> {
+        self.get(&resource)?;
+        let value = self.delete_any(resource.rep())?;
+        value.downcast().map(|value| *value).map_err(|_| ResourceTableError::WrongType)
+    }
+
+    /// Takes the value at a number out, of whatever type.
+    pub fn delete_any(&mut self, rep: u32) -> Result<Box<dyn Any + Send>, ResourceTableError> {
+        if !self.entry(rep)?.children.is_empty() {
+            return Err(ResourceTableError::HasChildren);
+        }
+        let free = Slot::Free { next: self.free };
+        let Some(slot) = self.slots.get_mut(rep as usize) else {
+            return Err(ResourceTableError::NotPresent);
+        };
+        let Slot::Used(entry) = std::mem::replace(slot, free) else {
+            return Err(ResourceTableError::NotPresent);
+        };
+        self.free = Some(rep as usize);
+        self.used -= 1;
+        if let Some(parent) = entry.parent
+            && let Ok(parent) = self.entry_mut(parent)
+        {
+            parent.children.remove(&rep);
+        }
+        Ok(entry.value)
+    }
+
+    /// The children of `parent`, of whatever type, in order of their numbers.
+    pub fn iter_children<T: 'static>(
+        &self,
+        parent: &Resource<T>,
+    ) -> Result<impl Iterator<Item = &(dyn Any + Send)>, ResourceTableError> {
+        let children = &self.entry(parent.rep())?.children;
+        Ok(children.iter().filter_map(|&rep| self.get_any(rep).ok()))
+    }
+
+    fn entry(&self, rep: u32) -> Result<&Entry, ResourceTableError> {
+        match self.slots.get(rep as usize) {
+            Some(Slot::Used(entry)) => Ok(entry),
+            _ => Err(ResourceTableError::NotPresent),
+        }
+    }
+
+    fn entry_mut(&mut self, rep: u32) -> Result<&mut Entry, ResourceTableError> {
+        match self.slots.get_mut(rep as usize) {
+            Some(Slot::Used(entry)) => Ok(entry),
+            _ => Err(ResourceTableError::NotPresent),
+        }
+    }
+
+    fn insert(&mut self, value: Box<dyn Any + Send>, parent: Option<u32>) -> Result<u32, ResourceTableError> {
+        if self.most.is_some_and(|most| self.used >= most) {
+            return Err(ResourceTableError::Full);
+        }
+        let entry = Slot::Used(Entry { value, parent, children: BTreeSet::new() });
+        let at = match self.free {
+            Some(at) => {
+                let Some(slot) = self.slots.get_mut(at) else {
+                    return Err(ResourceTableError::NotPresent);
+                };
+                if let Slot::Free { next } = std::mem::replace(slot, entry) {
+                    self.free = next;
+                }
+                at
+            }
+            None => {
+                self.slots.push(entry);
+                self.slots.len() - 1
+            }
+        };
+        self.used += 1;
+        u32::try_from(at).map_err(|_| ResourceTableError::Full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_by_type_and_number() {
+        let mut table = ResourceTable::new();
+        let a = table.push("a").unwrap();
+        let b = table.push(2u64).unwrap();
+        assert_eq!(table.get(&a), Ok(&"a"));
+        *table.get_mut(&b).unwrap() += 1;
+        assert_eq!(table.get(&Resource::<u32>::new_borrow(b.rep())), Err(ResourceTableError::WrongType));
+        assert_eq!(table.delete(Resource::<u32>::new_own(b.rep())).unwrap_err(), ResourceTableError::WrongType);
+        let rep = b.rep();
+        assert_eq!(table.delete(b), Ok(3));
+        assert_eq!(table.get(&Resource::<u64>::new_borrow(rep)), Err(ResourceTableError::NotPresent));
+        assert_eq!(table.push('c').unwrap().rep(), rep, "a freed number is used again");
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn parents_outlive_children() {
+        let mut table = ResourceTable::new();
+        let parent = table.push(1u8).unwrap();
+        let child = table.push_child(2u16, &parent).unwrap();
+        let rep = parent.rep();
+        assert_eq!(table.delete(Resource::<u8>::new_own(rep)), Err(ResourceTableError::HasChildren));
+        let children: Vec<_> = table.iter_children(&parent).unwrap().map(|c| c.downcast_ref::<u16>()).collect();
+        assert_eq!(children, [Some(&2)]);
+        table.delete(child).unwrap();
+        assert_eq!(table.delete(parent), Ok(1));
+        assert!(table.push_child(3u8, &Resource::<u8>::new_borrow(rep)).is_err());
+    }
+
+    #[test]
+    fn a_full_table_refuses() {
+        let mut table = ResourceTable::with_max(1);
+        let a = table.push(()).unwrap();
+        assert_eq!(table.push(()).unwrap_err(), ResourceTableError::Full);
+        table.delete(a).unwrap();
+        table.push(()).unwrap();
+    }
+}

@@ -1,0 +1,298 @@
+//! Rust types as component values: the traits, and what every implementation relies on.
+//!
+//! ```text
+//!                 lanes (flat)            guest memory
+//!  host -> guest  Lower::lower            Lower::store, store_slice
+//!  guest -> host  Lift::lift              Lift::load,   load_slice
+//! ```
+//!
+//! [`ComponentType`] says which type it is: a layout known at compile time, and a check
+//! against the component's type that runs once, when a function is looked up or linked.
+//! After it, values are moved without looking at types again, with one exception: a
+//! handle's meaning depends on its type (`own` or `borrow`, and which resource), so the
+//! value's [`InterfaceType`] is passed along, and only types that set
+//! [`ComponentType::NEEDS_TYPE`] look at it.
+//!
+//! # Implementing them (what derives expand to)
+//!
+//! A **record** `{ a: A, b: B }`:
+//! - `LAYOUT = Layout::record(&[A::LAYOUT, B::LAYOUT])`, `NEEDS_TYPE` = that of any field;
+//! - `typecheck`: [`TypeCheck::record`] with each field's name and `T::typecheck`;
+//! - `lower`: a [`LaneCursor`] over `dst`; each field gets `lanes.next::<A>()?`;
+//! - `store`: a [`FieldCursor`]; each field goes to `at + fields.next::<A>(cx.width())`;
+//! - `lift` and `load` likewise. The type of field `i` is `part::<A>(cx.types(), ty, i)`.
+//!
+//! A **variant**: `const CASES: VariantLayout = VariantLayout::new(&[None, Some(A::LAYOUT)])`,
+//! `LAYOUT = CASES.layout`; `dst[0]` is the case number, [`payload_lanes`] gives the zeroed
+//! payload lanes; in memory [`LowerContext::put_discriminant`] and the payload at
+//! `at + CASES.payload(cx.width())`. To lift: [`LiftContext::discriminant`] (or
+//! `src[0].u32()`), then the payload, or [`invalid_discriminant`]. An **enum** is a variant
+//! without payloads. **Flags**: `Layout::flags(n)`, one lane, `put_discriminant` and
+//! `discriminant` of `LAYOUT.size32` bytes, and unknown bits are dropped.
+//!
+//! Not here: the implementations for Rust's own types (`typed::*`), the contexts (`lift`,
+//! `lower`), values whose type is only known at run time (`value`).
+
+mod check;
+mod list;
+mod scalar;
+mod string;
+mod tuple;
+mod variant;
+
+pub use crate::component::call::lane::Lane;
+pub use crate::component::lift::LiftContext;
+pub use crate::component::lower::LowerContext;
+pub use check::{CheckFn, TypeCheck};
+pub use helve_abi::layout::{Layout, PointerWidth, VariantLayout};
+pub use helve_abi::types::{InterfaceType, Types};
+
+use helve_abi::error::AbiError;
+use helve_base::{Bug, Error, Result};
+
+/// A Rust type that stands for a component value type.
+pub trait ComponentType {
+    /// Size, alignment and number of lanes.
+    const LAYOUT: Layout;
+
+    /// Whether lifting and lowering look at the value's [`InterfaceType`]: true for
+    /// handles and whatever contains them.
+    const NEEDS_TYPE: bool = false;
+
+    /// Whether `ty` is the type this stands for; the error says what was expected and
+    /// found.
+    fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()>;
+
+    /// The same for what may be missing: the payload of a case, a function's result.
+    #[doc(hidden)]
+    fn typecheck_optional(ty: Option<InterfaceType>, cx: &TypeCheck<'_>) -> Result<()> {
+        match ty {
+            Some(ty) => Self::typecheck(ty, cx),
+            None => Err(cx.mismatch(std::any::type_name::<Self>(), "no value")),
+        }
+    }
+}
+
+/// A host value that can be given to a guest.
+pub trait Lower: ComponentType {
+    /// Writes it to `dst`, which has exactly as many lanes as the layout says.
+    fn lower(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, dst: &mut [Lane]) -> Result<()>;
+
+    /// Writes it to guest memory at `at`, which was checked to be aligned and in bounds.
+    fn store(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, at: usize) -> Result<()>;
+
+    /// Stores `items` one after the other from `at`; `ty` is one item's.
+    fn store_slice(items: &[Self], cx: &mut LowerContext<'_>, ty: InterfaceType, at: usize) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let size = Self::LAYOUT.size(cx.width()) as usize;
+        for (i, item) in items.iter().enumerate() {
+            item.store(cx, ty, at + i * size)?;
+        }
+        Ok(())
+    }
+
+    /// Lowers a function's result list, which this is.
+    #[doc(hidden)]
+    fn lower_result(&self, cx: &mut LowerContext<'_>, ty: Option<InterfaceType>, dst: &mut [Lane]) -> Result<()> {
+        self.lower(cx, ty.unwrap_or(InterfaceType::Bool), dst)
+    }
+
+    /// Stores a function's result list, which this is.
+    #[doc(hidden)]
+    fn store_result(&self, cx: &mut LowerContext<'_>, ty: Option<InterfaceType>, at: usize) -> Result<()> {
+        self.store(cx, ty.unwrap_or(InterfaceType::Bool), at)
+    }
+}
+
+/// A host value that can be made from a guest's.
+pub trait Lift: ComponentType + Sized {
+    /// Reads it from `src`, which has exactly as many lanes as the layout says.
+    fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &[Lane]) -> Result<Self>;
+
+    /// Reads it from guest memory: `bytes` is exactly as long as the layout says.
+    fn load(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self>;
+
+    /// Reads as many as there are in `bytes`, a multiple of the size; `ty` is one item's.
+    fn load_slice(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Vec<Self>> {
+        let size = Self::LAYOUT.size(cx.width()) as usize;
+        bytes.chunks_exact(size.max(1)).map(|item| Self::load(cx, ty, item)).collect()
+    }
+
+    /// Lifts a function's result list, which this is.
+    #[doc(hidden)]
+    fn lift_result(cx: &mut LiftContext<'_>, ty: Option<InterfaceType>, src: &[Lane]) -> Result<Self> {
+        Self::lift(cx, ty.unwrap_or(InterfaceType::Bool), src)
+    }
+
+    /// Loads a function's result list, which this is.
+    #[doc(hidden)]
+    fn load_result(cx: &mut LiftContext<'_>, ty: Option<InterfaceType>, bytes: &[u8]) -> Result<Self> {
+        Self::load(cx, ty.unwrap_or(InterfaceType::Bool), bytes)
+    }
+}
+
+/// The parameters or the results of a function: a tuple, `()` for none. Results are `()`
+/// or `(R,)`.
+pub trait ComponentNamedList: ComponentType {
+    /// Whether these are the parameters of such a function.
+    #[doc(hidden)]
+    fn typecheck_params(params: &[(Box<str>, InterfaceType)], cx: &TypeCheck<'_>) -> Result<()>;
+
+    /// Whether this is the result of such a function.
+    #[doc(hidden)]
+    fn typecheck_result(result: Option<InterfaceType>, cx: &TypeCheck<'_>) -> Result<()>;
+}
+
+/// Lanes of a type that is passed as lanes at all.
+pub const fn lanes<T: ComponentType + ?Sized>() -> usize {
+    match T::LAYOUT.flat_count {
+        Some(count) => count as usize,
+        None => 0,
+    }
+}
+
+/// The type of part `index` of `ty`, which stands for a `T`: a record's or tuple's field,
+/// a variant's payload by case number (`ok` 0, `error` 1; `some` 1), a list's element 0.
+#[inline]
+pub fn part<T: ComponentType + ?Sized>(types: &Types, ty: InterfaceType, index: usize) -> InterfaceType {
+    if !T::NEEDS_TYPE {
+        return InterfaceType::Bool; // nobody looks at it
+    }
+    let part = match ty {
+        InterfaceType::Record(id) => types[id].fields.get(index).map(|field| field.ty),
+        InterfaceType::Tuple(id) => types[id].types.get(index).copied(),
+        InterfaceType::Variant(id) => types[id].cases.get(index).and_then(|case| case.ty),
+        InterfaceType::Option(id) => Some(types[id].some),
+        InterfaceType::Result(id) if index == 0 => types[id].ok,
+        InterfaceType::Result(id) => types[id].err,
+        InterfaceType::List(id) => Some(types[id].element),
+        InterfaceType::FixedList(id) => Some(types[id].element),
+        InterfaceType::Map(id) => Some(InterfaceType::Tuple(types[id].entry)),
+        _ => None,
+    };
+    part.unwrap_or(InterfaceType::Bool) // the types were checked: there is one
+}
+
+/// Hands out the lanes of one field after the other, to write.
+#[derive(Debug)]
+pub struct LaneCursor<'a>(&'a mut [Lane]);
+
+impl<'a> LaneCursor<'a> {
+    /// From the first of `dst`.
+    #[inline]
+    pub fn new(dst: &'a mut [Lane]) -> LaneCursor<'a> {
+        LaneCursor(dst)
+    }
+
+    /// The lanes of a `T`.
+    #[inline]
+    pub fn next<T: ComponentType + ?Sized>(&mut self) -> Result<&'a mut [Lane]> {
+        match std::mem::take(&mut self.0).split_at_mut_checked(lanes::<T>()) {
+            Some((lanes, rest)) => {
+                self.0 = rest;
+                Ok(lanes)
+            }
+            None => Err(too_few_lanes()),
+        }
+    }
+}
+
+/// Hands out the lanes of one field after the other, to read.
+#[derive(Clone, Debug)]
+pub struct LaneReader<'a>(&'a [Lane]);
+
+impl<'a> LaneReader<'a> {
+    /// From the first of `src`.
+    #[inline]
+    pub fn new(src: &'a [Lane]) -> LaneReader<'a> {
+        LaneReader(src)
+    }
+
+    /// The lanes of a `T`.
+    #[inline]
+    pub fn next<T: ComponentType + ?Sized>(&mut self) -> Result<&'a [Lane]> {
+        match self.0.split_at_checked(lanes::<T>()) {
+            Some((lanes, rest)) => {
+                self.0 = rest;
+                Ok(lanes)
+            }
+            None => Err(too_few_lanes()),
+        }
+    }
+}
+
+/// Hands out the offsets of a record's fields in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FieldCursor(u32);
+
+impl FieldCursor {
+    /// From the record's first byte.
+    #[inline]
+    pub const fn new() -> FieldCursor {
+        FieldCursor(0)
+    }
+
+    /// Where a `T` stands, from the record's first byte.
+    #[inline]
+    pub fn next<T: ComponentType + ?Sized>(&mut self, width: PointerWidth) -> usize {
+        T::LAYOUT.next_field(width, &mut self.0) as usize
+    }
+
+    /// The bytes of a `T` in the record's `bytes`.
+    #[inline]
+    pub fn bytes<'b, T: ComponentType + ?Sized>(&mut self, width: PointerWidth, bytes: &'b [u8]) -> Result<&'b [u8]> {
+        let at = self.next::<T>(width);
+        sub_slice::<T>(bytes, at, width)
+    }
+}
+
+/// The bytes of a `T` at `at` in `bytes`.
+#[inline]
+pub fn sub_slice<T: ComponentType + ?Sized>(bytes: &[u8], at: usize, width: PointerWidth) -> Result<&[u8]> {
+    let size = T::LAYOUT.size(width) as usize;
+    match bytes.get(at..at + size) {
+        Some(bytes) => Ok(bytes),
+        None => Err(Error::new(Bug(format!("a value of {} bytes has none at {at}", bytes.len())))),
+    }
+}
+
+/// The payload lanes of a variant, zeroed, of which a `T` takes the first ones. Call it
+/// with `()` for a case without payload.
+#[inline]
+pub fn payload_lanes<T: ComponentType + ?Sized>(dst: &mut [Lane]) -> Result<&mut [Lane]> {
+    let payload = dst.get_mut(1..).ok_or_else(too_few_lanes)?;
+    payload.fill(Lane::ZERO);
+    payload.get_mut(..lanes::<T>()).ok_or_else(too_few_lanes)
+}
+
+/// The payload lanes of a variant that a `T` is read from.
+#[inline]
+pub fn payload_of<T: ComponentType + ?Sized>(src: &[Lane]) -> Result<&[Lane]> {
+    src.get(1..1 + lanes::<T>()).ok_or_else(too_few_lanes)
+}
+
+/// The trap of a variant or enum whose case number is none.
+#[cold]
+pub fn invalid_discriminant(found: u32, cases: u32) -> Error {
+    AbiError::InvalidDiscriminant(found, cases).into()
+}
+
+#[cold]
+pub(crate) fn too_few_lanes() -> Error {
+    Error::new(Bug("a value was given fewer lanes than its layout says".into()))
+}
+
+/// Writes a scalar's lane.
+#[inline]
+pub(crate) fn set_lane(dst: &mut [Lane], lane: Lane) -> Result<()> {
+    *dst.first_mut().ok_or_else(too_few_lanes)? = lane;
+    Ok(())
+}
+
+/// Reads a scalar's lane.
+#[inline]
+pub(crate) fn get_lane(src: &[Lane]) -> Result<Lane> {
+    src.first().copied().ok_or_else(too_few_lanes)
+}
