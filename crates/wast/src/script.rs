@@ -12,10 +12,18 @@ use wast::token::Id;
 use wast::{QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat, parser};
 
 /// How to run a script.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// The configuration of the engine; every gated feature is turned on beforehand.
+    /// The configuration of the engine; by default every feature is on.
     pub config: helve::Config,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let mut config = helve::Config::new();
+        config.all_features(true);
+        Options { config }
+    }
 }
 
 /// Runs the script `text`; `name` is what failures call it.
@@ -102,9 +110,7 @@ struct Context {
 
 impl Context {
     fn new(options: &Options) -> Result<Context> {
-        let mut config = options.config.clone();
-        config.all_features(true);
-        let engine = Engine::new(&config)?;
+        let engine = Engine::new(&options.config)?;
         let mut store = Store::new(&engine, ());
         let mut core_linker = core::Linker::new(&engine);
         core_linker.allow_shadowing(true);

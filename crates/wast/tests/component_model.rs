@@ -1,0 +1,53 @@
+//! The Component Model's official scripts, where they are there: in `../shared/suites`
+//! from the project's root, or where `HELVE_SUITES` points.
+//!
+//! `component_model.txt` beside this file lists the scripts that do not pass yet; each
+//! must fail, and an unexpected pass is an error.
+
+use helve_wast::Options;
+use std::path::{Path, PathBuf};
+
+fn suites() -> Option<PathBuf> {
+    let given = std::env::var_os("HELVE_SUITES").map(PathBuf::from);
+    let root = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
+    let suites = root.join("component-model");
+    suites.is_dir().then_some(suites)
+}
+
+fn scripts(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            scripts(&path, into);
+        } else if path.extension().is_some_and(|e| e == "wast") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn official_scripts() {
+    let Some(suites) = suites() else {
+        println!("SKIPPED: no official scripts in ../shared/suites; HELVE_SUITES can say where they are");
+        return;
+    };
+    let failing: Vec<&str> = include_str!("component_model.txt").lines().filter(|l| !l.starts_with('#')).collect();
+    let mut paths = Vec::new();
+    scripts(&suites, &mut paths);
+    paths.sort();
+    let (mut passed, mut held, mut wrong) = (0, 0, Vec::new());
+    for path in &paths {
+        let name = path.strip_prefix(&suites).unwrap().display().to_string();
+        let text = std::fs::read_to_string(path).unwrap();
+        let report = helve_wast::run(&name, &text, &Options::default());
+        held += report.held;
+        passed += usize::from(report.is_success());
+        match (failing.contains(&name.as_str()), report.is_success()) {
+            (true, true) => wrong.push(format!("{name}: listed as failing, but passes")),
+            (false, false) => wrong.extend(report.failures.iter().map(ToString::to_string)),
+            _ => {}
+        }
+    }
+    println!("component-model: {passed} of {} scripts pass, {held} directives hold", paths.len());
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
