@@ -10,6 +10,7 @@
 
 pub mod canon;
 pub mod display;
+mod equal;
 pub mod error;
 mod facts;
 pub mod flat;

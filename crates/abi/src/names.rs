@@ -307,9 +307,12 @@ fn dependency(name: &str) -> Result<Dependency<'_>, &'static str> {
 #[derive(Clone, Debug)]
 pub struct NameMap<V> {
     values: HashMap<Box<str>, V>,
-    /// Base and track to the versions there are: (version, name), newest last.
-    tracks: HashMap<(Box<str>, Track), BTreeMap<Option<Version>, Box<str>>>,
+    /// Base and track to the versions there are.
+    tracks: HashMap<(Box<str>, Track), Versions>,
 }
+
+/// Version to name, newest last; `None` for a name that has just the track.
+type Versions = BTreeMap<Option<Version>, Box<str>>;
 
 impl<V> Default for NameMap<V> {
     fn default() -> NameMap<V> {

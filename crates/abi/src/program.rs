@@ -250,7 +250,7 @@ pub enum Op {
 }
 
 /// The cases of a variant: for each one the program of its payload, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cases {
     start: u32,
     len: u32,

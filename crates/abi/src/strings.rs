@@ -345,8 +345,8 @@ pub fn transcode<T: Transcoder>(
         (Latin1, StringEncoding::Utf8) => job.grow_to_utf8(2),
         (Utf16 | TaggedUtf16, StringEncoding::Utf8) => job.grow_to_utf8(3),
         (Utf8 | Latin1, StringEncoding::Utf16) => job.shrink_to_utf16(),
-        (Utf8 | Utf16, StringEncoding::Latin1OrUtf16) => job.to_compact(width),
-        (TaggedUtf16, StringEncoding::Latin1OrUtf16) => job.to_compact_if_it_fits(width),
+        (Utf8 | Utf16, StringEncoding::Latin1OrUtf16) => job.compact(width),
+        (TaggedUtf16, StringEncoding::Latin1OrUtf16) => job.narrow_if_it_fits(width),
     }
 }
 
@@ -432,7 +432,7 @@ impl<T: Transcoder> Job<'_, T> {
     }
 
     /// To Latin-1 until that no longer goes, then to UTF-16.
-    fn to_compact(&mut self, width: PointerWidth) -> Result<(u64, u64), T::Error> {
+    fn compact(&mut self, width: PointerWidth) -> Result<(u64, u64), T::Error> {
         let source = self.source;
         let ptr = self.realloc(0, 0, 2, self.units)?;
         let latin1 = self
@@ -456,7 +456,7 @@ impl<T: Transcoder> Job<'_, T> {
     }
 
     /// A copy, narrowed to Latin-1 where that goes.
-    fn to_compact_if_it_fits(&mut self, width: PointerWidth) -> Result<(u64, u64), T::Error> {
+    fn narrow_if_it_fits(&mut self, width: PointerWidth) -> Result<(u64, u64), T::Error> {
         let (ptr, units) = self.copy(2)?;
         match self.with.step(ptr, self.bytes, |_, to| narrow(to))? {
             None => Ok((ptr, units | width.utf16_tag())),
