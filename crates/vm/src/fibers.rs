@@ -233,7 +233,7 @@ unsafe fn switch(mut fiber: Fiber, this: *mut Continuation, status: u32) -> Fibe
         (*this).inner.put(store);
         let saved = thread::begin_on(store, fiber.low(), this.addr());
         let step = fiber.resume(status as usize);
-        thread::end(saved);
+        thread::end_on(&saved);
         (*this).inner = Fields::of(store);
         outer.put(store);
         match step {

@@ -19,6 +19,7 @@
 //!
 //! Kernel and libc calls on memory that this file made, or that the local frame owns.
 
+use crate::arch;
 use crate::mmap::Reservation;
 use helve_base::Result;
 use helve_base::vmctx::VMStoreContext;
@@ -51,55 +52,80 @@ thread_local! {
     static ALTERNATE: Cell<Option<Alternate>> = const { Cell::new(None) };
 }
 
-/// What a switch of store or stack saves, and puts back after it.
-#[derive(Clone, Copy, Debug)]
+/// Makes `store` the current one; the one before, for [`end`]. If nothing of `store` is
+/// entered yet, sets its stack limit for the stack that runs.
+///
+/// # Safety
+///
+/// `store` is live.
+#[inline(never)]
+pub(crate) unsafe fn begin(store: *mut VMStoreContext) -> *mut VMStoreContext {
+    THREAD.with(|t| {
+        if !t.ready.get() {
+            prepare(t);
+        }
+        // SAFETY: by contract.
+        unsafe {
+            if (*store).activation.is_null() {
+                let (guest, host) = ((*store).guest_stack_bytes, (*store).host_stack_bytes);
+                (*store).stack_limit = t.stack_limit(arch::stack_pointer(), guest, host);
+            }
+        }
+        t.store.replace(store)
+    })
+}
+
+/// Undoes [`begin`].
+#[inline(never)]
+pub(crate) fn end(before: *mut VMStoreContext) {
+    THREAD.with(|t| t.store.set(before));
+}
+
+/// What a switch of stacks saves, and puts back after it.
 pub(crate) struct Saved {
     store: *mut VMStoreContext,
     low: usize,
     high: usize,
 }
 
-impl Saved {
-    /// The bounds of the stack that ran; both 0 where they are not known.
-    pub(crate) fn bounds(&self) -> (usize, usize) {
-        (self.low, self.high)
-    }
-}
-
-/// Makes `store` the current one; what was before.
+/// Makes `store` the current one, on a stack with these bounds; what was before.
 #[inline(never)]
-pub(crate) fn begin(store: *mut VMStoreContext) -> Saved {
+pub(crate) fn begin_on(store: *mut VMStoreContext, low: usize, high: usize) -> Saved {
     THREAD.with(|t| {
         if !t.ready.get() {
             prepare(t);
         }
         Saved {
             store: t.store.replace(store),
-            low: t.low.get(),
-            high: t.high.get(),
+            low: t.low.replace(low),
+            high: t.high.replace(high),
         }
     })
 }
 
-/// Makes `store` the current one, on a stack with these bounds; what was before.
+/// Undoes [`begin_on`].
 #[inline(never)]
-pub(crate) fn begin_on(store: *mut VMStoreContext, low: usize, high: usize) -> Saved {
-    let saved = begin(store);
-    THREAD.with(|t| {
-        t.low.set(low);
-        t.high.set(high);
-    });
-    saved
-}
-
-/// Undoes [`begin`] or [`begin_on`].
-#[inline(never)]
-pub(crate) fn end(saved: Saved) {
+pub(crate) fn end_on(saved: &Saved) {
     THREAD.with(|t| {
         t.store.set(saved.store);
         t.low.set(saved.low);
         t.high.set(saved.high);
     });
+}
+
+impl Thread {
+    /// The lowest address that guests entered at `sp` may use: `guest` bytes below, but
+    /// at least `host` above the end of the stack.
+    fn stack_limit(&self, sp: usize, guest: usize, host: usize) -> usize {
+        let (low, high) = (self.low.get(), self.high.get());
+        let wanted = sp.saturating_sub(guest);
+        if (low..high).contains(&sp) {
+            wanted.max(low.saturating_add(host))
+        } else {
+            // A stack that someone else made, unknown to us: trust the setting.
+            wanted
+        }
+    }
 }
 
 /// The store that runs compiled code on this thread, or null. Async-signal-safe.

@@ -203,39 +203,17 @@ pub unsafe fn enter(
     callee: *mut u8,
     args: *mut ValRaw,
 ) -> Result<(), Exit> {
-    let saved = thread::begin(store);
     let mut activation = Activation::new();
     let this = &raw mut activation;
     // SAFETY: by contract; `activation` outlives its being linked, and is only reached
     // through `this` until then.
     unsafe {
-        if (*store).activation.is_null() {
-            (*store).stack_limit = stack_limit(store, saved.bounds());
-        }
+        let before = thread::begin(store);
         Activation::link(this, store);
         let left = arch::enter(&raw mut (*this).entry, trampoline, code, callee, args);
         Activation::unlink(this, store);
-        thread::end(saved);
+        thread::end(before);
         (*this).finish(left)
-    }
-}
-
-/// The lowest address guests may use on the stack that runs, whose bounds are `low` and
-/// `high` (both 0 if unknown).
-///
-/// # Safety
-///
-/// `store` is live.
-unsafe fn stack_limit(store: *const VMStoreContext, (low, high): (usize, usize)) -> usize {
-    let sp = arch::stack_pointer();
-    // SAFETY: by contract.
-    let (guest, host) = unsafe { ((*store).guest_stack_bytes, (*store).host_stack_bytes) };
-    let wanted = sp.saturating_sub(guest);
-    if (low..high).contains(&sp) {
-        wanted.max(low.saturating_add(host))
-    } else {
-        // A stack that someone else made, unknown to us: trust the setting.
-        wanted
     }
 }
 

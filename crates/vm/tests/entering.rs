@@ -104,6 +104,22 @@ fn a_host_panic_comes_back() {
 }
 
 #[test]
+fn a_panic_whose_hook_walks_the_stack_comes_back_too() {
+    // Compiled frames have no unwind tables: a walk ends there.
+    let guest = Guest::new(|_, _| {
+        let trace = std::backtrace::Backtrace::force_capture();
+        panic!("on purpose: {:?}", trace.status())
+    });
+    match guest.enter(At::helve_test_outer, &mut []) {
+        Err(Exit::Panic(panic)) => {
+            let message = panic.downcast_ref::<String>();
+            assert_eq!(message.map(String::as_str), Some("on purpose: Captured"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_failure_without_a_reason_is_a_bug() {
     let guest = Guest::raw(|_, _| helve_base::builtin::status::FAILED);
     match guest.enter(At::helve_test_outer, &mut []) {
