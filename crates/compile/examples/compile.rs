@@ -6,10 +6,19 @@ use std::time::Instant;
 use wasmparser::{Parser, Payload};
 
 fn main() -> helve_base::Result<()> {
-    let (flags, files): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
+    let (flags, files): (Vec<_>, Vec<_>) = std::env::args()
+        .skip(1)
+        .partition(|arg| arg.starts_with("--"));
     let has = |name: &str| flags.iter().any(|flag| flag == name);
-    let tier = if has("--quick") { CompilerOptions::quick() } else { CompilerOptions::default() };
-    let compiler = Compiler::new(&CompilerOptions { verifier: has("--verify"), ..tier })?;
+    let tier = if has("--quick") {
+        CompilerOptions::quick()
+    } else {
+        CompilerOptions::default()
+    };
+    let compiler = Compiler::new(&CompilerOptions {
+        verifier: has("--verify"),
+        ..tier
+    })?;
     for file in files {
         let bytes = Bytes::from(wat::parse_file(&file)?);
         for (i, module) in modules(&bytes)?.into_iter().enumerate() {
@@ -39,14 +48,23 @@ fn modules(bytes: &Bytes) -> helve_base::Result<Vec<Bytes>> {
     let mut is_component = false;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
-            Payload::Version { encoding, range, .. } if range.start == 0 => {
+            Payload::Version {
+                encoding, range, ..
+            } if range.start == 0 => {
                 is_component = encoding == wasmparser::Encoding::Component;
             }
-            Payload::ModuleSection { unchecked_range: range, .. } => {
+            Payload::ModuleSection {
+                unchecked_range: range,
+                ..
+            } => {
                 found.extend(bytes.slice(range.start as usize..range.end as usize));
             }
             _ => {}
         }
     }
-    Ok(if is_component { found } else { vec![bytes.clone()] })
+    Ok(if is_component {
+        found
+    } else {
+        vec![bytes.clone()]
+    })
 }

@@ -20,9 +20,21 @@ impl Suite {
     fn new(features: Features) -> Suite {
         let tiers = [CompilerOptions::default(), CompilerOptions::quick()];
         let compilers = tiers
-            .map(|tier| Compiler::new(&CompilerOptions { verifier: true, ..tier }).expect("host"))
+            .map(|tier| {
+                Compiler::new(&CompilerOptions {
+                    verifier: true,
+                    ..tier
+                })
+                .expect("host")
+            })
             .into();
-        Suite { compilers, features, valid: 0, refused: 0, failures: Vec::new() }
+        Suite {
+            compilers,
+            features,
+            valid: 0,
+            refused: 0,
+            failures: Vec::new(),
+        }
     }
 
     fn run(&mut self, files: impl Iterator<Item = TestFile<'static>>) {
@@ -43,8 +55,13 @@ impl Suite {
             WastDirective::Module(module) | WastDirective::ModuleDefinition(module) => {
                 self.valid(place, module);
             }
-            WastDirective::AssertUnlinkable { module, .. } => self.valid(place, QuoteWat::Wat(module)),
-            WastDirective::AssertTrap { exec: WastExecute::Wat(module), .. } => {
+            WastDirective::AssertUnlinkable { module, .. } => {
+                self.valid(place, QuoteWat::Wat(module))
+            }
+            WastDirective::AssertTrap {
+                exec: WastExecute::Wat(module),
+                ..
+            } => {
                 self.valid(place, QuoteWat::Wat(module));
             }
             WastDirective::AssertInvalid { module, .. }
@@ -55,14 +72,19 @@ impl Suite {
 
     fn valid(&mut self, place: &str, mut module: QuoteWat<'_>) {
         self.valid += 1;
-        let outcome = module.encode().map_err(|e| e.to_string()).and_then(|bytes| {
-            let translation =
-                translate(bytes, self.features).map_err(|e| format!("translate: {e:#}"))?;
-            for compiler in &self.compilers {
-                compiler.compile_module(&translation).map_err(|e| format!("{e:?}"))?;
-            }
-            Ok(())
-        });
+        let outcome = module
+            .encode()
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| {
+                let translation =
+                    translate(bytes, self.features).map_err(|e| format!("translate: {e:#}"))?;
+                for compiler in &self.compilers {
+                    compiler
+                        .compile_module(&translation)
+                        .map_err(|e| format!("{e:?}"))?;
+                }
+                Ok(())
+            });
         if let Err(error) = outcome {
             self.failures.push(format!("{place}: {error}"));
         }
@@ -79,8 +101,16 @@ impl Suite {
 
     fn finish(self, least_valid: usize, least_refused: usize) {
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
-        assert!(self.valid >= least_valid, "only {} modules were seen", self.valid);
-        assert!(self.refused >= least_refused, "only {} invalid ones were seen", self.refused);
+        assert!(
+            self.valid >= least_valid,
+            "only {} modules were seen",
+            self.valid
+        );
+        assert!(
+            self.refused >= least_refused,
+            "only {} invalid ones were seen",
+            self.refused
+        );
     }
 }
 
