@@ -89,7 +89,6 @@ impl Run {
         let component = self.load(&engine)?;
         let mut linker = Linker::new(&engine);
         p2::add_to_linker(&mut linker)?;
-        p2::add_unsupported(&mut linker, &component)?;
         let mut store = Store::new(&engine, Host { ctx, table: ResourceTable::new() });
         let command = p2::Command::instantiate(&mut store, &component, &linker)
             .with_context(|| format!("cannot run `{}`", self.file.display()))?;

@@ -14,7 +14,6 @@ mod random;
 mod unsupported;
 
 pub use command::Command;
-pub use unsupported::add_unsupported;
 
 use crate::WasiView;
 use helve::Result;
@@ -29,5 +28,6 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     cli::add_to_linker(linker)?;
     clocks::add_to_linker(linker)?;
     random::add_to_linker(linker)?;
-    filesystem::add_to_linker(linker)
+    filesystem::add_to_linker(linker)?;
+    unsupported::add_to_linker(linker)
 }
