@@ -21,6 +21,9 @@ mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
 
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+compile_error!("helve-vm knows x86-64 and aarch64 only; add a file beside these for more");
+
 /// What `enter` records for `raise` and for backtraces: the head of an activation.
 #[derive(Debug)]
 #[repr(C)]
