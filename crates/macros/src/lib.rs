@@ -39,7 +39,7 @@ enum Trait {
 /// `#[component(name = "...")]` gives another. Fields and cases stand in the order of the
 /// component's type.
 ///
-/// ```ignore
+/// ```text
 /// #[derive(ComponentType, Lift, Lower)]
 /// #[component(record)]
 /// struct Stat {
@@ -67,7 +67,7 @@ pub fn derive_lower(input: TokenStream) -> TokenStream {
 
 /// Defines a type for a component's flags, at most 32 of them.
 ///
-/// ```ignore
+/// ```text
 /// flags! {
 ///     /// How to open a file.
 ///     pub OpenFlags {
