@@ -15,10 +15,12 @@
 pub mod component;
 pub mod core;
 
+pub use crate::core::backtrace::{Backtrace, Frame};
 pub use crate::core::config::{Config, OptLevel};
 pub use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use crate::core::engine::Engine;
 pub use crate::core::store::Store;
 pub use helve_base::error::{Bug, Context, ErrorKind, GuestTrap};
 pub use helve_base::limits::Limits;
+pub use helve_vm::Limiter;
 pub use helve_base::{Error, Result, Trap, bail, ensure};

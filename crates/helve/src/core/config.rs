@@ -4,6 +4,7 @@
 //! Not here: what is decided per store (`Store::limiter`).
 
 use helve_base::limits::Limits;
+use helve_compile::Features;
 
 /// How hard the compiler tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub struct Config {
     pub(crate) optimize: OptLevel,
     pub(crate) verifier: bool,
     pub(crate) limits: Limits,
+    pub(crate) features: Features,
 }
 
 impl Config {
@@ -38,6 +40,16 @@ impl Config {
     /// Whether the compiler checks its own intermediate code: slower, for tests.
     pub fn verifier(&mut self, on: bool) -> &mut Config {
         self.verifier = on;
+        self
+    }
+
+    /// Every proposal that Helve knows, or only those that are on by default.
+    pub fn all_features(&mut self, on: bool) -> &mut Config {
+        self.features = if on {
+            Features::SUPPORTED
+        } else {
+            Features::DEFAULT
+        };
         self
     }
 

@@ -47,7 +47,10 @@ impl<'a, T: 'static> StoreContext<'a, T> {
     ///
     /// The store must be alive and borrowed for `'a`.
     pub(crate) unsafe fn from_raw(ptr: NonNull<StoreInner<T>>) -> Self {
-        StoreContext { ptr, borrow: PhantomData }
+        StoreContext {
+            ptr,
+            borrow: PhantomData,
+        }
     }
 
     /// The host's data.
@@ -73,7 +76,10 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
     ///
     /// The store must be alive and uniquely borrowed for `'a`.
     pub(crate) unsafe fn from_raw(ptr: NonNull<StoreInner<T>>) -> Self {
-        StoreContextMut { ptr, borrow: PhantomData }
+        StoreContextMut {
+            ptr,
+            borrow: PhantomData,
+        }
     }
 
     /// The host's data.
@@ -85,6 +91,12 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
     /// The host's data, to change.
     pub fn data_mut(&mut self) -> &mut T {
         // SAFETY: ours for 'a, lent uniquely for as long as `self` is.
+        unsafe { &mut (*self.ptr.as_ptr()).data }
+    }
+
+    /// The host's data, for as long as the store is lent.
+    pub fn into_data(self) -> &'a mut T {
+        // SAFETY: ours for 'a, and `self` is gone.
         unsafe { &mut (*self.ptr.as_ptr()).data }
     }
 
@@ -157,12 +169,24 @@ impl<T: 'static> AsContext for StoreContextMut<'_, T> {
     type Data = T;
 
     fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext { ptr: self.ptr, borrow: PhantomData }
+        StoreContext {
+            ptr: self.ptr,
+            borrow: PhantomData,
+        }
     }
 }
 
 impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut { ptr: self.ptr, borrow: PhantomData }
+        StoreContextMut {
+            ptr: self.ptr,
+            borrow: PhantomData,
+        }
+    }
+}
+
+impl<'a, T: 'static, S: AsContextMut<Data = T>> From<&'a mut S> for StoreContextMut<'a, T> {
+    fn from(store: &'a mut S) -> Self {
+        store.as_context_mut()
     }
 }

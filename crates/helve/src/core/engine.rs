@@ -2,12 +2,23 @@
 //!
 //! Trampolines (host to wasm and wasm to host) depend on a function type only, so each
 //! is compiled once, when first asked for, and kept for the engine's life.
+//!
+//! # Safety
+//!
+//! The code of a type's entry trampoline is a function of type `EntryTrampoline`, by the
+//! compiler's contract; its memory is never given back while the engine lives.
 
-use crate::core::config::Config;
+use crate::core::config::{Config, OptLevel};
 use crate::core::types::TypeRegistry;
-use helve_base::Result;
+use helve_base::core_type::FuncType;
+use helve_base::id::SharedTypeId;
 use helve_base::limits::Limits;
-use std::sync::Arc;
+use helve_base::vmctx::{CodePtr, EntryTrampoline};
+use helve_base::{Bug, Result};
+use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocator};
+use helve_vm::code::CodeMemory;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The compiler and everything else that stores and threads share. Cheap to clone.
 #[derive(Clone)]
@@ -15,13 +26,37 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     config: Config,
+    compiler: Compiler,
     types: TypeRegistry,
+    entry: Trampolines,
+    host: Trampolines,
 }
+
+/// Trampolines by type.
+type Trampolines = RwLock<HashMap<SharedTypeId, Arc<CodeMemory>>>;
 
 impl Engine {
     /// An engine with these settings.
     pub fn new(config: &Config) -> Result<Engine> {
-        Ok(Engine(Arc::new(Inner { config: config.clone(), types: TypeRegistry::default() })))
+        let options = CompilerOptions {
+            optimize: match config.optimize {
+                OptLevel::None => helve_compile::OptLevel::None,
+                OptLevel::Speed => helve_compile::OptLevel::Speed,
+            },
+            registers: match config.optimize {
+                OptLevel::None => RegisterAllocator::SinglePass,
+                OptLevel::Speed => RegisterAllocator::Backtracking,
+            },
+            verifier: config.verifier,
+            ..CompilerOptions::default()
+        };
+        Ok(Engine(Arc::new(Inner {
+            config: config.clone(),
+            compiler: Compiler::new(&options)?,
+            types: TypeRegistry::default(),
+            entry: Trampolines::default(),
+            host: Trampolines::default(),
+        })))
     }
 
     /// Whether both are the same engine. Modules, components and stores only go
@@ -42,10 +77,54 @@ impl Engine {
     pub(crate) fn types(&self) -> &TypeRegistry {
         &self.0.types
     }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.0.compiler
+    }
+
+    /// The code by which the host calls functions of this type.
+    pub(crate) fn entry_trampoline(&self, ty: SharedTypeId) -> Result<EntryTrampoline> {
+        let code = self.trampoline(&self.0.entry, ty, Compiler::entry_trampoline)?;
+        // SAFETY: the compiler made it to be one, and the engine keeps it.
+        Ok(unsafe { std::mem::transmute::<CodePtr, EntryTrampoline>(code) })
+    }
+
+    /// The code by which guests call host functions of this type.
+    pub(crate) fn host_trampoline(&self, ty: SharedTypeId) -> Result<CodePtr> {
+        self.trampoline(&self.0.host, ty, Compiler::host_trampoline)
+    }
+
+    fn trampoline(
+        &self,
+        known: &Trampolines,
+        id: SharedTypeId,
+        compile: impl FnOnce(&Compiler, &FuncType) -> Result<CompiledFunction>,
+    ) -> Result<CodePtr> {
+        if let Some(code) = known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+        {
+            return Ok(code.address(0));
+        }
+        let ty = self
+            .types()
+            .get(id)
+            .ok_or_else(|| Bug("a trampoline of no type".into()))?;
+        let function = compile(self.compiler(), &ty)?;
+        let len = u32::try_from(function.code.len()).unwrap_or(u32::MAX);
+        let code =
+            CodeMemory::publish(&function.code, function.traps, vec![(0, len)], Arc::new(()))?;
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been faster; then its one stays.
+        Ok(known.entry(id).or_insert(code).address(0))
+    }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
     }
 }

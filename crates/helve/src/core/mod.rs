@@ -2,8 +2,39 @@
 //!
 //! The component half stands on this one and is all that most embedders need.
 
+pub(crate) mod backtrace;
 pub(crate) mod config;
+mod const_expr;
 pub(crate) mod context;
 pub(crate) mod engine;
+pub(crate) mod externs;
+pub(crate) mod func;
+mod global;
+pub(crate) mod host;
+pub(crate) mod instance;
+pub(crate) mod instantiate;
+mod limits;
+mod linker;
+pub(crate) mod memory;
+mod module;
 pub(crate) mod store;
+mod table;
+pub(crate) mod typed;
 pub(crate) mod types;
+pub(crate) mod value;
+mod wrap;
+
+pub use externs::Extern;
+pub use func::Func;
+pub use global::{Global, Tag};
+pub use helve_base::core_type::{
+    ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType, TableType, ValType,
+};
+pub use instance::Instance;
+pub use linker::Linker;
+pub use memory::Memory;
+pub use module::Module;
+pub use table::Table;
+pub use typed::{TypedFunc, WasmParams, WasmResults, WasmTy};
+pub use value::{ExternRef, Ref, Val};
+pub use wrap::{Caller, IntoFunc, WasmRet};

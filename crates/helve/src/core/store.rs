@@ -27,8 +27,14 @@
 use crate::component::store::ComponentStore;
 use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use crate::core::engine::Engine;
+use crate::core::host::HostContextBox;
+use crate::core::instance::InstanceData;
+use crate::core::limits::{Growth, LimiterBox, StoreLimiter};
+use helve_base::core_type::{MemoryType, TableType};
 use helve_base::vmctx::VMStoreContext;
-use helve_base::{Result, ensure};
+use helve_base::{PrimaryMap, Result, ensure, entity_impl};
+use helve_vm::Limiter;
+use std::any::Any;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +49,11 @@ impl StoreId {
         StoreId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
+
+/// A core instance of a store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct InstanceId(u32);
+entity_impl!(InstanceId, "instance");
 
 /// Everything that belongs to one run of guests, with the host's data `T`.
 ///
@@ -75,9 +86,45 @@ pub(crate) struct StoreOpaque {
     engine: Engine,
     /// What components keep per store.
     pub components: ComponentStore,
+    /// Core instances; they live as long as the store.
+    pub instances: PrimaryMap<InstanceId, InstanceData>,
+    /// Memories, tables and globals that the host made.
+    pub memories: Vec<Box<helve_vm::memory::Memory>>,
+    pub tables: Vec<Box<helve_vm::table::Table>>,
+    pub globals: Vec<Box<helve_vm::global::Global>>,
+    /// Host functions that guests of this store can call.
+    pub host_functions: Vec<HostContextBox>,
+    /// Host values that guests hold as externrefs.
+    pub externs: Vec<Box<dyn Any + Send + Sync>>,
+    /// What its guests have, and may have. Last: instances point to it.
+    pub limiter: LimiterBox,
 }
 
 impl StoreOpaque {
+    /// Its own address, with the provenance that compiled code's pointers have.
+    pub fn ptr(&self) -> StorePtr {
+        // SAFETY: `owner` was set to the box's address when the store was made.
+        unsafe { StorePtr::from_vm(self.vm.owner.cast()) }
+    }
+
+    /// A zeroed memory, counted against the store's limits.
+    pub fn new_memory(&mut self, ty: &MemoryType) -> Result<Box<helve_vm::memory::Memory>> {
+        let bytes = ty.minimum.saturating_mul(ty.page_size());
+        let maximum = ty.maximum.map(|pages| pages.saturating_mul(ty.page_size()));
+        self.limiter.get().add_memory(bytes, maximum)?;
+        helve_vm::memory::Memory::new(ty, self.engine.limits().memory_bytes)
+    }
+
+    /// A table with every element `init`, counted against the store's limits.
+    pub fn new_table(
+        &mut self,
+        ty: &TableType,
+        init: *mut u8,
+    ) -> Result<Box<helve_vm::table::Table>> {
+        self.limiter.get().add_table(ty.minimum, ty.maximum)?;
+        helve_vm::table::Table::new(ty, init, self.engine.limits().table_elements)
+    }
+
     /// Which store this is.
     pub fn id(&self) -> StoreId {
         self.id
@@ -90,7 +137,10 @@ impl StoreOpaque {
 
     /// Fails unless `owner`, a handle's store, is this one.
     pub fn check(&self, owner: StoreId) -> Result<()> {
-        ensure!(owner == self.id, "this handle belongs to another store: use it with the store it came from");
+        ensure!(
+            owner == self.id,
+            "this handle belongs to another store: use it with the store it came from"
+        );
         Ok(())
     }
 }
@@ -141,30 +191,52 @@ impl StorePtr {
 impl<T: 'static> Store<T> {
     /// An empty store.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
-        let inner = Box::new(StoreInner {
+        let place = Box::into_raw(Box::<StoreInner<T>>::new_uninit()).cast::<StoreInner<T>>();
+        // SAFETY: a box's address, not null; the context will stand at its start.
+        let (ptr, store) = unsafe {
+            (
+                NonNull::new_unchecked(place),
+                StorePtr::from_vm(place.cast()),
+            )
+        };
+        let inner = StoreInner {
             opaque: StoreOpaque {
-                vm: VMStoreContext {
-                    stack_limit: usize::MAX,
-                    exit_fp: 0,
-                    exit_pc: 0,
-                    activation: std::ptr::null_mut(),
-                    builtins: std::ptr::null(),
-                    owner: std::ptr::null_mut(),
-                    guest_stack_bytes: engine.limits().guest_stack_bytes,
-                    host_stack_bytes: engine.limits().host_stack_bytes,
-                },
+                vm: helve_vm::traps::store_context(engine.limits(), place.cast()),
                 id: StoreId::next(),
                 engine: engine.clone(),
                 components: ComponentStore::default(),
+                instances: PrimaryMap::new(),
+                memories: Vec::new(),
+                tables: Vec::new(),
+                globals: Vec::new(),
+                host_functions: Vec::new(),
+                externs: Vec::new(),
+                limiter: LimiterBox::new(StoreLimiter::new(store, engine.limits())),
             },
             data,
-        });
-        let ptr = Box::into_raw(inner);
-        // SAFETY: just made by `Box::into_raw`, so valid and not null.
-        unsafe {
-            (*ptr).opaque.vm.owner = ptr.cast();
-            Store { ptr: NonNull::new_unchecked(ptr), owns: PhantomData }
+        };
+        // SAFETY: room for it, and ours.
+        unsafe { place.write(inner) };
+        Store {
+            ptr,
+            owns: PhantomData,
         }
+    }
+
+    /// Lets `limiter`, found in the host's data, decide about every growth of a memory or
+    /// table, and about the first size of each, beside the fixed limits.
+    pub fn limiter<F>(&mut self, mut limiter: F)
+    where
+        F: for<'a> FnMut(&'a mut T) -> &'a mut (dyn Limiter + 'a) + Send + Sync + 'static,
+    {
+        let custom = move |store: StorePtr, growth: Growth| {
+            let inner = store.0.cast::<StoreInner<T>>();
+            // SAFETY: this store's limiter is asked while a guest, or the host in a call
+            // that has borrowed the store, waits: nobody uses the data.
+            let data = unsafe { &mut (*inner.as_ptr()).data };
+            growth.ask(limiter(data))
+        };
+        self.as_context_mut().opaque().limiter.get().custom = Some(Box::new(custom));
     }
 
     /// The host's data.
@@ -219,6 +291,8 @@ impl<T: 'static> AsContextMut for Store<T> {
 
 impl<T: std::fmt::Debug + 'static> std::fmt::Debug for Store<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("data", self.data()).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("data", self.data())
+            .finish_non_exhaustive()
     }
 }

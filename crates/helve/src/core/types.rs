@@ -22,7 +22,13 @@ struct Inner {
 impl TypeRegistry {
     /// The id of `ty`, given out now if it has none yet.
     pub fn intern(&self, ty: &FuncType) -> SharedTypeId {
-        if let Some(&id) = self.0.read().unwrap_or_else(PoisonError::into_inner).ids.get(ty) {
+        if let Some(&id) = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ids
+            .get(ty)
+        {
             return id;
         }
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -37,7 +43,12 @@ impl TypeRegistry {
 
     /// The type behind `id`, unless another engine gave it out.
     pub fn get(&self, id: SharedTypeId) -> Option<Arc<FuncType>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).types.get(id).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .types
+            .get(id)
+            .cloned()
     }
 }
 
@@ -53,7 +64,10 @@ mod tests {
         let b = registry.intern(&FuncType::new([F64], [F64]));
         assert_ne!(a, b);
         assert_eq!(registry.intern(&FuncType::new([I32], [F64])), a);
-        assert_eq!(registry.get(b).as_deref(), Some(&FuncType::new([F64], [F64])));
+        assert_eq!(
+            registry.get(b).as_deref(),
+            Some(&FuncType::new([F64], [F64]))
+        );
         assert_eq!(registry.get(SharedTypeId::from_u32(9)), None);
     }
 }

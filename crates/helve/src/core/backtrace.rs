@@ -1,0 +1,146 @@
+//! Which wasm functions were running when a guest failed: pcs made readable.
+//!
+//! A [`Backtrace`] is a part of the error that `Func::call` returns: under a trap's
+//! message in its chain, around a host function's own error. `downcast_ref` finds it.
+//! Not here: the walk over the stack (helve-vm).
+
+use crate::core::module::ModuleCode;
+use helve_base::error::GuestTrap;
+use helve_base::id::FuncIndex;
+use helve_base::{Error, Trap};
+use helve_vm::traps::Exit;
+use std::fmt;
+
+/// The wasm frames that were live, innermost first.
+#[derive(Clone, Debug, Default)]
+pub struct Backtrace {
+    frames: Vec<Frame>,
+    truncated: bool,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    module: Option<String>,
+    func: FuncIndex,
+    name: Option<String>,
+    offset: Option<u32>,
+}
+
+impl Frame {
+    /// What the module calls itself.
+    pub fn module_name(&self) -> Option<&str> {
+        self.module.as_deref()
+    }
+
+    /// The function's index in its module.
+    pub fn func_index(&self) -> u32 {
+        self.func.as_u32()
+    }
+
+    /// The function's name, readable (Rust's and C++'s are demangled where possible).
+    pub fn func_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where in the module's bytes the instruction stands.
+    pub fn module_offset(&self) -> Option<u32> {
+        self.offset
+    }
+}
+
+impl Backtrace {
+    /// The frames, innermost first.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// Looks every pc up, while the code is surely alive.
+    pub(crate) fn new(raw: &helve_vm::backtrace::Backtrace) -> Backtrace {
+        let frames = raw.frames.iter().filter_map(|frame| {
+            let (code, offset) = helve_vm::code::lookup(frame.lookup_pc())?;
+            let exact = offset.saturating_add(u32::from(frame.returns));
+            let code = code.tag().downcast_ref::<ModuleCode>()?;
+            let func = code.function_at(offset)?;
+            let name = code
+                .info
+                .names
+                .get(func)
+                .map(|n| format!("{:#}", rustc_demangle::demangle(n)));
+            Some(Frame {
+                module: code.info.module_name.clone(),
+                func,
+                name,
+                offset: code.wasm_offset(exact),
+            })
+        });
+        Backtrace {
+            frames: frames.collect(),
+            truncated: raw.truncated,
+        }
+    }
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wasm backtrace:")?;
+        for (i, frame) in self.frames.iter().enumerate() {
+            write!(f, "\n  {i:>3}: ")?;
+            if let Some(offset) = frame.offset {
+                write!(f, "{offset:#8x} - ")?;
+            }
+            write!(f, "{}!", frame.module.as_deref().unwrap_or("<unnamed>"))?;
+            match &frame.name {
+                Some(name) => f.write_str(name)?,
+                None => write!(f, "<function {}>", frame.func.as_u32())?,
+            }
+        }
+        if self.truncated {
+            f.write_str("\n  ... and more")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Backtrace {}
+
+/// A way out of compiled code as an error; a host's panic goes on here.
+#[cold]
+pub(crate) fn exit_error(exit: Exit) -> Error {
+    match exit {
+        Exit::Trap {
+            trap,
+            fault_address,
+            backtrace,
+            ..
+        } => {
+            let mut error = Error::new(Backtrace::new(&backtrace));
+            if let Some(address) = fault_address.filter(|_| trap == Trap::MemoryOutOfBounds) {
+                error = error.context(format!("the guest touched host address {address:#x}"));
+            }
+            error.context(trap)
+        }
+        Exit::Host(error, backtrace) => host_error(error, &backtrace),
+        Exit::Panic(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// A host function's error with the frames that called it, unless an inner call has
+/// recorded some already.
+fn host_error(error: Error, backtrace: &helve_vm::backtrace::Backtrace) -> Error {
+    if error.is::<Backtrace>() || backtrace.frames.is_empty() {
+        return error;
+    }
+    let backtrace = Backtrace::new(backtrace);
+    // A trap that the host raised reads like one of the guest's own.
+    if error.chain().count() == 1 {
+        return match error.downcast::<GuestTrap>() {
+            Ok(trap) => Error::new(backtrace).context(trap),
+            Err(error) => match error.downcast::<Trap>() {
+                Ok(trap) => Error::new(backtrace).context(trap),
+                Err(error) => error.context(backtrace),
+            },
+        };
+    }
+    error.context(backtrace)
+}

@@ -1,0 +1,105 @@
+//! Globals and tags: handles for the host.
+//!
+//! # Safety
+//!
+//! As in `memory.rs`.
+
+use crate::core::context::{AsContext, AsContextMut};
+use crate::core::store::{StoreId, StoreOpaque};
+use crate::core::value::Val;
+use helve_base::core_type::{FuncType, GlobalType};
+use helve_base::id::SharedTypeId;
+use helve_base::vmctx::{VMGlobal, VMTag};
+use helve_base::{Bug, Error, Result, ensure};
+use std::ptr::NonNull;
+
+/// A global of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Global {
+    pub(crate) store: StoreId,
+    pub(crate) ptr: NonNull<VMGlobal>,
+    pub(crate) ty: GlobalType,
+}
+
+// SAFETY: the pointer is only followed with the store at hand.
+unsafe impl Send for Global {}
+// SAFETY: as above.
+unsafe impl Sync for Global {}
+
+impl Global {
+    /// A global of the host's own.
+    pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
+        let mut store = store.as_context_mut();
+        let store = store.opaque();
+        let global = helve_vm::global::Global::new(value.to_raw(store, ty.content)?);
+        let ptr = NonNull::new(global.definition()).ok_or_else(|| Error::msg("no global"))?;
+        store.globals.push(global);
+        Ok(Global {
+            store: store.id(),
+            ptr,
+            ty,
+        })
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> GlobalType {
+        self.ty
+    }
+
+    /// What it holds.
+    pub fn get(&self, store: impl AsContext) -> Result<Val> {
+        store.as_context().opaque().check(self.store)?;
+        // SAFETY: the store is the right one, so the global is alive and of its type.
+        Ok(unsafe {
+            let raw = helve_vm::global::get(self.ptr.as_ptr());
+            Val::from_raw(&raw, self.ty.content, self.store)
+        })
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    ///
+    /// Where it is immutable, or `value` is of another type.
+    pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
+        let mut store = store.as_context_mut();
+        let store = store.opaque();
+        store.check(self.store)?;
+        ensure!(self.ty.mutable, "the global is immutable");
+        let raw = value.to_raw(store, self.ty.content)?;
+        // SAFETY: the store is the right one; `value` is of the global's type.
+        unsafe { helve_vm::global::set(self.ptr.as_ptr(), raw) };
+        Ok(())
+    }
+}
+
+/// An exception tag of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub(crate) store: StoreId,
+    pub(crate) ptr: NonNull<VMTag>,
+}
+
+// SAFETY: the pointer is only followed with the store at hand.
+unsafe impl Send for Tag {}
+// SAFETY: as above.
+unsafe impl Sync for Tag {}
+
+impl Tag {
+    /// Its type: the payload as parameters.
+    pub fn ty(&self, store: impl AsContext) -> Result<FuncType> {
+        let store = store.as_context();
+        let id = self.type_id(store.opaque())?;
+        let ty = store.engine().types().get(id);
+        ty.map(|ty| (*ty).clone())
+            .ok_or_else(|| Bug("a tag without a type".into()).into())
+    }
+
+    pub(crate) fn type_id(&self, store: &StoreOpaque) -> Result<SharedTypeId> {
+        store.check(self.store)?;
+        // SAFETY: the store is the right one, so the tag is alive.
+        Ok(SharedTypeId::from_u32(unsafe {
+            (*self.ptr.as_ptr()).type_id
+        }))
+    }
+}

@@ -1,0 +1,310 @@
+//! Compiled core modules.
+//!
+//! ```text
+//!  bytes --translate, compile--> ModuleInner { info, slots, type ids, data } ---> any store's instances
+//!                                      |
+//!                                  CodeMemory --tag--> ModuleCode (names, offsets: backtraces)
+//! ```
+//!
+//! # Safety
+//!
+//! `slots` holds addresses in `code`, which lives as long as the module does.
+
+use crate::core::engine::Engine;
+use helve_base::core_type::*;
+use helve_base::id::*;
+use helve_base::vmctx::CodePtr;
+use helve_base::{Error, PrimaryMap, Result, bail, error::Context as _};
+use helve_compile::module::EntityIndex;
+use helve_compile::{Bytes, FunctionRange};
+use helve_vm::code::CodeMemory;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A compiled core module. Cheap to clone.
+#[derive(Clone)]
+pub struct Module(Arc<ModuleInner>);
+
+pub(crate) struct ModuleInner {
+    engine: Engine,
+    pub info: Arc<helve_compile::Module>,
+    /// Engine-wide types, by the module's own index.
+    types: PrimaryMap<TypeIndex, FuncType>,
+    /// Their ids; instances' contexts point here.
+    pub type_ids: Box<[u32]>,
+    /// Addresses of the defined functions' code; instances' contexts point here.
+    pub slots: Box<[CodePtr]>,
+    /// The whole file that the module is a part of.
+    pub bytes: Arc<[u8]>,
+    /// Data segments as ranges of `bytes`.
+    pub data: Vec<Range<usize>>,
+    _code: Arc<CodeMemory>,
+}
+
+// SAFETY: `slots` are addresses of immutable code that the module keeps alive.
+unsafe impl Send for ModuleInner {}
+// SAFETY: as above.
+unsafe impl Sync for ModuleInner {}
+
+/// What a backtrace needs to know about a module's code; the tag of its `CodeMemory`.
+pub(crate) struct ModuleCode {
+    pub info: Arc<helve_compile::Module>,
+    functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
+    locations: Vec<(u32, u32)>,
+}
+
+impl ModuleCode {
+    /// The function whose code `offset` is in.
+    pub fn function_at(&self, offset: u32) -> Option<FuncIndex> {
+        let ranges = self.functions.as_values_slice();
+        let i = ranges
+            .partition_point(|range| range.start <= offset)
+            .checked_sub(1)?;
+        let range = ranges.get(i)?;
+        let defined = DefinedFuncIndex::from_u32(u32::try_from(i).ok()?);
+        (offset - range.start < range.len).then(|| self.info.func_index(defined))
+    }
+
+    /// The offset in the module of the instruction that trapped at `offset` in the code,
+    /// or whose call returns there.
+    pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
+        let i = self
+            .locations
+            .binary_search_by_key(&offset, |&(at, _)| at)
+            .ok()?;
+        self.locations.get(i).map(|&(_, wasm)| wasm)
+    }
+}
+
+impl Module {
+    /// Compiles a module, given as a binary or (with feature `wat`) as text.
+    ///
+    /// # Errors
+    ///
+    /// Where it is malformed, invalid, or uses features that are off.
+    pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
+        let bytes = bytes.as_ref();
+        #[cfg(feature = "wat")]
+        if !bytes.starts_with(b"\0asm") {
+            let binary = wat::parse_bytes(bytes)?;
+            return Module::from_binary(engine, &binary);
+        }
+        Module::from_binary(engine, bytes)
+    }
+
+    /// Compiles the module in a file: see [`Module::new`].
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        Module::new(engine, bytes).with_context(|| format!("compiling {}", path.display()))
+    }
+
+    /// Compiles a binary module.
+    pub fn from_binary(engine: &Engine, bytes: &[u8]) -> Result<Module> {
+        let bytes: Arc<[u8]> = bytes.into();
+        let range = 0..bytes.len();
+        Module::from_range(engine, bytes, range)
+    }
+
+    /// Compiles the module that is a part of a bigger file.
+    pub(crate) fn from_range(
+        engine: &Engine,
+        bytes: Arc<[u8]>,
+        range: Range<usize>,
+    ) -> Result<Module> {
+        let start = range.start;
+        let part = Bytes::from(&bytes).slice(range);
+        let part = part.ok_or_else(|| Error::msg("a module outside of its file"))?;
+        let translation = helve_compile::translate(part, engine.config().features)?;
+        let info = translation.module().clone();
+        let compiled = engine.compiler().compile_module(&translation)?;
+
+        let types = engine_types(engine, &info)?;
+        let type_ids = types
+            .values()
+            .map(|ty| engine.types().intern(ty).as_u32())
+            .collect();
+        let functions = compiled
+            .functions
+            .values()
+            .map(|range| (range.start, range.len))
+            .collect();
+        let starts: Vec<u32> = compiled
+            .functions
+            .values()
+            .map(|range| range.start)
+            .collect();
+        let tag = Arc::new(ModuleCode {
+            info: info.clone(),
+            functions: compiled.functions,
+            locations: compiled.locations,
+        });
+        let code = CodeMemory::publish(&compiled.image, compiled.traps, functions, tag)?;
+        let slots = starts
+            .into_iter()
+            .map(|start| code.address(start))
+            .collect();
+        let data = info.data.values().map(|segment| {
+            let Range {
+                start: from,
+                end: to,
+            } = segment.range;
+            from.saturating_add(start)..to.saturating_add(start)
+        });
+        let data = data.collect();
+        let engine = engine.clone();
+        Ok(Module(Arc::new(ModuleInner {
+            engine,
+            info,
+            types,
+            type_ids,
+            slots,
+            bytes,
+            data,
+            _code: code,
+        })))
+    }
+
+    /// The engine it was compiled with.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// What it calls itself.
+    pub fn name(&self) -> Option<&str> {
+        self.0.info.module_name.as_deref()
+    }
+
+    /// What it imports: module, name, type.
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = (&str, &str, ExternType)> {
+        self.0.info.imports.iter().map(|import| {
+            (
+                &*import.module,
+                &*import.name,
+                self.entity_type(import.entity),
+            )
+        })
+    }
+
+    /// What it exports: name, type.
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ExternType)> {
+        self.0
+            .info
+            .exports
+            .iter()
+            .map(|export| (&*export.name, self.entity_type(export.entity)))
+    }
+
+    /// The type of the export with this name.
+    pub fn get_export(&self, name: &str) -> Option<ExternType> {
+        Some(self.entity_type(self.0.info.export(name)?))
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<ModuleInner> {
+        &self.0
+    }
+}
+
+impl ModuleInner {
+    /// The engine-wide id of a function's type.
+    pub fn func_type_id(&self, func: FuncIndex) -> Option<u32> {
+        let ty = self.info.functions.get(func)?;
+        self.type_ids.get(ty.as_u32() as usize).copied()
+    }
+
+    /// A reference type of the module's, engine-wide.
+    pub fn ref_type(&self, ty: RefType) -> RefType {
+        RefType {
+            heap: self.heap_type(ty.heap),
+            ..ty
+        }
+    }
+
+    /// A value type of the module's, engine-wide.
+    pub fn val_type(&self, ty: ValType) -> ValType {
+        match ty {
+            ValType::Ref(ty) => ValType::Ref(self.ref_type(ty)),
+            other => other,
+        }
+    }
+
+    fn heap_type(&self, heap: HeapType) -> HeapType {
+        match heap {
+            HeapType::ConcreteFunc(local) => match self.type_ids.get(local.as_u32() as usize) {
+                Some(&id) => HeapType::ConcreteFunc(SharedTypeId::from_u32(id)),
+                None => HeapType::NoFunc,
+            },
+            other => other,
+        }
+    }
+}
+
+impl Module {
+    /// The engine-wide type of anything in the module.
+    pub(crate) fn entity_type(&self, entity: EntityIndex) -> ExternType {
+        let info = &self.0.info;
+        match entity {
+            EntityIndex::Func(i) => ExternType::Func(self.0.types[info.functions[i]].clone()),
+            EntityIndex::Tag(i) => ExternType::Tag(self.0.types[info.tags[i]].clone()),
+            EntityIndex::Table(i) => {
+                let ty = info.tables[i];
+                ExternType::Table(TableType {
+                    element: self.0.ref_type(ty.element),
+                    ..ty
+                })
+            }
+            EntityIndex::Memory(i) => ExternType::Memory(info.memories[i]),
+            EntityIndex::Global(i) => {
+                let ty = info.globals[i];
+                ExternType::Global(GlobalType {
+                    content: self.0.val_type(ty.content),
+                    ..ty
+                })
+            }
+        }
+    }
+}
+
+/// The module's types with engine-wide ids inside. A type may refer to earlier ones only.
+fn engine_types(
+    engine: &Engine,
+    info: &helve_compile::Module,
+) -> Result<PrimaryMap<TypeIndex, FuncType>> {
+    let mut done: PrimaryMap<TypeIndex, FuncType> = PrimaryMap::new();
+    for ty in info.types.values() {
+        let list = |types: &[ValType]| -> Result<Box<[ValType]>> {
+            let one = |ty: &ValType| match ty {
+                ValType::Ref(RefType {
+                    nullable,
+                    heap: HeapType::ConcreteFunc(local),
+                }) => {
+                    let Some(known) = done.get(TypeIndex::from_u32(local.as_u32())) else {
+                        bail!("recursive function types are not supported");
+                    };
+                    let heap = HeapType::ConcreteFunc(engine.types().intern(known));
+                    Ok(ValType::Ref(RefType {
+                        nullable: *nullable,
+                        heap,
+                    }))
+                }
+                other => Ok(*other),
+            };
+            types.iter().map(one).collect()
+        };
+        let ty = FuncType {
+            params: list(&ty.params)?,
+            results: list(&ty.results)?,
+        };
+        done.push(ty);
+    }
+    Ok(done)
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module")
+            .field("name", &self.0.info.module_name)
+            .finish_non_exhaustive()
+    }
+}

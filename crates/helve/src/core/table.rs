@@ -1,0 +1,116 @@
+//! Tables: handles for the host.
+//!
+//! # Safety
+//!
+//! As in `memory.rs`.
+
+use crate::core::context::{AsContext, AsContextMut};
+use crate::core::store::{StoreId, StoreOpaque};
+use crate::core::value::Ref;
+use helve_base::core_type::TableType;
+use helve_base::vmctx::VMTable;
+use helve_base::{Error, Result};
+use std::ptr::NonNull;
+
+/// A table of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub(crate) store: StoreId,
+    pub(crate) ptr: NonNull<VMTable>,
+}
+
+// SAFETY: the pointer is only followed with the store at hand.
+unsafe impl Send for Table {}
+// SAFETY: as above.
+unsafe impl Sync for Table {}
+
+impl Table {
+    /// A table of the host's own, every element `init`.
+    pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Table> {
+        let mut store = store.as_context_mut();
+        let store = store.opaque();
+        let init = init.to_word(store, ty.element)?;
+        let table = store.new_table(&ty, init)?;
+        let ptr = NonNull::new(table.definition()).ok_or_else(|| Error::msg("no table"))?;
+        store.tables.push(table);
+        Ok(Table {
+            store: store.id(),
+            ptr,
+        })
+    }
+
+    /// The VM's record of it.
+    pub(crate) fn record<'a>(&self, store: &'a StoreOpaque) -> Result<&'a helve_vm::table::Table> {
+        store.check(self.store)?;
+        // SAFETY: the store is the right one, so the table is alive as long as it is.
+        Ok(unsafe { helve_vm::table::Table::of(self.ptr.as_ptr()) })
+    }
+
+    /// Its type, as declared.
+    pub fn ty(&self, store: impl AsContext) -> Result<TableType> {
+        Ok(*self.record(store.as_context().opaque())?.ty())
+    }
+
+    /// Its elements.
+    pub fn size(&self, store: impl AsContext) -> Result<u64> {
+        Ok(self.record(store.as_context().opaque())?.len())
+    }
+
+    /// Element `index`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none.
+    pub fn get(&self, store: impl AsContext, index: u64) -> Result<Ref> {
+        let store = store.as_context();
+        let table = self.record(store.opaque())?;
+        let word = table
+            .get(index)
+            .ok_or_else(|| out_of_bounds(table, index))?;
+        // SAFETY: elements are of the table's type.
+        Ok(unsafe { Ref::from_word(word, table.ty().element.heap, self.store) })
+    }
+
+    /// Sets element `index`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or `value` is of another type.
+    pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Ref) -> Result<()> {
+        let mut store = store.as_context_mut();
+        let store = store.opaque();
+        let table = self.record(store)?;
+        let word = value.to_word(store, table.ty().element)?;
+        table
+            .set(index, word)
+            .ok_or_else(|| out_of_bounds(table, index))
+    }
+
+    /// Adds elements; the size before.
+    ///
+    /// # Errors
+    ///
+    /// Where its maximum or a limit is exceeded, or `value` is of another type.
+    pub fn grow(&self, mut store: impl AsContextMut, elements: u64, value: Ref) -> Result<u64> {
+        let mut store = store.as_context_mut();
+        let store = store.opaque();
+        let word = value.to_word(store, self.record(store)?.ty().element)?;
+        // SAFETY: checked just now; the table is apart from the limiter.
+        let table = unsafe { helve_vm::table::Table::of(self.ptr.as_ptr()) };
+        table
+            .grow(elements, word, Some(store.limiter.get()))
+            .ok_or_else(|| {
+                Error::msg(format!(
+                    "a table of {} elements cannot grow by {elements}",
+                    table.len()
+                ))
+            })
+    }
+}
+
+fn out_of_bounds(table: &helve_vm::table::Table, index: u64) -> Error {
+    Error::msg(format!(
+        "index {index} is not in a table of {} elements",
+        table.len()
+    ))
+}
