@@ -5,7 +5,13 @@ use helve_decode::{Features, Options};
 fn main() {
     for path in std::env::args().skip(1) {
         let bytes = std::fs::read(&path).expect("a readable file");
-        let bytes = wat::parse_bytes(&bytes).expect("WebAssembly, text or binary");
+        let bytes = match wat::parse_bytes(&bytes) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                println!("{path}: {error}");
+                continue;
+            }
+        };
         let mut options = Options::default();
         options.features = Features::all(options.features.core);
         let start = std::time::Instant::now();

@@ -75,7 +75,10 @@ impl std::error::Error for DecodeError {}
 
 /// Wraps what the parser or validator found.
 pub(crate) fn invalid(error: &wasmparser::Error) -> Error {
-    let message = error.message().replace('\n', ": ");
+    let mut message = error.message().replace('\n', ": ");
+    if let Some(at) = message.find(" (ResourceId {") {
+        message.truncate(at); // the validator's own numbers say nothing to anyone
+    }
     let remedy = match error.missing_wasm_feature() {
         Some(missing) => match Features::knob(missing) {
             Some(knob) => format!("turn on the feature `{knob}` to allow it"),
@@ -84,7 +87,7 @@ pub(crate) fn invalid(error: &wasmparser::Error) -> Error {
         None if message.contains("unexpected end") => {
             "the file seems to be truncated: get or build it again".to_string()
         }
-        None => "build it again, with tools of this year".to_string(),
+        None => "check that the file is intact, or build it again with current tools".to_string(),
     };
     Error::new(DecodeError::Invalid {
         message,

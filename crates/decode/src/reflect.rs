@@ -5,7 +5,8 @@
 
 use crate::name_map::NameMap;
 use crate::plan::*;
-use helve_abi::types::ResourceTypeId;
+use helve_abi::CanonBuiltin;
+use helve_abi::types::{InterfaceType, ResourceTypeId};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -128,8 +129,8 @@ impl Plan {
         }
         for (id, builtin) in self.builtins.iter() {
             let options = self.options_text(builtin.options);
-            let name = builtin.op.name();
-            line(format!("{id}: {name}{options} in {}", builtin.owner));
+            let op = self.builtin_text(&builtin.op);
+            line(format!("{id}: {op}{options} in {}", builtin.owner));
         }
         for leaf in self.export_leaves() {
             let what = match &leaf.item {
@@ -163,6 +164,34 @@ impl Plan {
             let _ = write!(text, " dtor {}", self.core_text(dtor));
         }
         text
+    }
+
+    /// A built-in with its types.
+    fn builtin_text(&self, op: &CanonBuiltin) -> String {
+        use CanonBuiltin::*;
+        let name = op.name();
+        let of = |ty| format!("{name} {}", self.types.display(ty));
+        match *op {
+            ResourceNew { resource } | ResourceDrop { resource } | ResourceRep { resource } => {
+                format!("{name} {resource}")
+            }
+            TaskReturn { result: Some(ty) } => of(ty),
+            StreamNew { ty }
+            | StreamRead { ty }
+            | StreamWrite { ty }
+            | StreamCancelRead { ty, .. }
+            | StreamCancelWrite { ty, .. }
+            | StreamDropReadable { ty }
+            | StreamDropWritable { ty } => of(InterfaceType::Stream(ty)),
+            FutureNew { ty }
+            | FutureRead { ty }
+            | FutureWrite { ty }
+            | FutureCancelRead { ty, .. }
+            | FutureCancelWrite { ty, .. }
+            | FutureDropReadable { ty }
+            | FutureDropWritable { ty } => of(InterfaceType::Future(ty)),
+            _ => name.to_string(),
+        }
     }
 
     fn func_text(&self, func: FuncRef) -> String {
