@@ -437,6 +437,9 @@ impl Programs {
         if let Some(handle) = handle(ty) {
             return ops.push(Op::Handle { at, handle });
         }
+        if let Some(op) = labels(types, ty, at) {
+            return ops.push(op);
+        }
         let op = match ty {
             InterfaceType::List(id) => {
                 let element = self.make(types, types[id].element, form.memory());
@@ -462,26 +465,6 @@ impl Programs {
                     length,
                 }
             }
-            InterfaceType::Flags(id) => {
-                let labels = types[id].names.len();
-                let bytes = Layout::flags(labels).size32 as u8;
-                Op::Flags {
-                    at,
-                    ty: id,
-                    bytes,
-                    labels: labels as u8,
-                }
-            }
-            InterfaceType::Enum(id) => {
-                let cases = types[id].names.len();
-                let bytes = Layout::enumeration(cases).size32 as u8;
-                Op::Enum {
-                    at,
-                    ty: id,
-                    bytes,
-                    cases: cases as u32,
-                }
-            }
             InterfaceType::Record(id) => {
                 let fields = types[id].fields.iter().map(|field| field.ty);
                 return self.emit_record(types, RecordKind::Record(id), fields, form, at, ops);
@@ -502,7 +485,7 @@ impl Programs {
                 let cases = [types[id].ok, types[id].err].into_iter();
                 self.variant(types, VariantKind::Result(id), cases, form, at)
             }
-            // All others are scalars or handles.
+            // All others are done above.
             _ => Op::String { at },
         };
         ops.push(op);
@@ -623,6 +606,32 @@ fn scalar(ty: InterfaceType) -> Option<Scalar> {
         InterfaceType::F32 => Scalar::F32,
         InterfaceType::F64 => Scalar::F64,
         InterfaceType::Char => Scalar::Char,
+        _ => return None,
+    })
+}
+
+fn labels(types: &Types, ty: InterfaceType, at: u32) -> Option<Op> {
+    Some(match ty {
+        InterfaceType::Flags(id) => {
+            let labels = types[id].names.len();
+            let bytes = Layout::flags(labels).size32 as u8;
+            Op::Flags {
+                at,
+                ty: id,
+                bytes,
+                labels: labels as u8,
+            }
+        }
+        InterfaceType::Enum(id) => {
+            let cases = types[id].names.len();
+            let bytes = Layout::enumeration(cases).size32 as u8;
+            Op::Enum {
+                at,
+                ty: id,
+                bytes,
+                cases: cases as u32,
+            }
+        }
         _ => return None,
     })
 }

@@ -44,10 +44,13 @@ fn total_ops(programs: &mut Programs, types: &Types, ty: InterfaceType) -> usize
     ops
 }
 
+/// Makes a type of one part.
+type Wrap = fn(&mut Types, T) -> Result<T, TypeError>;
+
 #[test]
 fn deep_types() {
     let mut types = Types::new();
-    let wrap: [fn(&mut Types, T) -> Result<T, TypeError>; 4] = [
+    let wrap: [Wrap; 4] = [
         |types, ty| types.list(ty),
         |types, ty| types.option(ty),
         |types, ty| types.record([("f", ty)]),
@@ -146,90 +149,67 @@ fn equal_types_have_one_id() {
     assert_ne!(types.func([("x", a)], None, true), Ok(f));
 }
 
+/// function | side, pointer width, options | core signature
+const SIGNATURES: &str = "
+    one | lift 32 | [f32] -> [i32]
+    one | lower 32 | [f32] -> [i32]
+    two | lift 32 | [i32 i32 i32] -> [i32]
+    two | lift 64 | [i64 i64 i32] -> [i64]
+    two | lower 32 | [i32 i32 i32 i32] -> []
+    two | lower 64 | [i64 i64 i32 i64] -> []
+    five | lift 32 async callback | [i64 i64 i64 i64 i64] -> [i32]
+    five | lift 32 async | [i64 i64 i64 i64 i64] -> []
+    five | lower 32 async | [i32 i32] -> [i32]
+    five | lower 64 async | [i64 i64] -> [i32]
+    many | lift 32 | [i32] -> []
+    many | lower 64 | [i64] -> []
+    none | lower 32 async | [] -> [i32]
+    none | lift 32 async callback | [] -> [i32]
+";
+
 #[test]
 fn core_signatures() {
     let mut types = Types::new();
     let pair = types.tuple([T::U32, T::U64]).unwrap();
+    let numbered = |n: usize, ty| (0..n).map(move |i| (i.to_string(), ty));
     let one = types.func([("a", T::F32)], Some(T::Char), false).unwrap();
     let two = types
         .func([("a", T::String), ("b", T::U8)], Some(pair), false)
         .unwrap();
-    let five = types
-        .func((0..5).map(|i| (i.to_string(), T::U64)), Some(T::U8), true)
-        .unwrap();
-    let many = types
-        .func((0..17).map(|i| (i.to_string(), T::U8)), None, false)
-        .unwrap();
-    let most = types
-        .func((0..16).map(|i| (i.to_string(), T::F64)), Some(pair), false)
-        .unwrap();
-    let none = types.func([("", T::U8); 0], None, true).unwrap();
-    let (p32, p64) = (PointerWidth::P32, PointerWidth::P64);
-    let cases = [
-        (one, Side::Lift, p32, false, false, "[f32] -> [i32]"),
-        (one, Side::Lower, p32, false, false, "[f32] -> [i32]"),
-        (two, Side::Lift, p32, false, false, "[i32 i32 i32] -> [i32]"),
-        (two, Side::Lift, p64, false, false, "[i64 i64 i32] -> [i64]"),
-        (
-            two,
-            Side::Lower,
-            p32,
-            false,
-            false,
-            "[i32 i32 i32 i32] -> []",
-        ),
-        (
-            two,
-            Side::Lower,
-            p64,
-            false,
-            false,
-            "[i64 i64 i32 i64] -> []",
-        ),
-        (
-            five,
-            Side::Lift,
-            p32,
-            true,
-            true,
-            "[i64 i64 i64 i64 i64] -> [i32]",
-        ),
-        (
-            five,
-            Side::Lift,
-            p32,
-            true,
-            false,
-            "[i64 i64 i64 i64 i64] -> []",
-        ),
-        (five, Side::Lower, p32, true, false, "[i32 i32] -> [i32]"),
-        (five, Side::Lower, p64, true, false, "[i64 i64] -> [i32]"),
-        (many, Side::Lift, p32, false, false, "[i32] -> []"),
-        (many, Side::Lower, p64, false, false, "[i64] -> []"),
-        (none, Side::Lower, p32, true, false, "[] -> [i32]"),
-        (none, Side::Lift, p32, true, true, "[] -> [i32]"),
-    ];
-    for (func, side, width, is_async, callback, want) in cases {
+    let five = types.func(numbered(5, T::U64), Some(T::U8), true).unwrap();
+    let many = types.func(numbered(17, T::U8), None, false).unwrap();
+    let none = types.func(numbered(0, T::U8), None, true).unwrap();
+    let most = types.func(numbered(16, T::F64), Some(pair), false).unwrap();
+    for line in SIGNATURES.trim().lines() {
+        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+        let func = match columns[0] {
+            "one" => one,
+            "two" => two,
+            "five" => five,
+            "many" => many,
+            _ => none,
+        };
+        let has = |word| columns[1].split(' ').any(|w| w == word);
         let options = SignatureOptions {
-            side,
-            width,
-            is_async,
-            callback,
+            side: if has("lift") { Side::Lift } else { Side::Lower },
+            width: if has("64") {
+                PointerWidth::P64
+            } else {
+                PointerWidth::P32
+            },
+            is_async: has("async"),
+            callback: has("callback"),
         };
         let signature = types.core_signature(func, options);
-        assert_eq!(
-            signature.core().to_string(),
-            want,
-            "{}",
-            types.display_func(func)
-        );
+        assert_eq!(signature.core().to_string(), columns[2], "{line}");
         let programs = Programs::new().call(&types, func, options);
         assert_eq!(programs.signature, signature);
         assert_eq!(programs.params.parts.len(), types[func].params.len());
     }
+    let (side, width) = (Side::Lower, PointerWidth::P32);
     let options = SignatureOptions {
-        side: Side::Lower,
-        width: p32,
+        side,
+        width,
         is_async: false,
         callback: false,
     };

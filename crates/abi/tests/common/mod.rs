@@ -333,11 +333,8 @@ impl Machine<'_> {
                 self.write(base, at, bytes.into(), int as u64);
             }
             (Op::String { at }, Value::Text(text)) => {
-                let (encoding, width) = (self.guest.encoding, self.guest.width);
-                let source = strings::SourceEncoding::Utf8;
-                let mut job = Lowering(&mut self.guest, text);
-                let pair = strings::transcode(source, text.len() as u32, encoding, width, &mut job);
-                self.write_pair(base, at, pair.expect("a string that fits"));
+                let pair = self.lower_string(text);
+                self.write_pair(base, at, pair);
             }
             (
                 Op::List { at, element, .. }
@@ -346,13 +343,8 @@ impl Machine<'_> {
                 },
                 Value::Many(items),
             ) => {
-                let (size, align) = (self.programs[element].size, self.programs[element].align);
-                let start = self.guest.realloc(0, 0, align, size * items.len() as u32);
-                for (i, item) in items.iter().enumerate() {
-                    let address = start + i as u64 * u64::from(size);
-                    self.lower_program(element, Base::Memory(address), item);
-                }
-                self.write_pair(base, at, (start, items.len() as u64));
+                let pair = self.lower_list(element, items);
+                self.write_pair(base, at, pair);
             }
             (
                 Op::FixedList {
@@ -396,6 +388,24 @@ impl Machine<'_> {
             }
             (op, value) => panic!("{op:?} cannot lower {value:?}"),
         }
+    }
+
+    fn lower_string(&mut self, text: &str) -> (u64, u64) {
+        let (encoding, width) = (self.guest.encoding, self.guest.width);
+        let source = strings::SourceEncoding::Utf8;
+        let mut job = Lowering(&mut self.guest, text);
+        strings::transcode(source, text.len() as u32, encoding, width, &mut job)
+            .expect("a string that fits")
+    }
+
+    fn lower_list(&mut self, element: ProgramId, items: &[Value]) -> (u64, u64) {
+        let (size, align) = (self.programs[element].size, self.programs[element].align);
+        let start = self.guest.realloc(0, 0, align, size * items.len() as u32);
+        for (i, item) in items.iter().enumerate() {
+            let address = start + i as u64 * u64::from(size);
+            self.lower_program(element, Base::Memory(address), item);
+        }
+        (start, items.len() as u64)
     }
 
     fn lift_program(&self, program: ProgramId, base: Base) -> Value {
