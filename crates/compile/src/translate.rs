@@ -144,6 +144,11 @@ impl<'a> Reader<'a> {
             self.to_validate.push((func, body));
             return Ok(());
         }
+        self.section(payload)
+    }
+
+    /// The sections that declare what there is.
+    fn section(&mut self, payload: Payload<'a>) -> Result<()> {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {

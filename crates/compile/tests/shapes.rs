@@ -32,9 +32,8 @@ fn compiles(wat: &str) {
     }
 }
 
-#[test]
-fn odd_shapes_compile() {
-    let shapes = [
+/// Fields of modules.
+const ODD_SHAPES: &[&str] = &[
         // Code that can't run, in every kind of block.
         "(func unreachable i32.add drop)",
         "(func (result i32) (block (result i32) (br 0 (i32.const 1)) i32.add))",
@@ -103,8 +102,11 @@ fn odd_shapes_compile() {
         // A loop nobody leaves, a function that is empty, a start function.
         "(func $s (loop (br 0))) (func) (start $s)",
         "(func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1)))",
-    ];
-    for shape in shapes {
+];
+
+#[test]
+fn odd_shapes_compile() {
+    for shape in ODD_SHAPES {
         compiles(&format!("(module {shape})"));
     }
 }
@@ -159,67 +161,69 @@ fn big_shapes_compile_or_say_why_not() {
     compiles(&shapes[0]);
 }
 
+/// (fields of a module, what it may trap with besides the end of the stack, opcode of the
+/// instruction that does)
+const TRAPS: &[(&str, &[Trap], u8)] = &[
+    ("(func unreachable)", &[Trap::Unreachable], 0x00),
+    (
+        "(func (param i32 i32) (result i32) (i32.div_u (local.get 0) (local.get 1)))",
+        &[Trap::IntegerDivisionByZero],
+        0x6e,
+    ),
+    (
+        "(func (param i32 i32) (result i32) (i32.rem_s (local.get 0) (local.get 1)))",
+        &[Trap::IntegerDivisionByZero],
+        0x6f,
+    ),
+    (
+        "(func (param i64 i64) (result i64) (i64.div_s (local.get 0) (local.get 1)))",
+        &[Trap::IntegerDivisionByZero, Trap::IntegerOverflow],
+        0x7f,
+    ),
+    (
+        "(func (param f32) (result i32) (i32.trunc_f32_u (local.get 0)))",
+        &[Trap::InvalidConversionToInteger, Trap::IntegerOverflow],
+        0xa9,
+    ),
+    (
+        "(memory 1) (func (param i32) (result i64) (i64.load offset=3 (local.get 0)))",
+        &[Trap::MemoryOutOfBounds],
+        0x29,
+    ),
+    (
+        "(memory i64 1) (func (param i64) (i32.store8 (local.get 0) (i32.const 1)))",
+        &[Trap::MemoryOutOfBounds],
+        0x3a,
+    ),
+    (
+        "(table 1 funcref) (func (param i32) (result funcref) (table.get (local.get 0)))",
+        &[Trap::TableOutOfBounds],
+        0x25,
+    ),
+    (
+        "(table 1 funcref) (func (param i32) (call_indirect (local.get 0)))",
+        &[
+            Trap::UndefinedElement,
+            Trap::UninitializedElement,
+            Trap::IndirectCallTypeMismatch,
+        ],
+        0x11,
+    ),
+    (
+        "(memory 1) (func (memory.fill (i32.const 1) (i32.const 2) (i32.const 3)))",
+        &[Trap::MemoryOutOfBounds],
+        0xfc,
+    ),
+    (
+        "(func (param i32) (result i32) (i32.clz (local.get 0)))",
+        &[],
+        0x67,
+    ),
+];
+
 #[test]
 fn traps_are_recorded_with_their_instruction() {
-    // (body, what it may trap with besides the end of the stack, opcode of the instruction)
-    let cases: [(&str, &[Trap], u8); 11] = [
-        ("(func unreachable)", &[Trap::Unreachable], 0x00),
-        (
-            "(func (param i32 i32) (result i32) (i32.div_u (local.get 0) (local.get 1)))",
-            &[Trap::IntegerDivisionByZero],
-            0x6e,
-        ),
-        (
-            "(func (param i32 i32) (result i32) (i32.rem_s (local.get 0) (local.get 1)))",
-            &[Trap::IntegerDivisionByZero],
-            0x6f,
-        ),
-        (
-            "(func (param i64 i64) (result i64) (i64.div_s (local.get 0) (local.get 1)))",
-            &[Trap::IntegerDivisionByZero, Trap::IntegerOverflow],
-            0x7f,
-        ),
-        (
-            "(func (param f32) (result i32) (i32.trunc_f32_u (local.get 0)))",
-            &[Trap::InvalidConversionToInteger, Trap::IntegerOverflow],
-            0xa9,
-        ),
-        (
-            "(memory 1) (func (param i32) (result i64) (i64.load offset=3 (local.get 0)))",
-            &[Trap::MemoryOutOfBounds],
-            0x29,
-        ),
-        (
-            "(memory i64 1) (func (param i64) (i32.store8 (local.get 0) (i32.const 1)))",
-            &[Trap::MemoryOutOfBounds],
-            0x3a,
-        ),
-        (
-            "(table 1 funcref) (func (param i32) (result funcref) (table.get (local.get 0)))",
-            &[Trap::TableOutOfBounds],
-            0x25,
-        ),
-        (
-            "(table 1 funcref) (func (param i32) (call_indirect (local.get 0)))",
-            &[
-                Trap::UndefinedElement,
-                Trap::UninitializedElement,
-                Trap::IndirectCallTypeMismatch,
-            ],
-            0x11,
-        ),
-        (
-            "(memory 1) (func (memory.fill (i32.const 1) (i32.const 2) (i32.const 3)))",
-            &[Trap::MemoryOutOfBounds],
-            0xfc,
-        ),
-        (
-            "(func (param i32) (result i32) (i32.clz (local.get 0)))",
-            &[],
-            0x67,
-        ),
-    ];
-    for (body, expected, opcode) in cases {
+    for &(body, expected, opcode) in TRAPS {
         let translation = translation(&format!("(module {body})"));
         for compiler in compilers() {
             let compiled = compiler.compile_module(&translation).expect("compiles");

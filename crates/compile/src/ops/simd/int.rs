@@ -109,7 +109,7 @@ pub(super) fn dot(b: &mut FunctionBuilder<'_>, x: Value, y: Value) -> Value {
 
 /// The type and form of an instruction whose lanes keep their width, or are reduced.
 fn arithmetic(op: &Operator<'_>) -> Option<(Type, Form)> {
-    use Form::{AllTrue, Binary, Bitmask, Shift, Unary};
+    use Form::{Binary, Unary};
     use Operator::*;
     Some(match op {
         I8x16Abs => (I8X16, Unary(Opcode::Iabs)),
@@ -157,7 +157,15 @@ fn arithmetic(op: &Operator<'_>) -> Option<(Type, Form)> {
         I8x16MaxU => (I8X16, Binary(Opcode::Umax)),
         I16x8MaxU => (I16X8, Binary(Opcode::Umax)),
         I32x4MaxU => (I32X4, Binary(Opcode::Umax)),
+        _ => return shift_or_reduce(op),
+    })
+}
 
+/// The type and form of a shift of lanes, or of an instruction that makes one number.
+fn shift_or_reduce(op: &Operator<'_>) -> Option<(Type, Form)> {
+    use Form::{AllTrue, Bitmask, Shift};
+    use Operator::*;
+    Some(match op {
         I8x16Shl => (I8X16, Shift(Opcode::Ishl)),
         I16x8Shl => (I16X8, Shift(Opcode::Ishl)),
         I32x4Shl => (I32X4, Shift(Opcode::Ishl)),
