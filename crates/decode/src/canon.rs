@@ -211,18 +211,15 @@ fn builtin_op(
 ) -> Result<CanonBuiltin> {
     use CanonBuiltin as B;
     use CanonicalFunction as F;
-    let resource = |index: u32| scope.resource(index);
-    let stream = |index: u32| stream(scope, index);
-    let future = |index: u32| future(scope, index);
     Ok(match *canon {
-        F::ResourceNew { resource: r } => B::ResourceNew {
-            resource: resource(r)?,
+        F::ResourceNew { resource } => B::ResourceNew {
+            resource: scope.resource(resource)?,
         },
-        F::ResourceDrop { resource: r } => B::ResourceDrop {
-            resource: resource(r)?,
+        F::ResourceDrop { resource } => B::ResourceDrop {
+            resource: scope.resource(resource)?,
         },
-        F::ResourceRep { resource: r } => B::ResourceRep {
-            resource: resource(r)?,
+        F::ResourceRep { resource } => B::ResourceRep {
+            resource: scope.resource(resource)?,
         },
         F::BackpressureInc => B::BackpressureInc,
         F::BackpressureDec => B::BackpressureDec,
@@ -237,44 +234,6 @@ fn builtin_op(
         },
         F::SubtaskDrop => B::SubtaskDrop,
         F::SubtaskCancel { async_: is_async } => B::SubtaskCancel { is_async },
-        F::StreamNew { ty } => B::StreamNew { ty: stream(ty)? },
-        F::StreamRead { ty, .. } => B::StreamRead { ty: stream(ty)? },
-        F::StreamWrite { ty, .. } => B::StreamWrite { ty: stream(ty)? },
-        F::StreamCancelRead {
-            ty,
-            async_: is_async,
-        } => B::StreamCancelRead {
-            ty: stream(ty)?,
-            is_async,
-        },
-        F::StreamCancelWrite {
-            ty,
-            async_: is_async,
-        } => B::StreamCancelWrite {
-            ty: stream(ty)?,
-            is_async,
-        },
-        F::StreamDropReadable { ty } => B::StreamDropReadable { ty: stream(ty)? },
-        F::StreamDropWritable { ty } => B::StreamDropWritable { ty: stream(ty)? },
-        F::FutureNew { ty } => B::FutureNew { ty: future(ty)? },
-        F::FutureRead { ty, .. } => B::FutureRead { ty: future(ty)? },
-        F::FutureWrite { ty, .. } => B::FutureWrite { ty: future(ty)? },
-        F::FutureCancelRead {
-            ty,
-            async_: is_async,
-        } => B::FutureCancelRead {
-            ty: future(ty)?,
-            is_async,
-        },
-        F::FutureCancelWrite {
-            ty,
-            async_: is_async,
-        } => B::FutureCancelWrite {
-            ty: future(ty)?,
-            is_async,
-        },
-        F::FutureDropReadable { ty } => B::FutureDropReadable { ty: future(ty)? },
-        F::FutureDropWritable { ty } => B::FutureDropWritable { ty: future(ty)? },
         F::ErrorContextNew { .. } => B::ErrorContextNew,
         F::ErrorContextDebugMessage { .. } => B::ErrorContextDebugMessage,
         F::ErrorContextDrop => B::ErrorContextDrop,
@@ -283,6 +242,26 @@ fn builtin_op(
         F::WaitableSetPoll { .. } => B::WaitableSetPoll { cancellable },
         F::WaitableSetDrop => B::WaitableSetDrop,
         F::WaitableJoin => B::WaitableJoin,
+        F::StreamForward { .. } => return Err(unsupported("stream.forward", offset)),
+        F::FutureForward { .. } => return Err(unsupported("future.forward", offset)),
+        F::ThreadSpawnRef { .. }
+        | F::ThreadSpawnIndirect { .. }
+        | F::ThreadAvailableParallelism => {
+            let what = "a built-in of shared-everything threads";
+            return Err(unsupported(what, offset));
+        }
+        _ => match thread_op(canon, cancellable) {
+            Some(op) => op,
+            None => copy_op(scope, canon)?,
+        },
+    })
+}
+
+/// The built-ins of threads.
+fn thread_op(canon: &CanonicalFunction, cancellable: bool) -> Option<CanonBuiltin> {
+    use CanonBuiltin as B;
+    use CanonicalFunction as F;
+    Some(match *canon {
         F::ThreadIndex => B::ThreadIndex,
         F::ThreadResumeLater => B::ThreadResumeLater,
         F::ThreadSuspend => B::ThreadSuspend { cancellable },
@@ -291,18 +270,47 @@ fn builtin_op(
         F::ThreadYieldThenResume => B::ThreadYieldThenResume { cancellable },
         F::ThreadSuspendThenPromote => B::ThreadSuspendThenPromote { cancellable },
         F::ThreadYieldThenPromote => B::ThreadYieldThenPromote { cancellable },
-        F::StreamForward { .. } => return Err(unsupported("stream.forward", offset)),
-        F::FutureForward { .. } => return Err(unsupported("future.forward", offset)),
-        F::ThreadSpawnRef { .. }
-        | F::ThreadSpawnIndirect { .. }
-        | F::ThreadAvailableParallelism => {
-            return Err(unsupported(
-                "a built-in of shared-everything threads",
-                offset,
-            ));
-        }
-        F::Lift { .. } | F::Lower { .. } | F::TaskReturn { .. } | F::ThreadNewIndirect { .. } => {
-            return Err(bug("a canonical definition that stands elsewhere"));
+        _ => return None,
+    })
+}
+
+/// The built-ins of streams and futures.
+fn copy_op(scope: &Scope, canon: &CanonicalFunction) -> Result<CanonBuiltin> {
+    use CanonBuiltin as B;
+    use CanonicalFunction as F;
+    let stream = |index: u32| stream(scope, index);
+    let future = |index: u32| future(scope, index);
+    Ok(match *canon {
+        F::StreamNew { ty } => B::StreamNew { ty: stream(ty)? },
+        F::StreamRead { ty, .. } => B::StreamRead { ty: stream(ty)? },
+        F::StreamWrite { ty, .. } => B::StreamWrite { ty: stream(ty)? },
+        F::StreamCancelRead { ty, async_ } => B::StreamCancelRead {
+            ty: stream(ty)?,
+            is_async: async_,
+        },
+        F::StreamCancelWrite { ty, async_ } => B::StreamCancelWrite {
+            ty: stream(ty)?,
+            is_async: async_,
+        },
+        F::StreamDropReadable { ty } => B::StreamDropReadable { ty: stream(ty)? },
+        F::StreamDropWritable { ty } => B::StreamDropWritable { ty: stream(ty)? },
+        F::FutureNew { ty } => B::FutureNew { ty: future(ty)? },
+        F::FutureRead { ty, .. } => B::FutureRead { ty: future(ty)? },
+        F::FutureWrite { ty, .. } => B::FutureWrite { ty: future(ty)? },
+        F::FutureCancelRead { ty, async_ } => B::FutureCancelRead {
+            ty: future(ty)?,
+            is_async: async_,
+        },
+        F::FutureCancelWrite { ty, async_ } => B::FutureCancelWrite {
+            ty: future(ty)?,
+            is_async: async_,
+        },
+        F::FutureDropReadable { ty } => B::FutureDropReadable { ty: future(ty)? },
+        F::FutureDropWritable { ty } => B::FutureDropWritable { ty: future(ty)? },
+        _ => {
+            return Err(bug(format!(
+                "{canon:?} is no built-in of streams and futures"
+            )));
         }
     })
 }

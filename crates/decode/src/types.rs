@@ -18,7 +18,7 @@ use helve_base::{Error, Result};
 use std::sync::Arc;
 use wasmparser::{
     ComponentDefinedType, ComponentType, ComponentValType, InstanceTypeDeclaration,
-    PrimitiveValType, TypeBounds, ValType,
+    PrimitiveValType, TypeBounds, ValType, VariantCase,
 };
 
 impl<'a> Resolver<'a> {
@@ -168,78 +168,53 @@ impl<'a> Resolver<'a> {
     fn value_type(
         &mut self,
         scope: ScopeId,
-        ty: &ComponentDefinedType<'_>,
+        ty: &ComponentDefinedType<'a>,
     ) -> Result<InterfaceType> {
+        use ComponentDefinedType as D;
+        let val = |ty: &ComponentValType| self.val_type(scope, ty);
+        let optional = |ty: &Option<ComponentValType>| self.optional(scope, ty);
         let made = match ty {
-            ComponentDefinedType::Primitive(ty) => Ok(primitive(*ty)),
-            ComponentDefinedType::Record(fields) => {
+            D::Primitive(ty) => Ok(primitive(*ty)),
+            D::Record(fields) => {
+                let named = |(name, ty): &(_, _)| Ok((*name, val(ty)?));
+                let fields: Vec<_> = fields.iter().map(named).collect::<Result<_>>()?;
                 self.charge(fields.len())?;
-                let mut parts = Vec::with_capacity(fields.len());
-                for (name, ty) in fields {
-                    parts.push((*name, self.val_type(scope, ty)?));
-                }
-                self.plan.types.record(parts)
+                self.plan.types.record(fields)
             }
-            ComponentDefinedType::Variant(cases) => {
+            D::Variant(cases) => {
+                let named = |case: &VariantCase<'a>| Ok((case.name, optional(&case.ty)?));
+                let cases: Vec<_> = cases.iter().map(named).collect::<Result<_>>()?;
                 self.charge(cases.len())?;
-                let mut parts = Vec::with_capacity(cases.len());
-                for case in cases {
-                    parts.push((case.name, self.optional(scope, &case.ty)?));
-                }
-                self.plan.types.variant(parts)
+                self.plan.types.variant(cases)
             }
-            ComponentDefinedType::List(ty) => {
-                let element = self.val_type(scope, ty)?;
-                self.plan.types.list(element)
-            }
-            ComponentDefinedType::FixedLengthList(ty, length) => {
-                let element = self.val_type(scope, ty)?;
-                self.plan.types.fixed_list(element, *length)
-            }
-            ComponentDefinedType::Map(key, value) => {
-                let key = self.val_type(scope, key)?;
-                let value = self.val_type(scope, value)?;
-                self.plan.types.map(key, value)
-            }
-            ComponentDefinedType::Tuple(types) => {
+            D::Tuple(types) => {
+                let types: Vec<_> = types.iter().map(val).collect::<Result<_>>()?;
                 self.charge(types.len())?;
-                let mut parts = Vec::with_capacity(types.len());
-                for ty in types {
-                    parts.push(self.val_type(scope, ty)?);
-                }
-                self.plan.types.tuple(parts)
+                self.plan.types.tuple(types)
             }
-            ComponentDefinedType::Flags(names) => {
+            D::Flags(names) => {
                 self.charge(names.len())?;
                 self.plan.types.flags(names.iter().copied())
             }
-            ComponentDefinedType::Enum(names) => {
+            D::Enum(names) => {
                 self.charge(names.len())?;
                 self.plan.types.enum_(names.iter().copied())
             }
-            ComponentDefinedType::Option(ty) => {
-                let some = self.val_type(scope, ty)?;
-                self.plan.types.option(some)
-            }
-            ComponentDefinedType::Result { ok, err } => {
-                let ok = self.optional(scope, ok)?;
-                let err = self.optional(scope, err)?;
+            D::Result { ok, err } => {
+                let (ok, err) = (optional(ok)?, optional(err)?);
                 self.plan.types.result(ok, err)
             }
-            ComponentDefinedType::Own(index) => {
-                Ok(InterfaceType::Own(self.scopes[scope].resource(*index)?))
+            D::Map(key, value) => {
+                let (key, value) = (val(key)?, val(value)?);
+                self.plan.types.map(key, value)
             }
-            ComponentDefinedType::Borrow(index) => {
-                Ok(InterfaceType::Borrow(self.scopes[scope].resource(*index)?))
-            }
-            ComponentDefinedType::Future(ty) => {
-                let payload = self.optional(scope, ty)?;
-                self.plan.types.future(payload)
-            }
-            ComponentDefinedType::Stream(ty) => {
-                let element = self.optional(scope, ty)?;
-                self.plan.types.stream(element)
-            }
+            D::List(ty) => val(ty).map(|ty| self.plan.types.list(ty))?,
+            D::FixedLengthList(ty, n) => val(ty).map(|ty| self.plan.types.fixed_list(ty, *n))?,
+            D::Option(ty) => val(ty).map(|ty| self.plan.types.option(ty))?,
+            D::Future(ty) => optional(ty).map(|ty| self.plan.types.future(ty))?,
+            D::Stream(ty) => optional(ty).map(|ty| self.plan.types.stream(ty))?,
+            D::Own(index) => Ok(InterfaceType::Own(self.scopes[scope].resource(*index)?)),
+            D::Borrow(index) => Ok(InterfaceType::Borrow(self.scopes[scope].resource(*index)?)),
         };
         made.map_err(|e| self.refused(e))
     }
