@@ -111,11 +111,13 @@ fn definition(item: &FlagsItem) -> TokenStream {
 
         impl ::core::fmt::Debug for #name {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                let labels: &[(#name, &str)] = &[#((#name::#idents, #names)),*];
-                let set = labels.iter().filter(|(flag, _)| self.contains(*flag));
-                f.debug_set()
-                    .entries(set.map(|(_, label)| ::core::format_args!("{label}")))
-                    .finish()
+                let mut set = f.debug_set();
+                for (flag, label) in [#((#name::#idents, #names)),*] {
+                    if self.contains(flag) {
+                        set.entry(&::core::format_args!("{label}"));
+                    }
+                }
+                set.finish()
             }
         }
     }

@@ -50,6 +50,11 @@ fn numbers(cases: &[Case]) -> impl Iterator<Item = u32> {
     (0u32..).zip(cases).map(|(number, _)| number)
 }
 
+/// How many cases there are.
+fn count(cases: &[Case]) -> u32 {
+    numbers(cases).last().map_or(0, |last| last + 1)
+}
+
 fn component_type(cases: &[Case]) -> TokenStream {
     let rt = rt();
     let layout = layout(cases);
@@ -182,6 +187,7 @@ fn lift(cases: &[Case]) -> TokenStream {
 /// `number => Ok(Self::Case { member: value }),` for each case; other numbers fail.
 fn makers(cases: &[Case], value: impl Fn(&Payload) -> TokenStream) -> TokenStream {
     let rt = rt();
+    let count = count(cases);
     let makers = numbers(cases).zip(cases).map(|(number, case)| {
         let ident = &case.ident;
         match &case.payload {
@@ -199,7 +205,7 @@ fn makers(cases: &[Case], value: impl Fn(&Payload) -> TokenStream) -> TokenStrea
     });
     quote! {
         #(#makers)*
-        _ => ::core::result::Result::Err(#rt::invalid_discriminant()),
+        found => ::core::result::Result::Err(#rt::invalid_discriminant(found, #count)),
     }
 }
 
@@ -244,12 +250,13 @@ fn enum_lower(cases: &[Case]) -> TokenStream {
 
 fn enum_lift(cases: &[Case]) -> TokenStream {
     let rt = rt();
+    let count = count(cases);
     let numbers: Vec<_> = numbers(cases).collect();
     let idents: Vec<_> = cases.iter().map(|case| &case.ident).collect();
     let value = quote! {
         match number {
             #(#numbers => ::core::result::Result::Ok(Self::#idents {}),)*
-            _ => ::core::result::Result::Err(#rt::invalid_discriminant()),
+            found => ::core::result::Result::Err(#rt::invalid_discriminant(found, #count)),
         }
     };
     lift_impl(
