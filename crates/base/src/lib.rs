@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adapter;
 pub mod builtin;
 pub mod core_type;
 pub mod error;
