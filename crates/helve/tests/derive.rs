@@ -8,7 +8,7 @@
 //! here: what a derive refuses (`helve-macros`).
 
 use helve::component::{Component, ComponentType, Instance, Lift, Linker, Lower, flags};
-use helve::{Engine, Result, Store, StoreContextMut};
+use helve::{Config, Engine, Result, Store, StoreContextMut};
 
 /// A component whose types are `types`, in WAT, each a line `NAME = TYPE`; `echo` has a
 /// parameter of the last one, which has these lanes.
@@ -60,7 +60,7 @@ fn instantiate<T>(types: &str, lanes: &str) -> Result<(Store<()>, Instance)>
 where
     T: Lower + Lift + Clone + Send + Sync + 'static,
 {
-    let engine = Engine::default();
+    let engine = Engine::new(&Config::new())?;
     let component = Component::new(&engine, echo_component(types, lanes))?;
     let mut linker = Linker::<()>::new(&engine);
     linker.root().func_wrap(

@@ -216,7 +216,7 @@ fn operators(item: &FlagsItem) -> TokenStream {
 
             impl ::core::ops::#op_assign for #name {
                 fn #method_assign(&mut self, other: #name) {
-                    self.bits = #bits;
+                    *self = ::core::ops::#op::#method(*self, other);
                 }
             }
         }
