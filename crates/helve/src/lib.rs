@@ -22,5 +22,6 @@ pub use crate::core::engine::Engine;
 pub use crate::core::store::Store;
 pub use helve_base::error::{Bug, Context, ErrorKind, GuestTrap};
 pub use helve_base::limits::Limits;
-pub use helve_vm::Limiter;
 pub use helve_base::{Error, Result, Trap, bail, ensure};
+pub use helve_compile::Features as CoreFeatures;
+pub use helve_vm::Limiter;

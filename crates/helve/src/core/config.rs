@@ -53,6 +53,12 @@ impl Config {
         self
     }
 
+    /// Exactly these proposals.
+    pub fn core_features(&mut self, features: Features) -> &mut Config {
+        self.features = features;
+        self
+    }
+
     /// All upper bounds at once.
     pub fn limits(&mut self, limits: Limits) -> &mut Config {
         self.limits = limits;
