@@ -19,7 +19,7 @@ mod core_instances;
 mod core_types;
 mod error;
 mod features;
-mod name_map;
+mod named_list;
 pub mod plan;
 mod reader;
 pub mod reflect;
@@ -29,7 +29,7 @@ mod types;
 
 pub use error::DecodeError;
 pub use features::Features;
-pub use name_map::NameMap;
+pub use named_list::NamedList;
 pub use plan::Plan;
 
 use helve_base::limits::Limits;

@@ -23,7 +23,7 @@
 //! Not here: how the plan is made (`resolve`), questions about it (`reflect`,
 //! `adapter`), and anything that runs.
 
-use crate::name_map::NameMap;
+use crate::named_list::NamedList;
 use helve_abi::CanonBuiltin;
 use helve_abi::types::{FuncTypeId, InterfaceType, ResourceTypeId, Types};
 use helve_base::core_type::ExternType;
@@ -76,7 +76,7 @@ pub struct Plan {
     /// validated ([`crate::Options::validate_bodies`]).
     pub modules: PrimaryMap<StaticModuleId, StaticModule>,
     /// What the root component imports, by name, unused ones too.
-    pub imports: NameMap<Import>,
+    pub imports: NamedList<Import>,
     /// Every function among the imports.
     pub imported_funcs: PrimaryMap<ImportedFuncId, ImportedFunc>,
     /// Every core module among the imports.
@@ -98,7 +98,7 @@ pub struct Plan {
     /// What instantiating does, in this order.
     pub steps: Vec<Step>,
     /// What the root component exports, by name.
-    pub exports: NameMap<Export>,
+    pub exports: NamedList<Export>,
 }
 
 /// A core module that stands in the component's bytes.
@@ -246,7 +246,7 @@ pub enum FuncRef {
 #[derive(Clone, Debug, Default)]
 pub struct InstanceItem {
     /// What it has.
-    pub exports: NameMap<Item>,
+    pub exports: NamedList<Item>,
 }
 
 /// A core module.
@@ -298,7 +298,7 @@ pub struct ModuleType {
     /// (the module that the linker supplies may import less, and in another order).
     pub imports: Vec<(Arc<str>, Arc<str>, ExternType)>,
     /// (name, type).
-    pub exports: NameMap<ExternType>,
+    pub exports: NamedList<ExternType>,
 }
 
 /// A resource type.

@@ -3,7 +3,7 @@
 //! For the linker (what is missing), the command line's messages and `inspect`. The
 //! trees may share instances, so every walk here stops at a bound.
 
-use crate::name_map::NameMap;
+use crate::named_list::NamedList;
 use crate::plan::*;
 use helve_abi::CanonBuiltin;
 use helve_abi::types::{InterfaceType, ResourceTypeId};
@@ -258,7 +258,7 @@ fn leaves<'p>(roots: impl DoubleEndedIterator<Item = (&'p Arc<str>, &'p Item)>) 
         }
         match item {
             Item::Instance(instance) => {
-                let exports: &NameMap<Item> = &instance.exports;
+                let exports: &NamedList<Item> = &instance.exports;
                 let inner = exports.iter().rev();
                 stack.extend(inner.map(|(name, item)| (path.join(name), item)));
             }

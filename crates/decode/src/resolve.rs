@@ -19,7 +19,7 @@
 //! Not here: types (`types`), canonical definitions (`canon`), core instances (`core`).
 
 use crate::error::{bug, limit, unsupported};
-use crate::name_map::NameMap;
+use crate::named_list::NamedList;
 use crate::plan::*;
 use crate::reader::{Bytes, ComponentDef, ComponentDefId, Def};
 use crate::scope::{Scope, ScopeId, at};
@@ -59,8 +59,8 @@ struct Frame<'a> {
     scope: ScopeId,
     owner: ComponentInstanceId,
     /// None for the root: its imports become the plan's.
-    args: Option<NameMap<Item>>,
-    exports: NameMap<Item>,
+    args: Option<NamedList<Item>>,
+    exports: NamedList<Item>,
 }
 
 /// The state of resolving one component.
@@ -147,7 +147,7 @@ impl<'a> Resolver<'a> {
         &mut self,
         def: &'a ComponentDef<'a>,
         outer: Option<ScopeId>,
-        args: Option<NameMap<Item>>,
+        args: Option<NamedList<Item>>,
         path: Arc<str>,
     ) -> Result<()> {
         let limits = &self.options.limits;
@@ -173,7 +173,7 @@ impl<'a> Resolver<'a> {
             scope,
             owner,
             args,
-            exports: NameMap::new(),
+            exports: NamedList::new(),
         });
         Ok(())
     }
@@ -338,7 +338,7 @@ impl<'a> Resolver<'a> {
         args: &[ComponentInstantiationArg<'a>],
     ) -> Result<()> {
         self.charge(args.len())?;
-        let mut items = NameMap::new();
+        let mut items = NamedList::new();
         for arg in args {
             let item = self.item(scope, arg.kind, arg.index)?;
             items.insert(arg.name.into(), item);

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 /// Named things, in order.
 #[derive(Clone, Debug)]
-pub struct NameMap<T> {
+pub struct NamedList<T> {
     entries: Vec<(Arc<str>, T)>,
     index: HashMap<Arc<str>, usize>,
 }
 
-impl<T> NameMap<T> {
+impl<T> NamedList<T> {
     /// An empty map.
-    pub fn new() -> NameMap<T> {
-        NameMap {
+    pub fn new() -> NamedList<T> {
+        NamedList {
             entries: Vec::new(),
             index: HashMap::new(),
         }
@@ -66,8 +66,8 @@ impl<T> NameMap<T> {
     }
 }
 
-impl<T> Default for NameMap<T> {
+impl<T> Default for NamedList<T> {
     fn default() -> Self {
-        NameMap::new()
+        NamedList::new()
     }
 }
