@@ -4,25 +4,25 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod config;
-mod const_expr;
+pub(crate) mod const_expr;
 pub(crate) mod context;
 pub(crate) mod engine;
 pub(crate) mod externs;
 pub(crate) mod func;
-mod global;
+pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod instantiate;
-mod limits;
-mod linker;
+pub(crate) mod limits;
+pub(crate) mod linker;
 pub(crate) mod memory;
-mod module;
+pub(crate) mod module;
 pub(crate) mod store;
-mod table;
+pub(crate) mod table;
 pub(crate) mod typed;
 pub(crate) mod types;
 pub(crate) mod value;
-mod wrap;
+pub(crate) mod wrap;
 
 pub use externs::Extern;
 pub use func::Func;

@@ -78,6 +78,7 @@ pub(crate) struct StoreInner<T: 'static> {
 }
 
 /// The part of a store that does not depend on the host's data.
+#[expect(clippy::vec_box, reason = "definitions and importers hold their addresses")]
 #[repr(C)]
 pub(crate) struct StoreOpaque {
     /// What compiled code sees; must stay first.

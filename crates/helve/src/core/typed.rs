@@ -210,7 +210,8 @@ macro_rules! tuples {
     )*};
 }
 
-#[allow(non_snake_case)]
+// The row of no types gives `()`, written as the macro writes all tuples.
+#[allow(non_snake_case, clippy::unused_unit)]
 mod tuples {
     use super::*;
     tuples! {
