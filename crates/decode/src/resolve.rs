@@ -30,8 +30,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use wasmparser::{
     ComponentAlias, ComponentExport, ComponentExternName, ComponentExternalKind, ComponentImport,
-    ComponentInstance, ComponentInstantiationArg, ComponentOuterAliasKind, ComponentTypeRef,
-    InstanceTypeDeclaration,
+    ComponentInstance, ComponentInstantiationArg, ComponentOuterAliasKind,
+    ComponentTypeDeclaration, ComponentTypeRef, InstanceTypeDeclaration,
 };
 
 /// A component as a value: what instantiating it means.
@@ -41,15 +41,16 @@ pub(crate) enum ComponentValue {
     Defined(ComponentDefId, Option<ScopeId>),
     /// One that the linker would supply.
     Imported(ImportPath),
+    /// One that was given where a component of some type was asked for: its instances
+    /// show what the type does.
+    Seen(ComponentId, TypeTemplateId),
 }
 
-/// An instance or component type.
+/// An instance or component type: its declarations, and the scope around its definition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Template<'a> {
-    /// Its declarations, and the scope around its definition.
     Instance(&'a [InstanceTypeDeclaration<'a>], ScopeId),
-    /// Only ever a name: what has such a type is concrete, or cannot be instantiated.
-    Component,
+    Component(&'a [ComponentTypeDeclaration<'a>], ScopeId),
 }
 
 /// A component that is being instantiated.
@@ -61,6 +62,16 @@ struct Frame<'a> {
     /// None for the root: its imports become the plan's.
     args: Option<NamedList<Item>>,
     exports: NamedList<Item>,
+    /// The types that the component was seen as, the outermost first.
+    seen_as: Vec<TypeTemplateId>,
+}
+
+/// What is particular to one way of instantiating a component.
+#[derive(Default)]
+struct Entry {
+    outer: Option<ScopeId>,
+    args: Option<NamedList<Item>>,
+    seen_as: Vec<TypeTemplateId>,
 }
 
 /// The state of resolving one component.
@@ -101,7 +112,7 @@ pub(crate) fn resolve(bytes: &Bytes<'_>, options: &Options) -> Result<Plan> {
         budget: options.limits.component_definitions,
         offset: 0,
     };
-    resolver.enter(def, None, None, "root".into())?;
+    resolver.enter(def, Entry::default(), "root".into())?;
     resolver.run()?;
     let hints = std::mem::take(&mut resolver.resource_hints);
     for (id, hint) in hints {
@@ -143,13 +154,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Starts to instantiate a component.
-    fn enter(
-        &mut self,
-        def: &'a ComponentDef<'a>,
-        outer: Option<ScopeId>,
-        args: Option<NamedList<Item>>,
-        path: Arc<str>,
-    ) -> Result<()> {
+    fn enter(&mut self, def: &'a ComponentDef<'a>, with: Entry, path: Arc<str>) -> Result<()> {
         let limits = &self.options.limits;
         if self.plan.component_instances.len() >= limits.component_instances {
             let most = limits.component_instances;
@@ -166,14 +171,15 @@ impl<'a> Resolver<'a> {
             path,
             has_lower: false,
         });
-        let scope = self.scopes.push(Scope::new(outer));
+        let scope = self.scopes.push(Scope::new(with.outer));
         self.frames.push(Frame {
             def,
             next: 0,
             scope,
             owner,
-            args,
+            args: with.args,
             exports: NamedList::new(),
+            seen_as: with.seen_as,
         });
         Ok(())
     }
@@ -181,12 +187,18 @@ impl<'a> Resolver<'a> {
     /// Ends instantiating a component: its exports become an instance.
     fn leave(&mut self) -> Result<()> {
         let frame = self.frames.pop().ok_or_else(|| bug("no frame to leave"))?;
-        if let Some(below) = self.frames.last() {
-            let instance = InstanceItem {
-                exports: frame.exports,
-            };
-            self.scopes[below.scope].instances.push(instance.into());
+        let Some(below) = self.frames.last() else {
+            return Ok(());
+        };
+        let below = below.scope;
+        let mut instance = Arc::new(InstanceItem {
+            exports: frame.exports,
+        });
+        let args = frame.args.unwrap_or_default();
+        for ty in frame.seen_as.into_iter().rev() {
+            instance = self.show(ty, &args, instance)?.into();
         }
+        self.scopes[below].instances.push(instance);
         Ok(())
     }
 
@@ -343,17 +355,31 @@ impl<'a> Resolver<'a> {
             let item = self.item(scope, arg.kind, arg.index)?;
             items.insert(arg.name.into(), item);
         }
-        let id = *at(&self.scopes[scope].components, component, "component")?;
-        let (def, outer) = match &self.components[id] {
-            ComponentValue::Defined(def, outer) => (*def, *outer),
-            ComponentValue::Imported(path) => {
-                let what = format!("instantiating the imported component `{path}`");
-                return Err(unsupported(what, self.offset));
+        let mut id = *at(&self.scopes[scope].components, component, "component")?;
+        let mut seen_as = Vec::new();
+        let (def, outer) = loop {
+            match &self.components[id] {
+                ComponentValue::Defined(def, outer) => break (*def, *outer),
+                ComponentValue::Seen(inner, ty) => {
+                    seen_as.push(*ty);
+                    id = *inner;
+                }
+                ComponentValue::Imported(path) => {
+                    let what = format!("instantiating the imported component `{path}`");
+                    return Err(unsupported(what, self.offset));
+                }
             }
         };
+        self.charge(seen_as.len())?;
         let def = &self.bytes.components[def];
         let path = self.instance_path(scope, def.name);
-        self.enter(def, outer, Some(items), path)
+        let args = Some(items);
+        let entry = Entry {
+            outer,
+            args,
+            seen_as,
+        };
+        self.enter(def, entry, path)
     }
 
     /// What messages call the component instance that comes next, an instance of a
@@ -465,6 +491,13 @@ impl<'a> Resolver<'a> {
                         "`{path}` is not the function that validation saw"
                     ))),
                 }
+            }
+            (ComponentTypeRef::Component(index), Some(Item::Component(id))) => {
+                let TypeItem::Component(ty) = self.scopes[scope].type_item(*index)? else {
+                    return Err(bug(format!("the type of `{path}` is not a component type")));
+                };
+                let value = ComponentValue::Seen(*id, ty);
+                Ok(Item::Component(self.components.push(value)))
             }
             (_, Some(item)) => Ok(item.clone()),
             (ComponentTypeRef::Func(index), None) => {

@@ -10,6 +10,7 @@
 
 use crate::core_types;
 use crate::error::{DecodeError, bug, limit};
+use crate::named_list::NamedList;
 use crate::plan::*;
 use crate::resolve::{Resolver, Template};
 use crate::scope::{Scope, ScopeId};
@@ -17,8 +18,9 @@ use helve_abi::types::{InterfaceType, ResourceTypeId, TypeError};
 use helve_base::{Error, Result};
 use std::sync::Arc;
 use wasmparser::{
-    ComponentDefinedType, ComponentType, ComponentValType, InstanceTypeDeclaration,
-    PrimitiveValType, TypeBounds, ValType, VariantCase,
+    ComponentAlias, ComponentDefinedType, ComponentType, ComponentTypeDeclaration,
+    ComponentTypeRef, ComponentValType, CoreType, InstanceTypeDeclaration, PrimitiveValType,
+    TypeBounds, ValType, VariantCase,
 };
 
 impl<'a> Resolver<'a> {
@@ -42,8 +44,9 @@ impl<'a> Resolver<'a> {
                 let func = self.plan.types.func(params, result, ty.async_);
                 TypeItem::Func(func.map_err(|e| self.refused(e))?)
             }
-            ComponentType::Component(_) => {
-                TypeItem::Component(self.templates.push(Template::Component))
+            ComponentType::Component(decls) => {
+                let template = Template::Component(decls, scope);
+                TypeItem::Component(self.templates.push(template))
             }
             ComponentType::Instance(decls) => {
                 let template = Template::Instance(decls, scope);
@@ -112,32 +115,69 @@ impl<'a> Resolver<'a> {
         let scope = self.scopes.push(Scope::new(Some(outer)));
         let mut instance = InstanceItem::default();
         for decl in decls {
-            self.charge(1)?;
-            match decl {
-                InstanceTypeDeclaration::CoreType(ty) => {
-                    core_types::define(&mut self.scopes, scope, ty, self.offset)?;
-                }
-                InstanceTypeDeclaration::Type(ty) => {
-                    let item = self.define_type(scope, None, ty)?;
-                    self.scopes[scope].types.push(item);
-                }
-                InstanceTypeDeclaration::Alias(alias) => self.alias(scope, alias)?,
-                InstanceTypeDeclaration::Export { name, ty } => {
-                    let name: Arc<str> = name.name.into();
-                    let given = match &given {
-                        None => None,
-                        Some(given) => Some(given.exports.get(&name).ok_or_else(|| {
-                            bug(format!("instance `{path}` has no export `{name}`"))
-                        })?),
-                    };
-                    let path = path.join(&name);
-                    let item = self.item_of_type(scope, ty, given, &path)?;
-                    self.scopes[scope].push(item.clone());
-                    instance.exports.insert(name, item);
-                }
+            let decl = Decl::of_instance_type(decl);
+            self.declare(scope, decl, given.as_deref(), path, &mut instance)?;
+        }
+        Ok(instance)
+    }
+
+    /// An instance of a component that was seen as one of type `id` and instantiated
+    /// with `args`, as that type shows it.
+    pub fn show(
+        &mut self,
+        id: TypeTemplateId,
+        args: &NamedList<Item>,
+        given: Arc<InstanceItem>,
+    ) -> Result<InstanceItem> {
+        let Template::Component(decls, outer) = self.templates[id] else {
+            return Err(bug("a component seen as an instance type"));
+        };
+        let scope = self.scopes.push(Scope::new(Some(outer)));
+        let path = ImportPath::default();
+        let mut instance = InstanceItem::default();
+        for decl in decls {
+            if let ComponentTypeDeclaration::Import(import) = decl {
+                self.charge(1)?;
+                let arg = args.get(import.name.name);
+                let arg = arg.ok_or_else(|| bug("a seen component without an argument"))?;
+                let item = self.item_of_type(scope, &import.ty, Some(arg), &path)?;
+                self.scopes[scope].push(item);
+            } else if let Some(decl) = Decl::of_component_type(decl) {
+                self.declare(scope, decl, Some(&given), &path, &mut instance)?;
             }
         }
         Ok(instance)
+    }
+
+    /// Runs a declaration of an instance type or component type.
+    fn declare(
+        &mut self,
+        scope: ScopeId,
+        decl: Decl<'a>,
+        given: Option<&InstanceItem>,
+        path: &ImportPath,
+        instance: &mut InstanceItem,
+    ) -> Result<()> {
+        self.charge(1)?;
+        match decl {
+            Decl::CoreType(ty) => core_types::define(&mut self.scopes, scope, ty, self.offset)?,
+            Decl::Type(ty) => {
+                let item = self.define_type(scope, None, ty)?;
+                self.scopes[scope].types.push(item);
+            }
+            Decl::Alias(alias) => self.alias(scope, alias)?,
+            Decl::Export(name, ty) => {
+                let name: Arc<str> = name.into();
+                let missing = || bug(format!("instance `{path}` has no export `{name}`"));
+                let given = given.map(|given| given.exports.get(&name).ok_or_else(missing));
+                let given = given.transpose()?;
+                let path = path.join(&name);
+                let item = self.item_of_type(scope, ty, given, &path)?;
+                self.scopes[scope].push(item.clone());
+                instance.exports.insert(name, item);
+            }
+        }
+        Ok(())
     }
 
     fn refused(&self, error: TypeError) -> Error {
@@ -217,6 +257,36 @@ impl<'a> Resolver<'a> {
             D::Borrow(index) => Ok(InterfaceType::Borrow(self.scopes[scope].resource(*index)?)),
         };
         made.map_err(|e| self.refused(e))
+    }
+}
+
+/// A declaration of an instance type, or one of a component type that is no import.
+enum Decl<'a> {
+    CoreType(&'a CoreType<'a>),
+    Type(&'a ComponentType<'a>),
+    Alias(&'a ComponentAlias<'a>),
+    Export(&'a str, &'a ComponentTypeRef),
+}
+
+impl<'a> Decl<'a> {
+    fn of_instance_type(decl: &'a InstanceTypeDeclaration<'a>) -> Decl<'a> {
+        match decl {
+            InstanceTypeDeclaration::CoreType(ty) => Decl::CoreType(ty),
+            InstanceTypeDeclaration::Type(ty) => Decl::Type(ty),
+            InstanceTypeDeclaration::Alias(alias) => Decl::Alias(alias),
+            InstanceTypeDeclaration::Export { name, ty } => Decl::Export(name.name, ty),
+        }
+    }
+
+    /// None for an import.
+    fn of_component_type(decl: &'a ComponentTypeDeclaration<'a>) -> Option<Decl<'a>> {
+        Some(match decl {
+            ComponentTypeDeclaration::CoreType(ty) => Decl::CoreType(ty),
+            ComponentTypeDeclaration::Type(ty) => Decl::Type(ty),
+            ComponentTypeDeclaration::Alias(alias) => Decl::Alias(alias),
+            ComponentTypeDeclaration::Export { name, ty } => Decl::Export(name.name, ty),
+            ComponentTypeDeclaration::Import(_) => return None,
+        })
     }
 }
 

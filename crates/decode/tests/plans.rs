@@ -171,7 +171,8 @@ export sync: lifted1
     (core instance $m (instantiate $M (with "" (instance (export "f" (func $l))))))
     (func $g (param "x" u32) (canon lift (core func $m "g")))
     (instance $i (export "g" (func $g)))
-    (export "i" (instance $i)))
+    (export "i" (instance $i))
+    (export "secret" (func $g)))
   (import "f" (func $f (param "x" u32)))
   (instance $a (instantiate $A (with "f" (func $f))))
   (alias export $a "i" (instance $ai))
@@ -179,11 +180,13 @@ export sync: lifted1
   (component $W (import "c" (component $C (import "f" (func (param "x" u32))) (export "i" (instance (export "g" (func (param "x" u32)))))))
      (import "f" (func $f (param "x" u32)))
      (instance $x (instantiate $C (with "f" (func $f))))
-     (export "j" (instance $x "i")))
+     (export "j" (instance $x "i"))
+     (export "x" (instance $x)))
   (alias export $b "i" (instance $bi))
   (instance $w (instantiate $W (with "c" (component $A)) (with "f" (func $bi "g"))))
   (export "a" (instance $ai))
   (export "j" (instance $w "j"))
+  (export "x" (instance $w "x"))
   (export "c" (component $A))
   (instance $two (export "g" (func $ai "g")) (export "hidden" (func $bi "g")))
   (export "k" (instance $two) (instance (export "g" (func (param "x" u32)))))
@@ -207,6 +210,7 @@ lifted1: lift core_instance1.g as func(x: u32) in component_instance2
 lifted2: lift core_instance2.g as func(x: u32) in component_instance4
 export a#g: lifted0
 export j#g: lifted2
+export x#i#g: lifted2
 export c: component
 export k#g: lifted0
 "#,
