@@ -4,7 +4,9 @@
 //! come from [`Names`] when it is shown: [`HandleError::display`]. The official scripts
 //! compare the start of these texts.
 
+use crate::copy_end::Direction;
 use crate::handles::{Kind, TypeId};
+use crate::stream::Shape;
 use alloc::string::String;
 use core::fmt::{self, Display, Formatter};
 
@@ -85,6 +87,13 @@ pub enum HandleError {
         /// The index.
         index: u32,
     },
+    /// What the index stands for is in no state for the operation.
+    Refused {
+        /// The index; 0 where it has none.
+        index: u32,
+        /// What stands in the way.
+        why: Refusal,
+    },
     /// A task ends while it has borrowed handles.
     BorrowsRemain {
         /// How many.
@@ -108,6 +117,95 @@ pub enum HandleError {
         /// What does not exist.
         what: &'static str,
     },
+}
+
+/// Why an operation is not allowed in the state things are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A waitable waited for by itself and through a set at once.
+    SyncAndSet,
+    /// A read or write while one is under way.
+    CopyBusy,
+    /// A read or write after the last one there can be.
+    CopyDone(Shape, Direction),
+    /// A buffer of 2^28 elements or more.
+    BufferTooLong,
+    /// Elements that are no numbers, copied within one instance.
+    IntraComponent(Shape),
+    /// A cancel where no read or write is under way, or one that was cancelled already.
+    NothingToCancel,
+    /// An end dropped while a read or write is under way.
+    DropBusy(Shape, Direction),
+    /// A future's writable end dropped before a value was written.
+    DropUnwritten,
+    /// An end given away while a read is under way.
+    LiftBusy(Shape),
+    /// An end given away after the last read there can be.
+    LiftDone(Shape),
+    /// An end given away while in a waitable set.
+    LiftInSet(Shape),
+    /// A waitable set dropped while something is in it.
+    DropSetWithMembers,
+    /// A waitable set dropped while someone waits for it.
+    DropSetWithWaiters,
+    /// A subtask dropped before its caller knew that it is resolved.
+    DropUnresolvedSubtask,
+    /// A subtask cancelled after its caller knew that it is resolved.
+    CancelDelivered,
+    /// A subtask cancelled twice.
+    CancelTwice,
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        use Direction::{Readable, Writable};
+        use Shape::{Future, Stream};
+        f.write_str(match self {
+            Refusal::SyncAndSet => {
+                "waitable cannot be used synchronously while added to a waitable set"
+            }
+            Refusal::CopyBusy => "cannot have concurrent operations active on a future/stream",
+            Refusal::CopyDone(Stream, Readable) => {
+                "cannot read from stream after being notified that the writable end dropped"
+            }
+            Refusal::CopyDone(Stream, Writable) => {
+                "cannot write to stream after being notified that the readable end dropped"
+            }
+            Refusal::CopyDone(Future, Readable) => {
+                "cannot read from future after previous read succeeded"
+            }
+            Refusal::CopyDone(Future, Writable) => {
+                "cannot write to future after previous write succeeded or readable end dropped"
+            }
+            Refusal::BufferTooLong => "cannot copy 2^28 elements or more at once",
+            Refusal::IntraComponent(Stream) => {
+                "cannot read from and write to intra-component stream"
+            }
+            Refusal::IntraComponent(Future) => {
+                "cannot read from and write to intra-component future"
+            }
+            Refusal::NothingToCancel => "cannot cancel: no read or write is active",
+            Refusal::DropBusy(Stream, Readable) => "cannot remove busy stream",
+            Refusal::DropBusy(Stream, Writable) => "cannot drop busy stream",
+            Refusal::DropBusy(Future, Readable) => "cannot remove busy future",
+            Refusal::DropBusy(Future, Writable) => "cannot drop busy future",
+            Refusal::DropUnwritten => "cannot drop future write end without first writing a value",
+            Refusal::LiftBusy(Stream) => "cannot remove busy stream",
+            Refusal::LiftBusy(Future) => "cannot remove busy future",
+            Refusal::LiftDone(Stream) => {
+                "cannot lift stream after being notified that the writable end dropped"
+            }
+            Refusal::LiftDone(Future) => "cannot lift future after previous read succeeded",
+            Refusal::LiftInSet(Stream) => "cannot lift stream while it's in a waitable set",
+            Refusal::LiftInSet(Future) => "cannot lift future while it's in a waitable set",
+            Refusal::DropSetWithMembers => "cannot drop waitable set with waitables in it",
+            Refusal::DropSetWithWaiters => "cannot drop waitable set with waiters",
+            Refusal::DropUnresolvedSubtask => "cannot drop a subtask which has not yet resolved",
+            Refusal::CancelDelivered => "cannot cancel a subtask which has already resolved",
+            Refusal::CancelTwice => "cannot cancel a subtask twice",
+        })
+    }
 }
 
 impl HandleError {
@@ -199,6 +297,8 @@ impl Display for DisplayError<'_> {
                 f,
                 "cannot give away the resource of handle index {index}: it is only borrowed"
             )?,
+            HandleError::Refused { index: 0, why } => write!(f, "{why}")?,
+            HandleError::Refused { index, why } => write!(f, "{why} (handle index {index})")?,
             HandleError::BorrowsRemain { count } => {
                 write!(
                     f,

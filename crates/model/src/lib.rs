@@ -21,11 +21,28 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod audit;
+pub mod copy_end;
 pub mod error;
+pub mod error_context;
+pub mod future;
 pub mod handles;
+pub mod instance;
 pub mod layout;
 pub mod resource;
+mod slab;
+pub mod stream;
+pub mod subtask;
+pub mod thread;
+pub mod waitable;
+pub mod waitable_set;
 
-pub use error::{HandleError, Names};
+pub use copy_end::{CopyResult, CopyState, Copying, Direction, EndType};
+pub use error::{HandleError, Names, Refusal};
 pub use handles::{Kind, Slot, Storage, Table, TypeId, VecStorage};
+pub use instance::{InstanceError, InstanceId, Instances};
 pub use resource::{Dropped, Lent, Loans, ScopeId, Scopes};
+pub use stream::{Buffer, CopyJob, Shape};
+pub use subtask::{Cancelling, SubtaskState};
+pub use thread::{ThreadId, Threads};
+pub use waitable::{Arena, ContextId, Event, EventCode, SetId, WaitableId, Woken};

@@ -1,0 +1,551 @@
+//! The ends of streams and futures: what may be done with one when.
+//!
+//! ```text
+//!            read / write                    cancel
+//!    IDLE ----------------> COPYING -----------------------> CANCELLING_COPY
+//!     ^                        |                                   |
+//!     +---- event delivered ---+-----------------------------------+
+//!                              |  ended by the other end's drop, or a future's copy
+//!                              v
+//!                            DONE
+//!
+//!    dropped:  from IDLE (not a future's writable end) and DONE.    given away: from IDLE
+//! ```
+//!
+//! The tables are in `Table`'s methods; the host holds ends of its own and uses `Arena`'s.
+//! How two ends meet is `stream`'s and `future`'s.
+
+use crate::error::{Found, HandleError, Refusal};
+use crate::handles::{Kind, Storage, Table, TypeId};
+use crate::instance::InstanceId;
+use crate::stream::{Buffer, CopyJob, MAX_LENGTH, Meeting, Pending, Shape, Shared, meet};
+use crate::waitable::{Arena, Event, EventCode, SharedId, Waitable, WaitableId, What};
+
+/// The state of an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CopyState {
+    /// Nothing happens.
+    Idle,
+    /// A read or write is under way.
+    Copying,
+    /// It was cancelled and has not ended yet.
+    CancellingCopy,
+    /// There will be no other one.
+    Done,
+}
+
+/// How a copy ended, by the numbers guests see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum CopyResult {
+    /// Elements (or for a zero length none) were copied.
+    Completed = 0,
+    /// The other end was dropped.
+    Dropped = 1,
+    /// It was cancelled.
+    Cancelled = 2,
+}
+
+/// Which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The one that reads.
+    Readable,
+    /// The one that writes.
+    Writable,
+}
+
+/// An end.
+#[derive(Clone, Debug)]
+pub(crate) struct CopyEnd {
+    pub shared: SharedId,
+    shape: Shape,
+    direction: Direction,
+    pub state: CopyState,
+    /// Of the copy under way.
+    pub buffer: Buffer,
+    /// Of the pending event.
+    result: CopyResult,
+}
+
+/// What a read or write, or its cancelling, comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copying {
+    /// It is over: what to return.
+    Done(u32),
+    /// It goes on: the synchronous form waits for its event, the asynchronous one
+    /// returns "blocked".
+    Blocked(WaitableId),
+    /// Elements are to be copied; then [`Arena::finish_copy`].
+    Copy(CopyJob),
+}
+
+/// A kind of end: a stream's or future's, readable or writable, of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndType {
+    /// Stream or future.
+    pub shape: Shape,
+    /// Readable or writable.
+    pub direction: Direction,
+    /// The type of the stream or future.
+    pub ty: TypeId,
+}
+
+impl EndType {
+    fn found(self) -> Found {
+        let kind = match (self.shape, self.direction) {
+            (Shape::Stream, Direction::Readable) => Kind::StreamReadable,
+            (Shape::Stream, Direction::Writable) => Kind::StreamWritable,
+            (Shape::Future, Direction::Readable) => Kind::FutureReadable,
+            (Shape::Future, Direction::Writable) => Kind::FutureWritable,
+        };
+        Found { kind, ty: self.ty }
+    }
+}
+
+const GONE: HandleError = HandleError::Misuse {
+    what: "end of a stream or future",
+};
+
+/// What the host needs of streams and futures, and what tables are made of.
+impl Arena {
+    /// A stream or future with both its ends, readable and writable, in no table yet.
+    /// `plain`: its elements are numbers, or it has none.
+    pub fn copy_ends(
+        &mut self,
+        shape: Shape,
+        ty: TypeId,
+        plain: bool,
+    ) -> Result<(WaitableId, WaitableId), HandleError> {
+        let shared = Shared {
+            shape,
+            ty,
+            plain,
+            dropped: false,
+            pending: None,
+            ends: 2,
+        };
+        let shared = SharedId(self.shared.insert(shared)?);
+        let mut end = |direction| {
+            let end = CopyEnd {
+                shared,
+                shape,
+                direction,
+                state: CopyState::Idle,
+                buffer: Buffer::new(0, 0),
+                result: CopyResult::Completed,
+            };
+            self.waitables
+                .insert(Waitable::new(What::End(end)))
+                .map(WaitableId)
+        };
+        Ok((end(Direction::Readable)?, end(Direction::Writable)?))
+    }
+
+    fn end(&self, id: WaitableId) -> Result<&CopyEnd, HandleError> {
+        match &self.waitable(id)?.what {
+            What::End(end) => Ok(end),
+            What::Subtask(_) => Err(GONE),
+        }
+    }
+
+    fn end_mut(&mut self, id: WaitableId) -> Result<&mut CopyEnd, HandleError> {
+        match &mut self.waitable_mut(id)?.what {
+            What::End(end) => Ok(end),
+            What::Subtask(_) => Err(GONE),
+        }
+    }
+
+    fn shared(&self, id: SharedId) -> Result<&Shared, HandleError> {
+        self.shared.get(id.0).ok_or(GONE)
+    }
+
+    fn shared_mut(&mut self, id: SharedId) -> Result<&mut Shared, HandleError> {
+        self.shared.get_mut(id.0).ok_or(GONE)
+    }
+
+    /// The state of an end.
+    pub fn copy_state(&self, id: WaitableId) -> Result<CopyState, HandleError> {
+        Ok(self.end(id)?.state)
+    }
+
+    fn refused<T>(&self, id: WaitableId, why: Refusal) -> Result<T, HandleError> {
+        Err(HandleError::Refused {
+            index: self.waitable(id)?.index,
+            why,
+        })
+    }
+
+    /// Starts a read or write of an end with a buffer; `instance` is whose memory that is
+    /// in, `None` the host's.
+    pub fn begin_copy(
+        &mut self,
+        id: WaitableId,
+        instance: Option<InstanceId>,
+        buffer: Buffer,
+        is_async: bool,
+    ) -> Result<Copying, HandleError> {
+        let end = self.end(id)?;
+        let (shape, direction, shared) = (end.shape, end.direction, end.shared);
+        match end.state {
+            CopyState::Idle => {}
+            CopyState::Done => return self.refused(id, Refusal::CopyDone(shape, direction)),
+            _ => return self.refused(id, Refusal::CopyBusy),
+        }
+        if self.in_waitable_set(id) && !is_async {
+            return self.refused(id, Refusal::SyncAndSet);
+        }
+        if buffer.length > MAX_LENGTH || buffer.progress > buffer.length {
+            return self.refused(id, Refusal::BufferTooLong);
+        }
+        let meeting = self.meeting(id, shared, instance, &buffer)?;
+        let end = self.end_mut(id)?;
+        end.state = CopyState::Copying;
+        end.buffer = buffer;
+        match meeting {
+            Meeting::Wait => self.wait(id, shared, instance),
+            Meeting::Dropped => self.done(id, CopyResult::Dropped),
+            Meeting::Done => self.done(id, CopyResult::Completed),
+            Meeting::Replace => {
+                self.notify_pending(shared, CopyResult::Completed)?;
+                self.wait(id, shared, instance)
+            }
+            Meeting::Copy(count) => self
+                .copy_job(id, shared, instance, count)
+                .map(Copying::Copy),
+        }
+    }
+
+    /// How an end that comes with a buffer finds things; nothing has changed yet.
+    fn meeting(
+        &self,
+        id: WaitableId,
+        shared: SharedId,
+        instance: Option<InstanceId>,
+        buffer: &Buffer,
+    ) -> Result<Meeting, HandleError> {
+        let end = self.end(id)?;
+        let shared = self.shared(shared)?;
+        if shared.dropped {
+            return Ok(Meeting::Dropped);
+        }
+        let Some(pending) = shared.pending else {
+            return Ok(Meeting::Wait);
+        };
+        if instance.is_some() && instance == pending.instance && !shared.plain {
+            return self.refused(id, Refusal::IntraComponent(shared.shape));
+        }
+        let theirs = self.end(pending.end)?.buffer;
+        Ok(match end.shape {
+            Shape::Stream => meet(buffer, &theirs, end.direction == Direction::Writable),
+            Shape::Future => crate::future::meet(buffer, &theirs),
+        })
+    }
+
+    fn wait(
+        &mut self,
+        id: WaitableId,
+        shared: SharedId,
+        instance: Option<InstanceId>,
+    ) -> Result<Copying, HandleError> {
+        self.shared_mut(shared)?.pending = Some(Pending { end: id, instance });
+        Ok(Copying::Blocked(id))
+    }
+
+    /// The end's copy is over at once.
+    fn done(&mut self, id: WaitableId, result: CopyResult) -> Result<Copying, HandleError> {
+        self.end_mut(id)?.result = result;
+        Ok(Copying::Done(self.deliver_copy(id)?.payload))
+    }
+
+    fn copy_job(
+        &self,
+        active: WaitableId,
+        shared: SharedId,
+        instance: Option<InstanceId>,
+        count: u32,
+    ) -> Result<CopyJob, HandleError> {
+        let waiting = self.shared(shared)?.pending.ok_or(GONE)?;
+        let mine = (self.end(active)?.buffer, instance);
+        let theirs = (self.end(waiting.end)?.buffer, waiting.instance);
+        let ((from, from_instance), (to, to_instance)) = match self.end(active)?.direction {
+            Direction::Writable => (mine, theirs),
+            Direction::Readable => (theirs, mine),
+        };
+        let waiting = waiting.end;
+        Ok(CopyJob {
+            from,
+            from_instance,
+            to,
+            to_instance,
+            count,
+            active,
+            waiting,
+        })
+    }
+
+    /// A copy was performed: the end that started it is done, the one that waited is told
+    /// by an event. Returns what the operation that started it returns.
+    pub fn finish_copy(&mut self, job: CopyJob) -> Result<u32, HandleError> {
+        for id in [job.active, job.waiting] {
+            let buffer = &mut self.end_mut(id)?.buffer;
+            buffer.progress += job.count.min(buffer.remain());
+        }
+        let end = self.end(job.active)?;
+        match end.shape {
+            // The waiting buffer stays where it is until its event is delivered.
+            Shape::Stream => {
+                self.end_mut(job.waiting)?.result = CopyResult::Completed;
+                self.set_event(job.waiting)?;
+            }
+            Shape::Future => self.notify_pending(end.shared, CopyResult::Completed)?,
+        }
+        self.end_mut(job.active)?.result = CopyResult::Completed;
+        Ok(self.deliver_copy(job.active)?.payload)
+    }
+
+    /// Ends the copy of the one who waits, if someone does.
+    fn notify_pending(&mut self, shared: SharedId, result: CopyResult) -> Result<(), HandleError> {
+        let Some(pending) = self.shared_mut(shared)?.pending.take() else {
+            return Ok(());
+        };
+        self.end_mut(pending.end)?.result = result;
+        self.set_event(pending.end)
+    }
+
+    /// What delivering the event of an end does.
+    pub(crate) fn deliver_copy(&mut self, id: WaitableId) -> Result<Event, HandleError> {
+        let index = self.waitable(id)?.index;
+        let end = self.end_mut(id)?;
+        let (shared, result) = (end.shared, end.result);
+        let over = match end.shape {
+            Shape::Stream => result == CopyResult::Dropped,
+            Shape::Future => result != CopyResult::Cancelled,
+        };
+        end.state = if over {
+            CopyState::Done
+        } else {
+            CopyState::Idle
+        };
+        let (code, payload) = match (end.shape, end.direction) {
+            (Shape::Stream, direction) => {
+                let payload = result as u32 | end.buffer.progress << 4;
+                match direction {
+                    Direction::Readable => (EventCode::StreamRead, payload),
+                    Direction::Writable => (EventCode::StreamWrite, payload),
+                }
+            }
+            (Shape::Future, Direction::Readable) => (EventCode::FutureRead, result as u32),
+            (Shape::Future, Direction::Writable) => (EventCode::FutureWrite, result as u32),
+        };
+        let pending = &mut self.shared_mut(shared)?.pending;
+        if pending.is_some_and(|pending| pending.end == id) {
+            *pending = None;
+        }
+        Ok(Event {
+            code,
+            index,
+            payload,
+        })
+    }
+
+    /// Cancels the read or write of an end.
+    pub fn cancel_copy(&mut self, id: WaitableId, is_async: bool) -> Result<Copying, HandleError> {
+        let end = self.end(id)?;
+        let shared = end.shared;
+        if end.state != CopyState::Copying || self.waitable(id)?.sync_waiter {
+            return self.refused(id, Refusal::NothingToCancel);
+        }
+        if self.in_waitable_set(id) && !is_async {
+            return self.refused(id, Refusal::SyncAndSet);
+        }
+        self.end_mut(id)?.state = CopyState::CancellingCopy;
+        if !self.has_pending_event(id) {
+            self.notify_pending(shared, CopyResult::Cancelled)?;
+        }
+        if !self.has_pending_event(id) {
+            return Ok(Copying::Blocked(id));
+        }
+        self.clear_event(id)?;
+        Ok(Copying::Done(self.deliver_copy(id)?.payload))
+    }
+
+    /// Whether an end may be dropped now.
+    fn check_drop(&self, id: WaitableId) -> Result<(), HandleError> {
+        let CopyEnd {
+            state,
+            shape,
+            direction,
+            ..
+        } = *self.end(id)?;
+        match (state, shape, direction) {
+            (CopyState::Copying | CopyState::CancellingCopy, ..) => {
+                self.refused(id, Refusal::DropBusy(shape, direction))
+            }
+            (CopyState::Idle, Shape::Future, Direction::Writable) => {
+                self.refused(id, Refusal::DropUnwritten)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops an end that is in no table: the other one's copy, now or next, is told.
+    pub fn drop_end(&mut self, id: WaitableId) -> Result<(), HandleError> {
+        self.check_drop(id)?;
+        self.close_end(id)
+    }
+
+    /// Drops an end whatever its state: its instance is gone, or the host gives up.
+    pub fn close_end(&mut self, id: WaitableId) -> Result<(), HandleError> {
+        let shared_id = self.end(id)?.shared;
+        let shared = self.shared_mut(shared_id)?;
+        if shared.pending.is_some_and(|pending| pending.end == id) {
+            shared.pending = None;
+        }
+        if !core::mem::replace(&mut shared.dropped, true) {
+            self.notify_pending(shared_id, CopyResult::Dropped)?;
+        }
+        self.free_waitable(id)?;
+        let shared = self.shared_mut(shared_id)?;
+        shared.ends = shared.ends.saturating_sub(1);
+        if shared.ends == 0 {
+            self.shared.remove(shared_id.0);
+        }
+        Ok(())
+    }
+}
+
+impl<S: Storage> Table<S> {
+    /// `stream.new`, `future.new`: the indices of the readable and the writable end.
+    pub fn copy_new(
+        &mut self,
+        arena: &mut Arena,
+        shape: Shape,
+        ty: TypeId,
+        plain: bool,
+    ) -> Result<(u32, u32), HandleError> {
+        let (readable, writable) = arena.copy_ends(shape, ty, plain)?;
+        let found = |direction| {
+            EndType {
+                shape,
+                direction,
+                ty,
+            }
+            .found()
+        };
+        let first = self.insert_waitable(arena, readable, found(Direction::Readable));
+        let second = match first {
+            Ok(_) => self.insert_waitable(arena, writable, found(Direction::Writable)),
+            Err(error) => Err(error),
+        };
+        match (first, second) {
+            (Ok(first), Ok(second)) => Ok((first, second)),
+            (first, second) => {
+                if let Ok(index) = first {
+                    self.free(index);
+                }
+                arena.close_end(readable)?;
+                arena.close_end(writable)?;
+                second.map(|_| (0, 0))
+            }
+        }
+    }
+
+    /// The end at `index`, if it is such a one.
+    pub fn copy_end(&self, index: u32, end: EndType) -> Result<WaitableId, HandleError> {
+        self.waitable_of(index, end.found())
+    }
+
+    /// `stream.read`, `future.write`, ..: starts a copy of the end at `index`.
+    pub fn copy(
+        &mut self,
+        arena: &mut Arena,
+        index: u32,
+        end: EndType,
+        instance: InstanceId,
+        buffer: Buffer,
+        is_async: bool,
+    ) -> Result<Copying, HandleError> {
+        let id = self.copy_end(index, end)?;
+        arena.begin_copy(id, Some(instance), buffer, is_async)
+    }
+
+    /// `stream.cancel-read`, `future.cancel-write`, ...
+    pub fn copy_cancel(
+        &mut self,
+        arena: &mut Arena,
+        index: u32,
+        end: EndType,
+        is_async: bool,
+    ) -> Result<Copying, HandleError> {
+        let id = self.copy_end(index, end)?;
+        arena.cancel_copy(id, is_async)
+    }
+
+    /// `stream.drop-readable`, `future.drop-writable`, ...
+    pub fn copy_drop(
+        &mut self,
+        arena: &mut Arena,
+        index: u32,
+        end: EndType,
+    ) -> Result<(), HandleError> {
+        let id = self.copy_end(index, end)?;
+        arena.drop_end(id)?;
+        self.free(index);
+        Ok(())
+    }
+
+    /// Gives a readable end away: it is in no table then.
+    pub fn take_readable(
+        &mut self,
+        arena: &mut Arena,
+        index: u32,
+        shape: Shape,
+        ty: TypeId,
+    ) -> Result<WaitableId, HandleError> {
+        let id = self.copy_end(
+            index,
+            EndType {
+                shape,
+                direction: Direction::Readable,
+                ty,
+            },
+        )?;
+        let refused = |why| Err(HandleError::Refused { index, why });
+        match arena.copy_state(id)? {
+            CopyState::Idle => {}
+            CopyState::Done => return refused(Refusal::LiftDone(shape)),
+            _ => return refused(Refusal::LiftBusy(shape)),
+        }
+        if arena.in_waitable_set(id) {
+            return refused(Refusal::LiftInSet(shape));
+        }
+        arena.waitable_mut(id)?.index = 0;
+        self.free(index);
+        Ok(id)
+    }
+
+    /// Takes a readable end that was given away.
+    pub fn insert_readable(
+        &mut self,
+        arena: &mut Arena,
+        id: WaitableId,
+    ) -> Result<u32, HandleError> {
+        let end = arena.end(id)?;
+        let shared = arena.shared(end.shared)?;
+        let (shape, direction, ty) = (end.shape, end.direction, shared.ty);
+        if direction != Direction::Readable || arena.waitable(id)?.index != 0 {
+            return Err(GONE);
+        }
+        self.insert_waitable(
+            arena,
+            id,
+            EndType {
+                shape,
+                direction,
+                ty,
+            }
+            .found(),
+        )
+    }
+}

@@ -1,0 +1,329 @@
+//! Component instances: who may be entered and left, and who is held back.
+//!
+//! ```text
+//!     root                 a call from D to B enters B, and A (which D is not inside
+//!     |-- A                of), but not the root, which D is inside of:
+//!     |   |-- B            entering_set = {B, A, root} - {D, C, root}
+//!     |-- C
+//!         |-- D            Every instance in it must be enterable, and none of them is
+//!                          until the call leaves them again.
+//! ```
+//!
+//! The flags can live in memory that compiled code shares ([`FlagStorage`]). A trap
+//! locks a whole root tree down, for good. Not here: tasks.
+
+use crate::error::HandleError;
+use alloc::vec::Vec;
+
+/// A component instance of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId(u32);
+
+impl InstanceId {
+    /// Its number, counted from 0 in the order of [`Instances::add`].
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// What changes about one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags {
+    /// Whether it may call out: not from `realloc` and `post-return`.
+    pub may_leave: bool,
+    /// Whether it may be called: not while it is in a call already.
+    pub may_enter: bool,
+    /// Times `backpressure.inc` is ahead of `backpressure.dec`.
+    pub backpressure: u32,
+}
+
+impl Default for Flags {
+    fn default() -> Flags {
+        Flags {
+            may_leave: true,
+            may_enter: true,
+            backpressure: 0,
+        }
+    }
+}
+
+/// Where the flags of instances are.
+pub trait FlagStorage {
+    /// Those of an instance.
+    fn get(&self, instance: InstanceId) -> Flags;
+    /// Changes those of an instance.
+    fn set(&mut self, instance: InstanceId, flags: Flags);
+    /// Makes place for a new instance's flags, which are the default ones.
+    fn add(&mut self, instance: InstanceId);
+}
+
+/// Flags in a `Vec`.
+#[derive(Clone, Debug, Default)]
+pub struct VecFlags(Vec<Flags>);
+
+impl FlagStorage for VecFlags {
+    fn get(&self, instance: InstanceId) -> Flags {
+        self.0.get(instance.0 as usize).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, instance: InstanceId, flags: Flags) {
+        if let Some(place) = self.0.get_mut(instance.0 as usize) {
+            *place = flags;
+        }
+    }
+
+    fn add(&mut self, _: InstanceId) {
+        self.0.push(Flags::default());
+    }
+}
+
+/// Why an instance cannot be entered, left or changed so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceError {
+    /// It, or one it is inside of, is in a call already, or a trap locked its tree down.
+    CannotEnter {
+        /// The innermost such one.
+        instance: InstanceId,
+        /// Whether a trap is the reason.
+        locked_down: bool,
+    },
+    /// It calls out where it may not.
+    CannotLeave,
+    /// `backpressure.inc` 2^16 times ahead.
+    BackpressureOverflow,
+    /// `backpressure.dec` without an `inc`.
+    BackpressureUnderflow,
+}
+
+impl core::fmt::Display for InstanceError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            InstanceError::CannotEnter {
+                locked_down: false, ..
+            } => "cannot enter component instance",
+            InstanceError::CannotEnter {
+                locked_down: true, ..
+            } => "cannot enter component instance: it, or one linked with it, has trapped before",
+            InstanceError::CannotLeave => "cannot leave component instance",
+            InstanceError::BackpressureOverflow => "backpressure counter overflow",
+            InstanceError::BackpressureUnderflow => "backpressure counter underflow",
+        })
+    }
+}
+
+impl core::error::Error for InstanceError {}
+
+/// What is fixed about one instance.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    parent: Option<InstanceId>,
+    root: InstanceId,
+    /// How many it is inside of.
+    depth: u32,
+    /// Of a root: whether a trap locked its tree down.
+    locked_down: bool,
+}
+
+/// The component instances of a store: a forest.
+#[derive(Clone, Debug, Default)]
+pub struct Instances<F = VecFlags> {
+    places: Vec<Place>,
+    flags: F,
+}
+
+impl<F: FlagStorage> Instances<F> {
+    /// No instances.
+    pub const fn with_flags(flags: F) -> Instances<F> {
+        Instances {
+            places: Vec::new(),
+            flags,
+        }
+    }
+
+    /// The flags, wherever they are.
+    pub fn flags(&self) -> &F {
+        &self.flags
+    }
+
+    /// A new instance, inside `parent` or a root.
+    pub fn add(&mut self, parent: Option<InstanceId>) -> Result<InstanceId, HandleError> {
+        let gone = HandleError::Misuse {
+            what: "parent instance",
+        };
+        let id = u32::try_from(self.places.len()).map(InstanceId);
+        let id = id.map_err(|_| HandleError::TooMany {
+            what: "component instances",
+        })?;
+        let (root, depth) = match parent {
+            None => (id, 0),
+            Some(parent) => {
+                let place = self.place(parent).ok_or(gone)?;
+                (place.root, place.depth + 1)
+            }
+        };
+        self.places.push(Place {
+            parent,
+            root,
+            depth,
+            locked_down: false,
+        });
+        self.flags.add(id);
+        Ok(id)
+    }
+
+    fn place(&self, id: InstanceId) -> Option<&Place> {
+        self.places.get(id.0 as usize)
+    }
+
+    /// The instance it is directly inside of.
+    pub fn parent(&self, id: InstanceId) -> Option<InstanceId> {
+        self.place(id)?.parent
+    }
+
+    /// The outermost instance it is inside of, or itself.
+    pub fn root(&self, id: InstanceId) -> InstanceId {
+        self.place(id).map_or(id, |place| place.root)
+    }
+
+    /// It and those it is inside of, outwards, up to (without) `end`.
+    fn path(
+        &self,
+        id: InstanceId,
+        end: Option<InstanceId>,
+    ) -> impl Iterator<Item = InstanceId> + '_ {
+        let mut next = Some(id);
+        core::iter::from_fn(move || {
+            let id = next.filter(|id| Some(*id) != end)?;
+            next = self.parent(id);
+            Some(id)
+        })
+    }
+
+    /// The innermost instance that both are inside of.
+    fn common(&self, a: InstanceId, b: InstanceId) -> Option<InstanceId> {
+        let (mut a, mut b) = (a, b);
+        while a != b {
+            let (depth_a, depth_b) = (self.place(a)?.depth, self.place(b)?.depth);
+            if depth_a >= depth_b {
+                a = self.parent(a)?;
+            } else {
+                b = self.parent(b)?;
+            }
+        }
+        Some(a)
+    }
+
+    /// What a call from `caller` (`None`: the host) enters, from the callee outwards.
+    fn entering(&self, callee: InstanceId, caller: Option<InstanceId>) -> Vec<InstanceId> {
+        let end = caller.and_then(|caller| self.common(callee, caller));
+        self.path(callee, end).collect()
+    }
+
+    /// Whether a call from `caller` may enter `callee`.
+    pub fn check_enter(
+        &self,
+        callee: InstanceId,
+        caller: Option<InstanceId>,
+    ) -> Result<(), InstanceError> {
+        if self.is_locked_down(callee) {
+            return Err(InstanceError::CannotEnter {
+                instance: callee,
+                locked_down: true,
+            });
+        }
+        match self
+            .entering(callee, caller)
+            .into_iter()
+            .find(|id| !self.flags.get(*id).may_enter)
+        {
+            Some(instance) => Err(InstanceError::CannotEnter {
+                instance,
+                locked_down: false,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A call from `caller` enters `callee`.
+    pub fn enter_from(
+        &mut self,
+        callee: InstanceId,
+        caller: Option<InstanceId>,
+    ) -> Result<(), InstanceError> {
+        self.check_enter(callee, caller)?;
+        self.set_may_enter(callee, caller, false);
+        Ok(())
+    }
+
+    /// The call leaves `callee`, back to `caller`.
+    pub fn leave_to(&mut self, callee: InstanceId, caller: Option<InstanceId>) {
+        self.set_may_enter(callee, caller, true);
+    }
+
+    fn set_may_enter(&mut self, callee: InstanceId, caller: Option<InstanceId>, may_enter: bool) {
+        for id in self.entering(callee, caller) {
+            let flags = self.flags.get(id);
+            self.flags.set(id, Flags { may_enter, ..flags });
+        }
+    }
+
+    /// Whether `instance` may call out, or use a built-in that counts as that.
+    pub fn check_leave(&self, instance: InstanceId) -> Result<(), InstanceError> {
+        match self.flags.get(instance).may_leave {
+            true => Ok(()),
+            false => Err(InstanceError::CannotLeave),
+        }
+    }
+
+    /// Forbids or allows calling out; what it was before.
+    pub fn set_may_leave(&mut self, instance: InstanceId, may_leave: bool) -> bool {
+        let flags = self.flags.get(instance);
+        self.flags.set(instance, Flags { may_leave, ..flags });
+        flags.may_leave
+    }
+
+    /// `backpressure.inc`.
+    pub fn backpressure_inc(&mut self, instance: InstanceId) -> Result<(), InstanceError> {
+        let flags = self.flags.get(instance);
+        if flags.backpressure >= (1 << 16) - 1 {
+            return Err(InstanceError::BackpressureOverflow);
+        }
+        self.flags.set(
+            instance,
+            Flags {
+                backpressure: flags.backpressure + 1,
+                ..flags
+            },
+        );
+        Ok(())
+    }
+
+    /// `backpressure.dec`.
+    pub fn backpressure_dec(&mut self, instance: InstanceId) -> Result<(), InstanceError> {
+        let flags = self.flags.get(instance);
+        let fewer = flags.backpressure.checked_sub(1);
+        let backpressure = fewer.ok_or(InstanceError::BackpressureUnderflow)?;
+        self.flags.set(
+            instance,
+            Flags {
+                backpressure,
+                ..flags
+            },
+        );
+        Ok(())
+    }
+
+    /// A trap: no instance of the whole tree that `instance` is in is entered again.
+    pub fn lock_down(&mut self, instance: InstanceId) {
+        let root = self.root(instance);
+        if let Some(place) = self.places.get_mut(root.0 as usize) {
+            place.locked_down = true;
+        }
+    }
+
+    /// Whether a trap locked its tree down.
+    pub fn is_locked_down(&self, instance: InstanceId) -> bool {
+        self.place(self.root(instance))
+            .is_some_and(|place| place.locked_down)
+    }
+}

@@ -1,0 +1,413 @@
+//! What subtasks and the ends of streams and futures have in common: an event that may
+//! be pending, a set they may be in, and a thread that may wait for just them.
+//!
+//! ```text
+//!            set_event                     take_event
+//!   (nothing) --------> pending event -----------------> (nothing)
+//!                          |                 performs what delivery does: a subtask's
+//!                          |                 loans end, a copy end changes its state
+//!                          +--> wakes the waiter, or a waiter of its set
+//! ```
+//!
+//! A waitable in a set is in one of two zones of it: members `0..ready` have an event.
+//! Each knows its place, so joining, leaving, becoming ready and being picked are O(1).
+//!
+//! The [`Arena`] holds these for all tables of a store: a stream's ends are in two of
+//! them. Not here: what the kinds do (`subtask`, `copy_end`), who runs (the scheduler is
+//! told by [`Arena::take_woken`]).
+
+use crate::copy_end::CopyEnd;
+use crate::error::{Found, HandleError, Refusal};
+use crate::error_context::ErrorContext;
+use crate::handles::{Kind, Slot, Storage, Table, TypeId};
+use crate::slab::Slab;
+use crate::stream::Shared;
+use crate::subtask::Subtask;
+use crate::waitable_set::WaitableSet;
+use alloc::vec::Vec;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub(crate) u32);
+    )*};
+}
+
+ids! {
+    /// A subtask, or an end of a stream or future, wherever it is.
+    WaitableId;
+    /// A waitable set.
+    SetId;
+    /// What the two ends of a stream or future share.
+    SharedId;
+    /// An error context.
+    ContextId;
+}
+
+/// The kinds of events, by the numbers guests see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum EventCode {
+    /// No event.
+    None = 0,
+    /// A subtask made progress.
+    Subtask = 1,
+    /// A read from a stream ended.
+    StreamRead = 2,
+    /// A write to a stream ended.
+    StreamWrite = 3,
+    /// A read from a future ended.
+    FutureRead = 4,
+    /// A write to a future ended.
+    FutureWrite = 5,
+    /// The task was asked to cancel.
+    TaskCancelled = 6,
+}
+
+/// An event as guests see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// Its kind.
+    pub code: EventCode,
+    /// The handle index of what it happened to.
+    pub index: u32,
+    /// How it ended; see the kinds.
+    pub payload: u32,
+}
+
+impl Event {
+    /// No event.
+    pub const NONE: Event = Event {
+        code: EventCode::None,
+        index: 0,
+        payload: 0,
+    };
+    /// The task was asked to cancel.
+    pub const CANCELLED: Event = Event {
+        code: EventCode::TaskCancelled,
+        index: 0,
+        payload: 0,
+    };
+}
+
+/// What a waitable is beside being one.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Subtask(Subtask),
+    End(CopyEnd),
+}
+
+/// A waitable.
+#[derive(Clone, Debug)]
+pub(crate) struct Waitable {
+    /// Its index in the table it is in; 0: in none.
+    pub index: u32,
+    /// Whether an event is pending.
+    pub pending: bool,
+    /// The set it is in, and its place among the members.
+    pub set: Option<(SetId, usize)>,
+    /// Whether a thread waits for just this one.
+    pub sync_waiter: bool,
+    pub what: What,
+}
+
+impl Waitable {
+    pub(crate) fn new(what: What) -> Waitable {
+        Waitable {
+            index: 0,
+            pending: false,
+            set: None,
+            sync_waiter: false,
+            what,
+        }
+    }
+}
+
+/// Someone who can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Woken {
+    /// The thread that waits for just this waitable: [`Table::finish_sync_wait`].
+    Waiter(WaitableId),
+    /// One of the threads that wait for this set: [`Table::finish_wait`].
+    Set(SetId),
+}
+
+/// What the handles of all tables of a store point to.
+#[derive(Clone, Debug)]
+pub struct Arena {
+    pub(crate) waitables: Slab<Waitable>,
+    pub(crate) sets: Slab<WaitableSet>,
+    pub(crate) shared: Slab<Shared>,
+    pub(crate) contexts: Slab<ErrorContext>,
+    woken: Vec<Woken>,
+}
+
+impl Default for Arena {
+    fn default() -> Arena {
+        Arena::new()
+    }
+}
+
+/// A number that names nothing: the user's mistake, not a guest's.
+const GONE: HandleError = HandleError::Misuse { what: "waitable" };
+
+impl Arena {
+    /// Nothing yet.
+    pub const fn new() -> Arena {
+        Arena {
+            waitables: Slab::new(),
+            sets: Slab::new(),
+            shared: Slab::new(),
+            contexts: Slab::new(),
+            woken: Vec::new(),
+        }
+    }
+
+    pub(crate) fn waitable(&self, id: WaitableId) -> Result<&Waitable, HandleError> {
+        self.waitables.get(id.0).ok_or(GONE)
+    }
+
+    pub(crate) fn waitable_mut(&mut self, id: WaitableId) -> Result<&mut Waitable, HandleError> {
+        self.waitables.get_mut(id.0).ok_or(GONE)
+    }
+
+    /// Whether an event is pending.
+    pub fn has_pending_event(&self, id: WaitableId) -> bool {
+        self.waitables
+            .get(id.0)
+            .is_some_and(|waitable| waitable.pending)
+    }
+
+    /// Whether it is in a set.
+    pub fn in_waitable_set(&self, id: WaitableId) -> bool {
+        self.waitables
+            .get(id.0)
+            .is_some_and(|waitable| waitable.set.is_some())
+    }
+
+    /// Who can go on since the last time this was asked, in the order it happened.
+    pub fn take_woken(&mut self) -> Vec<Woken> {
+        core::mem::take(&mut self.woken)
+    }
+
+    /// Makes an event pending and wakes who waits for it.
+    pub(crate) fn set_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
+        let waitable = self.waitable_mut(id)?;
+        if !core::mem::replace(&mut waitable.pending, true) {
+            self.move_zone(id, true);
+        }
+        let waitable = self.waitable(id)?;
+        match waitable.set {
+            _ if waitable.sync_waiter => self.woken.push(Woken::Waiter(id)),
+            Some((set, _)) => self.wake_set(set),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the scheduler that a set which is waited for has an event.
+    fn wake_set(&mut self, set: SetId) {
+        let waiting = |set: &WaitableSet| set.ready > 0 && set.waiters > 0;
+        if self.sets.get(set.0).is_some_and(waiting) {
+            self.woken.push(Woken::Set(set));
+        }
+    }
+
+    /// Ends an event's being pending.
+    pub(crate) fn clear_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
+        if core::mem::replace(&mut self.waitable_mut(id)?.pending, false) {
+            self.move_zone(id, false);
+        }
+        Ok(())
+    }
+
+    /// Moves a member of a set to the zone of those with an event, or out of it.
+    fn move_zone(&mut self, id: WaitableId, ready: bool) {
+        let Some((set, place)) = self.waitables.get(id.0).and_then(|waitable| waitable.set) else {
+            return;
+        };
+        let Some(set) = self.sets.get_mut(set.0) else {
+            return;
+        };
+        let border = if ready {
+            set.ready += 1;
+            set.ready - 1
+        } else {
+            set.ready -= 1;
+            set.ready
+        };
+        if place >= set.members.len() || border >= set.members.len() {
+            return;
+        }
+        set.members.swap(place, border);
+        let (here, there) = (set.members[place], set.members[border]);
+        self.set_place(here, place);
+        self.set_place(there, border);
+    }
+
+    fn set_place(&mut self, id: WaitableId, to: usize) {
+        if let Some(Waitable {
+            set: Some((_, place)),
+            ..
+        }) = self.waitables.get_mut(id.0)
+        {
+            *place = to;
+        }
+    }
+
+    /// Takes a waitable out of its set.
+    pub(crate) fn leave_set(&mut self, id: WaitableId) -> Result<(), HandleError> {
+        let pending = self.waitable(id)?.pending;
+        if pending {
+            self.move_zone(id, false);
+        }
+        let Some((set, place)) = self.waitable_mut(id)?.set.take() else {
+            return Ok(());
+        };
+        if let Some(set) = self.sets.get_mut(set.0)
+            && place < set.members.len()
+        {
+            set.members.swap_remove(place);
+            if let Some(&moved) = set.members.get(place) {
+                self.set_place(moved, place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a waitable into a set, out of the one it was in.
+    fn enter_set(&mut self, id: WaitableId, to: SetId) -> Result<(), HandleError> {
+        let set = self.sets.get_mut(to.0).ok_or(GONE)?;
+        set.members
+            .try_reserve(1)
+            .map_err(|_| HandleError::OutOfMemory)?;
+        self.leave_set(id)?;
+        let set = self.sets.get_mut(to.0).ok_or(GONE)?;
+        let place = set.members.len();
+        set.members.push(id);
+        let waitable = self.waitable_mut(id)?;
+        waitable.set = Some((to, place));
+        if waitable.pending {
+            self.move_zone(id, true);
+            self.wake_set(to);
+        }
+        Ok(())
+    }
+
+    /// Frees a waitable that is in no table any more.
+    pub(crate) fn free_waitable(&mut self, id: WaitableId) -> Result<Waitable, HandleError> {
+        self.leave_set(id)?;
+        self.waitables.remove(id.0).ok_or(GONE)
+    }
+
+    /// Items alive: waitables, sets, streams and futures, error contexts. For leak tests.
+    pub fn counts(&self) -> [usize; 4] {
+        [
+            self.waitables.len(),
+            self.sets.len(),
+            self.shared.len(),
+            self.contexts.len(),
+        ]
+    }
+}
+
+impl<S: Storage> Table<S> {
+    /// The waitable at `index`, of whichever kind.
+    pub fn waitable(&self, index: u32) -> Result<WaitableId, HandleError> {
+        let slot = self.get(index)?;
+        if !slot.kind().is_waitable() {
+            return Err(HandleError::NotWaitable {
+                index,
+                found: slot.found(),
+            });
+        }
+        Ok(WaitableId(slot.rep()))
+    }
+
+    /// The waitable at `index`, of this kind and type.
+    pub(crate) fn waitable_of(&self, index: u32, want: Found) -> Result<WaitableId, HandleError> {
+        Ok(WaitableId(self.expect(index, want.kind, want.ty)?.rep()))
+    }
+
+    /// Gives a waitable an index.
+    pub(crate) fn insert_waitable(
+        &mut self,
+        arena: &mut Arena,
+        id: WaitableId,
+        found: Found,
+    ) -> Result<u32, HandleError> {
+        arena.waitable(id)?;
+        let index = self.insert(Slot::new(found.kind, found.ty, id.0))?;
+        arena.waitable_mut(id)?.index = index;
+        Ok(index)
+    }
+
+    /// `waitable.join`: moves the waitable at `index` into a set, or with set 0 out.
+    pub fn waitable_join(
+        &mut self,
+        arena: &mut Arena,
+        index: u32,
+        set: u32,
+    ) -> Result<(), HandleError> {
+        let id = self.waitable(index)?;
+        if arena.waitable(id)?.sync_waiter {
+            return Err(HandleError::Refused {
+                index,
+                why: Refusal::SyncAndSet,
+            });
+        }
+        if set == 0 {
+            return arena.leave_set(id);
+        }
+        let set = SetId(self.expect(set, Kind::WaitableSet, TypeId::NONE)?.rep());
+        arena.enter_set(id, set)
+    }
+
+    /// Delivers the pending event of a waitable, which is or was in this table.
+    pub fn take_event(&mut self, arena: &mut Arena, id: WaitableId) -> Result<Event, HandleError> {
+        if !arena.waitable(id)?.pending {
+            return Err(HandleError::Misuse {
+                what: "pending event",
+            });
+        }
+        arena.clear_event(id)?;
+        match arena.waitable(id)?.what {
+            What::Subtask(_) => self.deliver_subtask(arena, id),
+            What::End(_) => arena.deliver_copy(id),
+        }
+    }
+
+    /// A thread starts to wait for just this waitable: it is not in a set, and cannot
+    /// join one meanwhile.
+    pub fn begin_sync_wait(
+        &mut self,
+        arena: &mut Arena,
+        id: WaitableId,
+    ) -> Result<(), HandleError> {
+        let waitable = arena.waitable_mut(id)?;
+        if waitable.set.is_some() || waitable.sync_waiter {
+            return Err(HandleError::Refused {
+                index: waitable.index,
+                why: Refusal::SyncAndSet,
+            });
+        }
+        waitable.sync_waiter = true;
+        Ok(())
+    }
+
+    /// The thread goes on; an event must be pending.
+    pub fn finish_sync_wait(
+        &mut self,
+        arena: &mut Arena,
+        id: WaitableId,
+    ) -> Result<Event, HandleError> {
+        if !arena.waitable(id)?.pending {
+            return Err(HandleError::Misuse {
+                what: "pending event",
+            });
+        }
+        arena.waitable_mut(id)?.sync_waiter = false;
+        self.take_event(arena, id)
+    }
+}

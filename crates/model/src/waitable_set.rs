@@ -1,0 +1,139 @@
+//! Sets of waitables: wait for whichever of them has an event first.
+//!
+//! Members are in two zones, those with an event first (`waitable` keeps them so). Which
+//! of several events comes first is a free choice: the caller makes it, or takes turns.
+
+use crate::error::{HandleError, Refusal};
+use crate::handles::{Kind, Slot, Storage, Table, TypeId};
+use crate::waitable::{Arena, Event, SetId, WaitableId};
+use alloc::vec::Vec;
+
+/// A waitable set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WaitableSet {
+    /// Those with an event, then the others.
+    pub members: Vec<WaitableId>,
+    /// How many have an event.
+    pub ready: usize,
+    /// Threads that wait for it.
+    pub waiters: u32,
+    /// Counts events taken, so that no member waits for ever behind the others.
+    turn: usize,
+}
+
+/// Which of `n` events comes first: a number below `n`; larger ones wrap around.
+pub type Choose<'a> = &'a mut dyn FnMut(usize) -> usize;
+
+const GONE: HandleError = HandleError::Misuse {
+    what: "waitable set",
+};
+
+impl<S: Storage> Table<S> {
+    /// `waitable-set.new`.
+    pub fn waitable_set_new(&mut self, arena: &mut Arena) -> Result<u32, HandleError> {
+        let id = arena.sets.insert(WaitableSet::default())?;
+        let slot = Slot::new(Kind::WaitableSet, TypeId::NONE, id);
+        self.insert(slot).inspect_err(|_| {
+            arena.sets.remove(id);
+        })
+    }
+
+    /// The set at `index`.
+    pub fn waitable_set(&self, index: u32) -> Result<SetId, HandleError> {
+        Ok(SetId(
+            self.expect(index, Kind::WaitableSet, TypeId::NONE)?.rep(),
+        ))
+    }
+
+    /// `waitable-set.drop`: refused while it has members or is waited for.
+    pub fn waitable_set_drop(&mut self, arena: &mut Arena, index: u32) -> Result<(), HandleError> {
+        let id = self.waitable_set(index)?;
+        let set = arena.sets.get(id.0).ok_or(GONE)?;
+        if !set.members.is_empty() {
+            return Err(HandleError::Refused {
+                index,
+                why: Refusal::DropSetWithMembers,
+            });
+        }
+        if set.waiters > 0 {
+            return Err(HandleError::Refused {
+                index,
+                why: Refusal::DropSetWithWaiters,
+            });
+        }
+        arena.sets.remove(id.0);
+        self.free(index);
+        Ok(())
+    }
+
+    /// Delivers one event of a set, if there is one: `waitable-set.poll`, short of
+    /// cancellation. Without `choose`, members take turns.
+    pub fn poll_set(
+        &mut self,
+        arena: &mut Arena,
+        set: SetId,
+        choose: Option<Choose<'_>>,
+    ) -> Result<Option<Event>, HandleError> {
+        let set = arena.sets.get_mut(set.0).ok_or(GONE)?;
+        if set.ready == 0 {
+            return Ok(None);
+        }
+        let chosen = match choose {
+            Some(choose) => choose(set.ready),
+            None => {
+                set.turn = set.turn.wrapping_add(1);
+                set.turn
+            }
+        };
+        let id = *set.members.get(chosen % set.ready).ok_or(GONE)?;
+        self.take_event(arena, id).map(Some)
+    }
+
+    /// A thread starts to wait for the set at `index`, which cannot be dropped meanwhile.
+    pub fn begin_wait(&mut self, arena: &mut Arena, index: u32) -> Result<SetId, HandleError> {
+        let id = self.waitable_set(index)?;
+        let set = arena.sets.get_mut(id.0).ok_or(GONE)?;
+        let more = set.waiters.checked_add(1);
+        set.waiters = more.ok_or(HandleError::TooMany {
+            what: "waiters of a waitable set",
+        })?;
+        Ok(id)
+    }
+
+    /// The thread goes on with an event, or keeps waiting where there is none (`None`:
+    /// another waiter was first).
+    pub fn finish_wait(
+        &mut self,
+        arena: &mut Arena,
+        set: SetId,
+        choose: Option<Choose<'_>>,
+    ) -> Result<Option<Event>, HandleError> {
+        let event = self.poll_set(arena, set, choose)?;
+        if event.is_some() {
+            arena.end_wait(set)?;
+        }
+        Ok(event)
+    }
+}
+
+impl Arena {
+    /// A thread stops waiting for a set without an event of it: it was cancelled.
+    pub fn end_wait(&mut self, set: SetId) -> Result<(), HandleError> {
+        let set = self.sets.get_mut(set.0).ok_or(GONE)?;
+        set.waiters = set.waiters.checked_sub(1).ok_or(GONE)?;
+        Ok(())
+    }
+
+    /// The members that have an event, in the order [`Choose`] picks from.
+    pub fn ready_members(&self, set: SetId) -> &[WaitableId] {
+        self.sets
+            .get(set.0)
+            .and_then(|set| set.members.get(..set.ready))
+            .unwrap_or(&[])
+    }
+
+    /// Whether a member has an event.
+    pub fn set_has_event(&self, set: SetId) -> bool {
+        self.sets.get(set.0).is_some_and(|set| set.ready > 0)
+    }
+}
