@@ -46,3 +46,8 @@ pub use stream::{Buffer, CopyJob, Shape};
 pub use subtask::{Cancelling, SubtaskState};
 pub use thread::{ThreadId, Threads};
 pub use waitable::{Arena, ContextId, Event, EventCode, SetId, WaitableId, Woken};
+
+/// The README's example, so that it stays true.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct Readme;
