@@ -289,9 +289,22 @@ fn host_functions_give_and_take() {
         .func_wrap(
             "h",
             "sum16",
-            |a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i32, i: i32, j: i32, k: i32, l: i32, m: i32, n: i32, o: i32, p: i32| {
-                a + b + c + d + e + f + g + h + i + j + k + l + m + n + o + p
-            },
+            |a: i32,
+             b: i32,
+             c: i32,
+             d: i32,
+             e: i32,
+             f: i32,
+             g: i32,
+             h: i32,
+             i: i32,
+             j: i32,
+             k: i32,
+             l: i32,
+             m: i32,
+             n: i32,
+             o: i32,
+             p: i32| { a + b + c + d + e + f + g + h + i + j + k + l + m + n + o + p },
         )
         .unwrap();
     let ty = FuncType::new([ValType::I32], [ValType::I64; 20]);

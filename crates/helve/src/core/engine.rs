@@ -16,6 +16,7 @@ use helve_base::limits::Limits;
 use helve_base::vmctx::{CodePtr, EntryTrampoline};
 use helve_base::{Bug, Result};
 use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocator};
+use helve_fiber::{PoolConfig, StackPool};
 use helve_vm::code::CodeMemory;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,6 +31,7 @@ struct Inner {
     types: TypeRegistry,
     entry: Trampolines,
     host: Trampolines,
+    stacks: Arc<StackPool>,
 }
 
 /// Trampolines by type.
@@ -50,12 +52,19 @@ impl Engine {
             verifier: config.verifier,
             ..CompilerOptions::default()
         };
+        let limits = &config.limits;
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
             compiler: Compiler::new(&options)?,
             types: TypeRegistry::default(),
             entry: Trampolines::default(),
             host: Trampolines::default(),
+            stacks: StackPool::new(PoolConfig {
+                stack_bytes: limits
+                    .guest_stack_bytes
+                    .saturating_add(limits.host_stack_bytes),
+                ..PoolConfig::default()
+            }),
         })))
     }
 
@@ -76,6 +85,11 @@ impl Engine {
 
     pub(crate) fn types(&self) -> &TypeRegistry {
         &self.0.types
+    }
+
+    /// Stacks for guests that may have to wait.
+    pub(crate) fn stacks(&self) -> &Arc<StackPool> {
+        &self.0.stacks
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {

@@ -10,14 +10,15 @@
 //! store at hand, which is therefore alive, is that one. No reference into the store is
 //! held across [`call_raw`].
 
+use crate::core::asynchronous::Drive;
 use crate::core::backtrace::exit_error;
 use crate::core::context::{AsContext, AsContextMut};
 use crate::core::engine::Engine;
 use crate::core::host::{HostFunc, RawCaller};
 use crate::core::store::{StoreId, StoreOpaque, StorePtr};
-use crate::core::typed::{TypedFunc, WasmParams, WasmResults};
+use crate::core::typed::{SendSlots, TypedFunc, WasmParams, WasmResults, sealed};
 use crate::core::value::{Val, ZERO};
-use crate::core::wrap::{Caller, IntoFunc};
+use crate::core::wrap::{Caller, IntoFunc, WasmRet};
 use helve_base::core_type::FuncType;
 use helve_base::id::SharedTypeId;
 use helve_base::vmctx::{EntryTrampoline, VMFuncRef, ValRaw};
@@ -134,22 +135,37 @@ impl Func {
         let mut store = store.as_context_mut();
         let opaque = store.opaque();
         let ty = self.shared_type(opaque)?;
-        ensure!(
-            params.len() == ty.params.len() && results.len() == ty.results.len(),
-            "{} arguments and room for {} results where the function's type is {ty}",
-            params.len(),
-            results.len()
-        );
-        let slots = params.len().max(results.len());
-        let mut args = SmallVec::<[ValRaw; 8]>::with_capacity(slots);
-        for (val, ty) in params.iter().zip(&ty.params) {
-            args.push(val.to_raw(opaque, *ty)?);
-        }
-        args.resize(slots, ZERO);
+        let mut args = arguments(opaque, &ty, params, results)?;
         let trampoline = opaque.engine().entry_trampoline(self.type_id())?;
         // SAFETY: checked above: store, types and room; `opaque` is not used any more.
         unsafe { call_raw(store.store_ptr(), self.ptr, trampoline, args.as_mut_ptr())? };
         for ((raw, ty), val) in args.iter().zip(&ty.results).zip(results) {
+            // SAFETY: the function has returned results of its type.
+            *val = unsafe { Val::from_raw(raw, *ty, self.store) };
+        }
+        Ok(())
+    }
+
+    /// As [`call`](Self::call), on a stack of its own: host functions made by
+    /// `Linker::func_wrap_async` may wait. Dropping the future drops the call where it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`call`](Self::call).
+    pub async fn call_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let mut store = store.as_context_mut();
+        let ty = self.shared_type(store.opaque())?;
+        let mut args = SendSlots(Box::new(arguments(store.opaque(), &ty, params, results)?));
+        let trampoline = store.engine().entry_trampoline(self.type_id())?;
+        let at = args.0.as_mut_ptr();
+        // SAFETY: as in `call`; `store` and `args` stay borrowed while the drive lives.
+        unsafe { Drive::new(store.store_ptr(), self.ptr, trampoline, at) }.await?;
+        for ((raw, ty), val) in args.0.iter().zip(&ty.results).zip(results) {
             // SAFETY: the function has returned results of its type.
             *val = unsafe { Val::from_raw(raw, *ty, self.store) };
         }
@@ -170,6 +186,28 @@ impl Func {
         let trampoline = store.engine().entry_trampoline(self.type_id())?;
         Ok(TypedFunc::new(*self, trampoline))
     }
+}
+
+/// An argument array, checked.
+fn arguments(
+    store: &StoreOpaque,
+    ty: &FuncType,
+    params: &[Val],
+    results: &[Val],
+) -> Result<SmallVec<[ValRaw; 8]>> {
+    ensure!(
+        params.len() == ty.params.len() && results.len() == ty.results.len(),
+        "{} arguments and room for {} results where the function's type is {ty}",
+        params.len(),
+        results.len()
+    );
+    let slots = params.len().max(results.len());
+    let mut args = SmallVec::with_capacity(slots);
+    for (val, ty) in params.iter().zip(&ty.params) {
+        args.push(val.to_raw(store, *ty)?);
+    }
+    args.resize(slots, ZERO);
+    Ok(args)
 }
 
 /// A host function with a dynamic type, in no store yet.
@@ -202,4 +240,47 @@ pub(crate) fn dynamic<T: 'static>(
             Ok(())
         },
     )
+}
+
+/// A host function that may wait, in no store yet.
+pub(crate) fn asynchronous<T, P, R, F>(engine: &Engine, f: F) -> HostFunc
+where
+    T: Send + 'static,
+    P: WasmResults + Send + 'static,
+    R: WasmRet + 'static,
+    F: for<'a> Fn(Caller<'a, T>, P) -> Box<dyn Future<Output = R> + Send + 'a>,
+    F: Send + Sync + 'static,
+{
+    let ty = FuncType::new(P::types(), R::types());
+    HostFunc::new_async(engine, &ty, move |raw: RawCaller, slots| {
+        // SAFETY: the trampoline has stored parameters of these types; the store's guest
+        // waits for the future, which is polled as `asynchronous.rs` says.
+        let future = unsafe {
+            let params = P::read_from(slots.get(), sealed::Store(raw.store.get()));
+            params.map(|params| Box::into_pin(f(Caller::new(raw), params)))
+        };
+        let store = SendStore(raw.store);
+        Box::pin(async move {
+            let result = future?.await;
+            // SAFETY: the future is gone, and with it its borrow of the store.
+            unsafe { result.write(slots.get(), sealed::Store(store.get())) }
+        })
+    })
+}
+
+/// A store's address in a future that moves with the store.
+#[derive(Clone, Copy)]
+struct SendStore(StorePtr);
+
+// SAFETY: it is used where the future is polled, which its store has moved to.
+unsafe impl Send for SendStore {}
+
+impl SendStore {
+    /// # Safety
+    ///
+    /// As for [`StorePtr::get`].
+    unsafe fn get<'a>(self) -> &'a StoreOpaque {
+        // SAFETY: as the caller says.
+        unsafe { self.0.get() }
+    }
 }

@@ -63,14 +63,27 @@ impl HostFunc {
     where
         F: Fn(RawCaller, &mut [ValRaw]) -> Result<()> + Send + Sync + 'static,
     {
+        let closure = Closure {
+            slots: ty.params.len().max(ty.results.len()),
+            f,
+        };
+        let call = call_closure::<F>;
+        HostFunc::from_parts(engine, ty, wants_caller, call, Arc::new(closure))
+    }
+
+    /// A function that runs `call`, whose context's `data` points into `data`.
+    pub fn from_parts(
+        engine: &Engine,
+        ty: &FuncType,
+        wants_caller: bool,
+        call: HostCall,
+        data: Arc<dyn Any + Send + Sync>,
+    ) -> HostFunc {
         HostFunc {
             type_id: engine.types().intern(ty),
             wants_caller,
-            call: call_closure::<F>,
-            data: Arc::new(Closure {
-                slots: ty.params.len().max(ty.results.len()),
-                f,
-            }),
+            call,
+            data,
         }
     }
 
@@ -139,6 +152,16 @@ impl HostContext {
         }
     }
 
+    /// The instance that imported the function with this context, where that is known.
+    ///
+    /// # Safety
+    ///
+    /// `context` must be that of a `HostContext`.
+    pub unsafe fn importer(context: *const VMHostContext) -> Option<InstanceId> {
+        // SAFETY: as the caller says.
+        unsafe { (*context.cast::<HostContext>()).importer }
+    }
+
     /// The function without its store.
     pub fn func(&self) -> &HostFunc {
         &self.func
@@ -171,7 +194,7 @@ where
         let vm = (*context).store;
         let caller = RawCaller {
             store: StorePtr::from_vm(vm),
-            importer: (*context.cast::<HostContext>()).importer,
+            importer: HostContext::importer(context),
         };
         let closure = &*(*context).data.cast::<Closure<F>>();
         host_call(vm, move || {

@@ -6,13 +6,14 @@
 use crate::core::context::AsContextMut;
 use crate::core::engine::Engine;
 use crate::core::externs::Extern;
-use crate::core::func::dynamic;
+use crate::core::func::{asynchronous, dynamic};
 use crate::core::host::HostFunc;
 use crate::core::instance::Instance;
 use crate::core::instantiate::ImportItem;
 use crate::core::module::Module;
+use crate::core::typed::WasmResults;
 use crate::core::value::Val;
-use crate::core::wrap::{Caller, IntoFunc};
+use crate::core::wrap::{Caller, IntoFunc, WasmRet};
 use helve_base::core_type::{ExternType, FuncType};
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap, ensure};
@@ -103,6 +104,25 @@ impl<T: 'static> Linker<T> {
         f: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<()> {
         let func = dynamic(&self.engine, ty, f);
+        self.insert(module, name, Item::Host(func))
+    }
+
+    /// Defines an async closure as a host function: it gets a [`Caller`] and all
+    /// parameters as a tuple. A guest that was called by a `call_async` waits for its
+    /// future; a future that is ready at once costs no switch, and serves other calls too.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is taken.
+    pub fn func_wrap_async<P, R, F>(&mut self, module: &str, name: &str, f: F) -> Result<()>
+    where
+        T: Send,
+        P: WasmResults + Send + 'static,
+        R: WasmRet + 'static,
+        F: for<'a> Fn(Caller<'a, T>, P) -> Box<dyn Future<Output = R> + Send + 'a>,
+        F: Send + Sync + 'static,
+    {
+        let func = asynchronous(&self.engine, f);
         self.insert(module, name, Item::Host(func))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The component half stands on this one and is all that most embedders need.
 
+pub(crate) mod asynchronous;
 pub(crate) mod backtrace;
 pub(crate) mod config;
 pub(crate) mod const_expr;

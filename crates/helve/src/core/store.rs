@@ -25,6 +25,7 @@
 //! from the box, and every borrow derives from it.
 
 use crate::component::store::ComponentStore;
+use crate::core::asynchronous::HandOver;
 use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use crate::core::engine::Engine;
 use crate::core::host::HostContextBox;
@@ -78,7 +79,10 @@ pub(crate) struct StoreInner<T: 'static> {
 }
 
 /// The part of a store that does not depend on the host's data.
-#[expect(clippy::vec_box, reason = "definitions and importers hold their addresses")]
+#[expect(
+    clippy::vec_box,
+    reason = "definitions and importers hold their addresses"
+)]
 #[repr(C)]
 pub(crate) struct StoreOpaque {
     /// What compiled code sees; must stay first.
@@ -97,6 +101,8 @@ pub(crate) struct StoreOpaque {
     pub host_functions: Vec<HostContextBox>,
     /// Host values that guests hold as externrefs.
     pub externs: Vec<Box<dyn Any + Send + Sync>>,
+    /// What async calls and async host functions pass each other.
+    pub hand_over: HandOver,
     /// What its guests have, and may have. Last: instances point to it.
     pub limiter: LimiterBox,
 }
@@ -212,6 +218,7 @@ impl<T: 'static> Store<T> {
                 globals: Vec::new(),
                 host_functions: Vec::new(),
                 externs: Vec::new(),
+                hand_over: HandOver::default(),
                 limiter: LimiterBox::new(StoreLimiter::new(store, engine.limits())),
             },
             data,

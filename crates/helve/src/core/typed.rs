@@ -7,6 +7,7 @@
 //! [`Func::typed`] checks the types once; a [`TypedFunc`] relies on that and on its
 //! store's id.
 
+use crate::core::asynchronous::Drive;
 use crate::core::context::AsContextMut;
 use crate::core::func::{Func, call_raw};
 use crate::core::store::StoreOpaque;
@@ -133,7 +134,27 @@ pub trait WasmResults: Sized + sealed::Sealed {
     /// `slots` were written with these types by code of this store.
     #[doc(hidden)]
     unsafe fn read(slots: &Self::Slots, store: sealed::Store<'_>) -> Self;
+    #[doc(hidden)]
+    fn types() -> Vec<ValType>;
+    /// # Safety
+    ///
+    /// The first `slots` were written with these types by code of this store.
+    #[doc(hidden)]
+    unsafe fn read_from(slots: &[ValRaw], store: sealed::Store<'_>) -> Result<Self> {
+        ensure!(
+            size_of::<Self::Slots>() <= size_of_val(slots),
+            "fewer values than expected"
+        );
+        // SAFETY: `Slots` is an array of `ValRaw`, of which there are enough.
+        Ok(unsafe { Self::read(&*slots.as_ptr().cast(), store) })
+    }
 }
+
+/// An argument array that a future holds.
+pub(crate) struct SendSlots<S>(pub Box<S>);
+
+// SAFETY: raw values are good for their store, with which the future moves.
+unsafe impl<S> Send for SendSlots<S> {}
 
 /// Parameters and results in one array.
 #[repr(C)]
@@ -175,6 +196,9 @@ impl<A: WasmTy> WasmResults for A {
         // SAFETY: as the caller says.
         unsafe { A::from_raw(&slots[0], store) }
     }
+    fn types() -> Vec<ValType> {
+        vec![A::TYPE]
+    }
 }
 
 macro_rules! tuples {
@@ -205,6 +229,9 @@ macro_rules! tuples {
                 // SAFETY: as the caller says.
                 $(let $ty = unsafe { $ty::from_raw(&_slots[$i], _store) };)*
                 ($($ty,)*)
+            }
+            fn types() -> Vec<ValType> {
+                vec![$($ty::TYPE),*]
             }
         }
     )*};
@@ -273,6 +300,17 @@ impl<P, R> TypedFunc<P, R> {
 }
 
 impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// The argument array; as a union it is as long as the longer of the two.
+    #[inline]
+    fn slots(store: &StoreOpaque, params: P) -> Result<Slots<P::Slots, R::Slots>> {
+        let mut written = P::EMPTY;
+        params.write(&mut written, sealed::Store(store))?;
+        // Results that are more than the parameters need their place initialised too.
+        let mut slots = Slots { results: R::EMPTY };
+        slots.params = written;
+        Ok(slots)
+    }
+
     /// Calls it.
     ///
     /// # Errors
@@ -283,11 +321,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         let mut store = store.as_context_mut();
         let opaque = store.opaque();
         opaque.check(self.func.store)?;
-        // The union is as long as the longer of the two.
-        let mut slots = Slots::<P::Slots, R::Slots> { params: P::EMPTY };
-        let mut written = P::EMPTY;
-        params.write(&mut written, sealed::Store(opaque))?;
-        slots.params = written;
+        let mut slots = Self::slots(opaque, params)?;
         let store = store.store_ptr();
         // SAFETY: types were checked when this was made, the store now; no reference to
         // the store is alive across the call. The function then has written its results.
@@ -300,5 +334,26 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
             )?;
             Ok(R::read(&slots.results, sealed::Store(store.get())))
         }
+    }
+
+    /// As [`call`](Self::call), on a stack of its own: host functions made by
+    /// `Linker::func_wrap_async` may wait. Dropping the future drops the call where it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`call`](Self::call).
+    pub async fn call_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        params: P,
+    ) -> Result<R> {
+        let mut store = store.as_context_mut();
+        store.opaque().check(self.func.store)?;
+        let mut slots = SendSlots(Box::new(Self::slots(store.opaque(), params)?));
+        let args = (&raw mut *slots.0).cast();
+        // SAFETY: as in `call`; `store` and `slots` stay borrowed while the drive lives.
+        unsafe { Drive::new(store.store_ptr(), self.func.ptr, self.trampoline, args) }.await?;
+        // SAFETY: the function has written its results.
+        Ok(unsafe { R::read(&slots.0.results, sealed::Store(store.opaque())) })
     }
 }
