@@ -175,21 +175,17 @@ impl Slot {
 }
 
 /// The two numbers that say which slots are in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Slots that were ever in use, slot 0 counted; at least 1.
+    /// Slots that were ever in use, slot 0 counted. 0 where there is no memory for slot 0
+    /// yet, so that what is below it can always be read.
     pub len: u32,
     /// The free slot to use next; 0: none.
     pub free: u32,
 }
 
-impl Default for Header {
-    fn default() -> Header {
-        Header { len: 1, free: 0 }
-    }
-}
-
-/// Where slots and header are. Slot 0 exists from the start and is free.
+/// Where slots and header are. At the start both numbers are 0. Slot 0 stays free: the
+/// first `reserve` is of index 1 and makes place for it too.
 ///
 /// The table only reads and writes slots below `len`, or at `len` after a `reserve` of
 /// it has succeeded.
@@ -214,11 +210,11 @@ pub struct VecStorage {
 }
 
 impl VecStorage {
-    /// Slot 0 only.
-    pub fn new() -> VecStorage {
+    /// No slots.
+    pub const fn new() -> VecStorage {
         VecStorage {
             slots: Vec::new(),
-            header: Header::default(),
+            header: Header { len: 0, free: 0 },
         }
     }
 }
@@ -337,14 +333,14 @@ impl<S: Storage> Table<S> {
             header.free = self.storage.get(index).rep;
             index
         } else {
-            let index = header.len;
+            let index = header.len.max(1);
             if index > self.limit {
                 return Err(HandleError::Full { limit: self.limit });
             }
             if !self.storage.reserve(index) {
                 return Err(HandleError::OutOfMemory);
             }
-            header.len += 1;
+            header.len = index + 1;
             index
         };
         self.storage.set(index, slot);
@@ -376,7 +372,7 @@ impl<S: Storage> Table<S> {
     /// Whether the free list and the slots agree: for tests and fuzzing.
     pub fn audit(&self) -> Result<(), &'static str> {
         let header = self.storage.header();
-        if header.len == 0 || header.len - 1 > self.limit {
+        if header.len.saturating_sub(1) > self.limit {
             return Err("length outside of its limits");
         }
         let mut free = (1..header.len)

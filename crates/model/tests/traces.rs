@@ -141,10 +141,8 @@ impl World {
     }
 
     fn lend(&mut self, table: usize, id: WaitableId, words: &Words<'_>) -> Result<Lent> {
-        let mut loans = self.arena.subtask_loans(id)?.clone();
-        let lent = self.tables[table].lend(&mut loans, words.n(3), ty(words.n(2)))?;
-        *self.arena.subtask_loans(id)? = loans;
-        Ok(lent)
+        let loans = self.arena.subtask_loans(id)?;
+        self.tables[table].lend(loans, words.n(3), ty(words.n(2)))
     }
 
     fn cancel_subtask(&mut self, words: &Words<'_>) -> Result<u32> {

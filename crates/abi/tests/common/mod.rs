@@ -323,8 +323,8 @@ impl Machine<'_> {
     fn lower<'o>(&mut self, ops: &mut impl Iterator<Item = &'o Op>, base: Base, value: &Value) {
         match (*ops.next().expect("an operation"), value) {
             (Op::Scalar { at, scalar }, &Value::Int(int)) => {
-                let bits = match (base, scalar) {
-                    (_, Scalar::S64 | Scalar::U64 | Scalar::F64) => int as u64,
+                let bits = match scalar {
+                    Scalar::S64 | Scalar::U64 | Scalar::F64 => int as u64,
                     _ => u64::from(int as u32),
                 };
                 self.write(base, at, scalar.bytes(), bits);
