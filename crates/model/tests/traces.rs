@@ -279,7 +279,7 @@ fn traces() {
         let words = Words(words.split(' ').collect());
         let found = world.run(&words, want);
         if let Err(HandleError::Misuse { what }) = found {
-            // Only the trace's own `unwaiting` of a set without waiters may be misuse.
+            // Guests cannot cause it: the test itself would be wrong.
             panic!("{trace}: {line}: misuse of {what}");
         }
         let shown = found.as_deref().unwrap_or("trap");
