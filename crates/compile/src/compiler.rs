@@ -12,7 +12,7 @@ use crate::translate::Translation;
 use crate::trap::trap_of;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
-use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetFrontendConfig, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable, Flags};
 use cranelift_codegen::{CodegenError, CompiledCode, Context};
 use cranelift_frontend::FunctionBuilderContext;
@@ -192,8 +192,9 @@ impl Compiler {
         let Some(body) = translation.body(func) else {
             bail!("the module defines no {func}");
         };
+        let start = u32::try_from(body.range().start).ok();
         let target = self.isa.frontend_config();
-        self.compile(&name, |function, builder| {
+        self.compile_at(&name, start, |function, builder| {
             translate_body(module, func, &body, function, builder, target)
         })
     }
@@ -224,6 +225,11 @@ impl Compiler {
         )
     }
 
+    /// What CLIF must know of the machine.
+    pub(crate) fn target(&self) -> TargetFrontendConfig {
+        self.isa.frontend_config()
+    }
+
     /// What code depends on besides wasm and this program's version: a cache must not
     /// mix code of different descriptions.
     pub fn description(&self) -> String {
@@ -241,11 +247,22 @@ impl Compiler {
         )
     }
 
-    /// Builds a function's CLIF by `build`, then its machine code. A panic in Cranelift is
-    /// a bug, but not one that may take the host down.
-    fn compile(
+    /// As [`Compiler::compile_at`], for code that does not come from wasm.
+    pub(crate) fn compile(
         &self,
         name: &dyn Fn() -> String,
+        build: impl FnOnce(&mut Function, &mut FunctionBuilderContext) -> Result<()>,
+    ) -> Result<CompiledFunction> {
+        self.compile_at(name, None, build)
+    }
+
+    /// Builds a function's CLIF by `build`, then its machine code. A panic in Cranelift is
+    /// a bug, but not one that may take the host down. `start` is where the body starts in
+    /// the module.
+    fn compile_at(
+        &self,
+        name: &dyn Fn() -> String,
+        start: Option<u32>,
         build: impl FnOnce(&mut Function, &mut FunctionBuilderContext) -> Result<()>,
     ) -> Result<CompiledFunction> {
         let mut scratch = lock(&self.scratch).pop().unwrap_or_else(Scratch::new);
@@ -255,7 +272,7 @@ impl Compiler {
                 .context
                 .compile(&*self.isa, &mut ControlPlane::default())
                 .map_err(|failure| codegen_error(failure.inner))?;
-            finish(compiled)
+            finish(compiled, start)
         }));
         match outcome {
             Ok(Ok(function)) => {
@@ -320,8 +337,9 @@ fn codegen_error(error: CodegenError) -> Error {
     }
 }
 
-/// Takes what we keep out of what Cranelift made.
-fn finish(compiled: &CompiledCode) -> Result<CompiledFunction> {
+/// Takes what we keep out of what Cranelift made. What traps before the first instruction
+/// (the stack is used up) is said to be at `start`.
+fn finish(compiled: &CompiledCode, start: Option<u32>) -> Result<CompiledFunction> {
     let buffer = &compiled.buffer;
     if let Some(reloc) = buffer.relocs().first() {
         return Err(bug(format!(
@@ -345,12 +363,15 @@ fn finish(compiled: &CompiledCode) -> Result<CompiledFunction> {
     points.extend(returns);
     points.sort_unstable();
     let sources = buffer.get_srclocs_sorted();
-    let locations = points.iter().filter_map(|&(at, inside)| {
+    let source = |inside: u32| {
         let after = sources.partition_point(|source| source.start <= inside);
         let source = sources.get(after.checked_sub(1)?)?;
         let known = inside < source.end && !source.loc.is_default();
-        known.then(|| (at, source.loc.bits()))
-    });
+        known.then(|| source.loc.bits())
+    };
+    let locations = points
+        .iter()
+        .filter_map(|&(at, inside)| Some((at, source(inside).or(start)?)));
     Ok(CompiledFunction {
         code: buffer.data().to_vec(),
         alignment: buffer.alignment.max(16),
