@@ -57,6 +57,15 @@ impl<'a> LowerContext<'a> {
         self.options.width
     }
 
+    /// An address or a length.
+    #[inline]
+    pub(crate) fn address(&self, lane: Lane) -> u64 {
+        match self.options.width {
+            PointerWidth::P32 => lane.u32().into(),
+            PointerWidth::P64 => lane.u64(),
+        }
+    }
+
     /// The guest's memory as it is now.
     #[inline]
     fn memory(&mut self) -> &mut [u8] {
@@ -132,10 +141,7 @@ impl<'a> LowerContext<'a> {
         let before = part.may_leave.replace(false);
         realloc.call(self.instance.store(), &mut lanes)?;
         part.may_leave.set(before);
-        Ok(match self.options.width {
-            PointerWidth::P32 => lanes[0].u32().into(),
-            PointerWidth::P64 => lanes[0].u64(),
-        })
+        Ok(self.address(lanes[0]))
     }
 
     fn check_allocation(&mut self, at: u64, align: u32, size: u64, content: Content) -> Result<usize> {
@@ -234,6 +240,7 @@ impl<'a> LowerContext<'a> {
 
     /// Gives the guest a handle that the host holds.
     pub fn lower_any(&mut self, any: &ResourceAny, ty: InterfaceType) -> Result<u32> {
+        ensure!(any.store() == self.instance.store_id(), "this resource belongs to another store");
         match ty {
             InterfaceType::Own(id) => {
                 let rep = self.instance.host_handles().take_own(any, self.instance.resource(id)?)?;

@@ -1,3 +1,55 @@
 //! The Component Model: components, their linker, instances, functions and values.
+//!
+//! ```
+//! use helve::component::{Component, Linker};
+//! use helve::{Config, Engine, Result, Store};
+//!
+//! # fn main() -> Result<()> {
+//! let engine = Engine::new(&Config::new())?;
+//! let component = Component::new(&engine, r#"(component
+//!     (import "double" (func $double (param "x" u32) (result u32)))
+//!     (core func $lowered (canon lower (func $double)))
+//!     (core module $m
+//!         (import "" "double" (func $double (param i32) (result i32)))
+//!         (func (export "run") (param i32) (result i32)
+//!             (i32.add (call $double (local.get 0)) (i32.const 1))))
+//!     (core instance $i (instantiate $m (with "" (instance (export "double" (func $lowered))))))
+//!     (func (export "run") (param "x" u32) (result u32) (canon lift (core func $i "run"))))"#)?;
+//! let mut linker = Linker::new(&engine);
+//! linker.root().func_wrap("double", |_cx, (x,): (u32,)| Ok((x * 2,)))?;
+//! let mut store = Store::new(&engine, ());
+//! let instance = linker.instantiate(&mut store, &component)?;
+//! let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run")?;
+//! assert_eq!(run.call(&mut store, (20,))?, (41,));
+//! # Ok(())
+//! # }
+//! ```
 
+mod builtins;
+mod call;
+#[allow(clippy::module_inception)]
+mod component;
+mod func;
+mod handles;
+mod instance;
+mod lift;
+mod link;
+mod linker;
+mod lower;
+mod part;
+mod resource;
+mod resource_table;
+mod state;
 pub(crate) mod store;
+pub mod typed;
+mod value;
+
+pub use component::Component;
+pub use func::{Func, TypedFunc};
+pub use helve_macros::{ComponentType, Lift, Lower, flags};
+pub use instance::{ExportIndex, ExportLookup, Instance};
+pub use linker::{Linker, LinkerInstance};
+pub use resource::{Resource, ResourceAny, ResourceType};
+pub use resource_table::{ResourceTable, ResourceTableError};
+pub use typed::{ComponentNamedList, ComponentType, Lift, Lower};
+pub use value::Val;

@@ -37,14 +37,6 @@ impl ResourceType {
     pub fn host<T: 'static>() -> ResourceType {
         ResourceType(Kind::Host(TypeId::of::<T>()))
     }
-
-    /// The noun for messages.
-    pub(crate) fn noun(&self) -> &'static str {
-        match self.0 {
-            Kind::Host(_) => "host-defined resource",
-            Kind::Guest(..) | Kind::Uninstantiated(_) => "guest-defined resource",
-        }
-    }
 }
 
 /// A resource of the host: its representation, and the Rust type it stands for.

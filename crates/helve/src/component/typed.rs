@@ -44,6 +44,7 @@ pub use crate::component::call::lane::Lane;
 pub use crate::component::lift::LiftContext;
 pub use crate::component::lower::LowerContext;
 pub use check::{CheckFn, TypeCheck};
+pub(crate) use scalar::character;
 pub use helve_abi::layout::{Layout, PointerWidth, VariantLayout};
 pub use helve_abi::types::{InterfaceType, Types};
 

@@ -5,15 +5,14 @@
 //!  compiled code -> host trampoline -> host_call (C) -> HostCallable::call -> closure
 //! ```
 //!
-//! A [`HostFunc`] is what a linker holds, of any store; a [`LoweredHost`] is one import of
-//! one instance bound to it, with the canonical options found. Not here: guest functions
+//! A [`HostFunc`] is what a linker holds, of any store; the canonical options come with
+//! each call. Not here: guest functions
 //! behind an import (`adapter`).
 //!
 //! # Safety
 //!
-//! The `data` of each `VMHostContext` made here is the [`LoweredHost`] it stands in,
-//! which its instance keeps as long as the store. While a closure runs, nothing but the
-//! context it is given borrows from the store.
+//! While a closure runs, nothing but the context it is given borrows from the store:
+//! guest memory is not looked at, and instances are only reached by shared reference.
 
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
@@ -58,14 +57,14 @@ pub(crate) trait HostCallable: Send + Sync {
 
 impl<'a> HostCall<'a> {
     /// The context that lifts the arguments.
-    fn lifting(&self, scope: &'a mut CallScope) -> LiftContext<'a> {
+    pub(crate) fn lifting<'s>(&'s self, scope: &'s mut CallScope) -> LiftContext<'s> {
         // SAFETY: no guest runs while arguments are lifted, and the host does not write.
         let memory = self.options.memory.map_or(&[][..], |memory| unsafe { memory.bytes() });
         LiftContext::new(memory, self.options, self.instance, scope)
     }
 
     /// The core value that holds where the result goes, where it goes through memory.
-    fn result_address(&self, lanes: &[Lane]) -> Lane {
+    pub(crate) fn result_address(&self, lanes: &[Lane]) -> Lane {
         let at = self.programs.signature.params.len().saturating_sub(1);
         lanes.get(at).copied().unwrap_or(Lane::ZERO)
     }
@@ -120,8 +119,7 @@ where
                 result.store_result(&mut cx, ty.result, at)?;
             }
         }
-        call.instance.end_loans(call.options.owner, &mut scope);
-        Ok(())
+        call.instance.end_loans(call.options.owner, &mut scope)
     }
 }
 
@@ -161,8 +159,7 @@ where
         let to = call.result_address(args);
         let mut cx = LowerContext::new(call.options, call.instance, &mut scope);
         value::lower_result(&mut cx, &call.programs.result, &results, to, args)?;
-        call.instance.end_loans(call.options.owner, &mut scope);
-        Ok(())
+        call.instance.end_loans(call.options.owner, &mut scope)
     }
 }
 

@@ -12,6 +12,11 @@
 //! reading the low bits is how it narrows, so joined lanes need no code at all.
 //!
 //! Not here: which values become which lanes (`typed`, `lift`, `lower`).
+//!
+//! # Safety
+//!
+//! [`lanes_mut`] looks at an argument array as lanes: same size, same alignment, and the
+//! 64 bits of each are there, as trampolines store whole words or leave what was there.
 
 use helve_base::vmctx::ValRaw;
 use std::mem::MaybeUninit;
@@ -64,4 +69,10 @@ impl std::fmt::Debug for Lane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:#x}", self.bits)
     }
+}
+
+/// The array of a host call as lanes.
+pub(crate) fn lanes_mut(args: &mut [ValRaw]) -> &mut [Lane] {
+    // SAFETY: same layout (asserted above); a lane has no invalid bits.
+    unsafe { std::slice::from_raw_parts_mut(args.as_mut_ptr().cast(), args.len()) }
 }

@@ -15,6 +15,11 @@ use std::ptr::NonNull;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GuestMemory(NonNull<VMMemory>);
 
+// SAFETY: the pointer is only followed with the store at hand.
+unsafe impl Send for GuestMemory {}
+// SAFETY: as above.
+unsafe impl Sync for GuestMemory {}
+
 impl GuestMemory {
     /// # Safety
     ///

@@ -1,0 +1,112 @@
+//! `resource.new`, `resource.rep`, `resource.drop`, and destructors.
+//!
+//! A destructor is a call into the instance that defines the resource: it may be entered
+//! then, as by any call, unless it is the one that drops. Not here: the table's rules
+//! (`helve_model`).
+//!
+//! # Safety
+//!
+//! Runs in a host call, or for the host with its store at hand: nothing else borrows from
+//! the store; what is borrowed here ends before a guest runs.
+
+use crate::component::call::lane::Lane;
+use crate::component::handles::ResourceKey;
+use crate::component::state::InstanceData;
+use crate::component::store::{Destructor, StoreShared};
+use crate::core::store::StorePtr;
+use helve_abi::types::ResourceTypeId;
+use helve_base::Result;
+use helve_decode::plan::{ComponentInstanceId, ResourceOrigin};
+use helve_model::resource::Dropped;
+
+/// `resource.new`: representation to handle.
+pub(super) fn new(
+    instance: &InstanceData,
+    owner: ComponentInstanceId,
+    ty: ResourceTypeId,
+    lanes: &mut [Lane],
+) -> Result<()> {
+    let part = instance.part(owner);
+    part.check_leave()?;
+    let index = part.insert_own(instance.resource(ty)?, first(lanes))?;
+    super::set(lanes, Lane::from_u32(index));
+    Ok(())
+}
+
+/// `resource.rep`: handle to representation.
+pub(super) fn rep(
+    instance: &InstanceData,
+    owner: ComponentInstanceId,
+    ty: ResourceTypeId,
+    lanes: &mut [Lane],
+) -> Result<()> {
+    let rep = instance.part(owner).rep(instance.resource(ty)?, first(lanes))?;
+    super::set(lanes, Lane::from_u32(rep));
+    Ok(())
+}
+
+/// `resource.drop`: the handle goes; if it owned the resource, that too.
+pub(super) fn drop_handle(
+    instance: &InstanceData,
+    owner: ComponentInstanceId,
+    ty: ResourceTypeId,
+    lanes: &mut [Lane],
+) -> Result<()> {
+    let part = instance.part(owner);
+    part.check_leave()?;
+    let key = instance.resource(ty)?;
+    match part.drop_handle(key, first(lanes))? {
+        Dropped::Own { rep } => destroy(instance.store(), instance.shared(), key, rep, Some((instance, owner))),
+        Dropped::Borrow => Ok(()),
+    }
+}
+
+fn first(lanes: &[Lane]) -> u32 {
+    lanes.first().map_or(0, |lane| lane.u32())
+}
+
+/// Ends a resource, for `caller` or for the host.
+pub(crate) fn destroy(
+    store: StorePtr,
+    shared: &StoreShared,
+    key: ResourceKey,
+    rep: u32,
+    caller: Option<(&InstanceData, ComponentInstanceId)>,
+) -> Result<()> {
+    match shared.resource(key)?.dtor {
+        Destructor::Host(dtor) => dtor(store, rep),
+        Destructor::Guest(definer, id) => {
+            // SAFETY: of the same store, which is alive.
+            let definer = unsafe { definer.get() };
+            let caller = caller.filter(|(instance, _)| std::ptr::eq(*instance, definer));
+            destroy_guest(definer, id, rep, caller.map(|(_, part)| part))
+        }
+    }
+}
+
+fn destroy_guest(
+    definer: &InstanceData,
+    id: ResourceTypeId,
+    rep: u32,
+    caller: Option<ComponentInstanceId>,
+) -> Result<()> {
+    let def = definer.plan().resources.get(id).map(|def| &def.origin);
+    let Some(ResourceOrigin::Defined { owner, dtor, .. }) = def else { return Ok(()) };
+    definer.enter(*owner, caller)?;
+    if let Some(dtor) = dtor {
+        let func = {
+            // SAFETY: see the module; the borrow ends here.
+            let store = unsafe { definer.store().get() };
+            definer.destructor(store, dtor)?
+        };
+        let part = definer.part(*owner);
+        let context = part.context.replace([0; 2]);
+        if let Err(error) = func.call(definer.store(), &mut [Lane::from_u32(rep)]) {
+            definer.lock();
+            return Err(error);
+        }
+        part.context.set(context);
+    }
+    definer.leave(*owner, caller);
+    Ok(())
+}

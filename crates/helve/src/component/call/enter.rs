@@ -1,0 +1,140 @@
+//! Calls into guests: core functions ready to be called, and the frame around each call
+//! of a lifted function.
+//!
+//! ```text
+//!  enter  ->  lower arguments  ->  core function  ->  lift results  ->  loans end
+//!             (realloc ...)                                             post-return  ->  leave
+//! ```
+//!
+//! A trap anywhere in it locks the whole root instance. Not here: what arguments and
+//! results are (the caller's closures).
+//!
+//! # Safety
+//!
+//! A [`CoreFunc`] lives as long as its store. Lanes have the layout of the argument
+//! arrays of trampolines. No reference into the store's data is alive across a call;
+//! `&InstanceData` may be (see `state`).
+
+use crate::component::call::lane::Lane;
+use crate::component::call::options::CallOptions;
+use crate::component::call::scope::CallScope;
+use crate::component::lift::LiftContext;
+use crate::component::lower::LowerContext;
+use crate::component::state::InstanceData;
+use crate::core;
+use crate::core::func::call_raw;
+use crate::core::store::StorePtr;
+use helve_abi::flat::MAX_FLAT_PARAMS;
+use helve_abi::program::CallPrograms;
+use helve_abi::types::FuncTypeId;
+use helve_base::Result;
+use helve_base::vmctx::{EntryTrampoline, VMFuncRef};
+use helve_decode::plan::ComponentInstanceId;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Lanes that any canonical call has room for: parameters, and an address for results.
+pub(crate) const MAX_LANES: usize = MAX_FLAT_PARAMS + 1;
+
+/// A core function and the way into it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoreFunc {
+    func: NonNull<VMFuncRef>,
+    trampoline: EntryTrampoline,
+}
+
+// SAFETY: the pointer is only followed with the store at hand.
+unsafe impl Send for CoreFunc {}
+// SAFETY: as above.
+unsafe impl Sync for CoreFunc {}
+
+impl CoreFunc {
+    /// `func`, of this store.
+    pub fn new(store: &crate::core::store::StoreOpaque, func: core::Func) -> Result<CoreFunc> {
+        store.check(func.store)?;
+        let trampoline = store.engine().entry_trampoline(func.type_id())?;
+        Ok(CoreFunc { func: func.ptr, trampoline })
+    }
+
+    /// Calls it: `lanes` holds the arguments and takes the results, and has room for both.
+    #[inline]
+    pub fn call(self, store: StorePtr, lanes: &mut [Lane]) -> Result<()> {
+        // SAFETY: the function is of this store, as its maker checked, and validation has
+        // checked that its type is the one that the lanes are for.
+        unsafe { call_raw(store, self.func, self.trampoline, lanes.as_mut_ptr().cast()) }
+    }
+}
+
+/// A lifted function of an instance, ready to be called.
+#[derive(Clone, Debug)]
+pub(crate) struct LiftedFunc {
+    pub core: CoreFunc,
+    pub options: CallOptions,
+    pub ty: FuncTypeId,
+    pub owner: ComponentInstanceId,
+    pub programs: Arc<CallPrograms>,
+}
+
+impl LiftedFunc {
+    /// Calls it from `caller`, or from the host. `lower` writes the arguments' lanes and
+    /// `lift` reads the results'.
+    #[inline]
+    pub fn call<R>(
+        &self,
+        instance: &InstanceData,
+        caller: Option<ComponentInstanceId>,
+        lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
+        lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
+    ) -> Result<R> {
+        instance.enter(self.owner, caller)?;
+        let part = instance.part(self.owner);
+        let context = part.context.replace([0; 2]);
+        let mut entered = false;
+        match self.call_entered(instance, &mut entered, lower, lift) {
+            Ok(result) => {
+                part.context.set(context);
+                instance.leave(self.owner, caller);
+                Ok(result)
+            }
+            Err(error) => {
+                // What the host did wrong before the guest ran leaves the guest as it was.
+                if entered || error.trap().is_some() || !part.may_leave.get() {
+                    instance.lock();
+                } else {
+                    part.context.set(context);
+                    instance.leave(self.owner, caller);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn call_entered<R>(
+        &self,
+        instance: &InstanceData,
+        entered: &mut bool,
+        lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
+        lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
+    ) -> Result<R> {
+        let mut lanes = [Lane::ZERO; MAX_LANES];
+        let mut scope = CallScope::default();
+        lower(&mut LowerContext::new(&self.options, instance, &mut scope), &mut lanes)?;
+        *entered = true;
+        self.core.call(instance.store(), &mut lanes)?;
+        let result = {
+            // SAFETY: lifting runs no guest.
+            let memory = self.options.memory.map_or(&[][..], |memory| unsafe { memory.bytes() });
+            lift(&mut LiftContext::new(memory, &self.options, instance, &mut scope), &lanes)?
+        };
+        if !scope.is_empty() {
+            instance.end_loans(self.owner, &mut scope)?;
+        }
+        if let Some(post_return) = self.options.post_return {
+            let part = instance.part(self.owner);
+            part.may_leave.set(false);
+            post_return.call(instance.store(), &mut lanes)?;
+            part.may_leave.set(true);
+        }
+        Ok(result)
+    }
+}

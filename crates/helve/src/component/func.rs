@@ -1,0 +1,211 @@
+//! Exported functions: handles, dynamic calls and typed calls.
+//!
+//! Both check the function's type once, when they are looked up (typed) or called
+//! (dynamic), and run the guest's post-return themselves. Not here: the frame around a
+//! call (`call::enter`).
+//!
+//! # Safety
+//!
+//! A [`Func`]'s instance is only followed after the check that the store at hand, which
+//! is therefore alive, is the one it belongs to.
+
+use crate::component::call::enter::LiftedFunc;
+use crate::component::call::host::{first, first_mut};
+use crate::component::call::lane::Lane;
+use crate::component::lift::LiftContext;
+use crate::component::lower::LowerContext;
+use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::typed::{ComponentNamedList, InterfaceType, Lift, Lower, TypeCheck, lanes};
+use crate::component::value::{Val, lift_result, lower_passed};
+use crate::core::context::{AsContext, AsContextMut};
+use crate::core::store::{StoreId, StoreOpaque};
+use helve_abi::error::Content;
+use helve_abi::flat::Passing;
+use helve_base::{Result, ensure, error::Context};
+use helve_decode::plan::LiftedId;
+use std::marker::PhantomData;
+
+/// A function that a component instance exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Func {
+    store: StoreId,
+    instance: InstancePtr,
+    id: LiftedId,
+}
+
+impl Func {
+    pub(crate) fn new(instance: &InstanceData, id: LiftedId) -> Func {
+        Func { store: instance.store_id(), instance: instance.ptr(), id }
+    }
+
+    /// Its instance.
+    pub(crate) fn instance<'a>(&self, store: &'a StoreOpaque) -> Result<&'a InstanceData> {
+        store.check(self.store)?;
+        // SAFETY: the store is alive, and this thread's, as it is borrowed.
+        Ok(unsafe { self.instance.get() })
+    }
+
+    pub(crate) fn id(&self) -> LiftedId {
+        self.id
+    }
+
+    /// What is needed to call it; found when it is first called.
+    ///
+    /// The result outlives the borrow of the store: instances stay where they are while
+    /// guests run.
+    pub(crate) fn resolve<'a>(&self, store: &mut StoreOpaque) -> Result<(&'a InstanceData, &'a LiftedFunc)> {
+        store.check(self.store)?;
+        // SAFETY: the store is alive, and this thread's; instances never move.
+        let instance: &'a InstanceData = unsafe { self.instance.get() };
+        Ok((instance, instance.lifted_func(store, self.id)?))
+    }
+
+    /// How many results it has: 0 or 1.
+    pub fn result_count(&self, store: impl AsContext) -> Result<usize> {
+        let store = store.as_context();
+        let instance = self.instance(store.opaque())?;
+        let ty = instance.plan().lifted[self.id].ty;
+        Ok(instance.types()[ty].result.iter().len())
+    }
+
+    /// How many parameters it has.
+    pub fn param_count(&self, store: impl AsContext) -> Result<usize> {
+        let store = store.as_context();
+        let instance = self.instance(store.opaque())?;
+        let ty = instance.plan().lifted[self.id].ty;
+        Ok(instance.types()[ty].params.len())
+    }
+
+    /// Its type in words: `func(a: u32) -> string`.
+    pub fn describe(&self, store: impl AsContext) -> Result<String> {
+        let store = store.as_context();
+        let instance = self.instance(store.opaque())?;
+        let ty = instance.plan().lifted[self.id].ty;
+        Ok(instance.types().display_func(ty).to_string())
+    }
+
+    /// Calls it. `results` must be as many as it has; what they hold is replaced.
+    ///
+    /// # Errors
+    ///
+    /// Where arguments don't fit, the guest traps, or a host function it calls fails. After
+    /// a trap the instance can't be entered again.
+    pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
+        let mut store = store.as_context_mut();
+        let (instance, lifted) = self.resolve(store.opaque())?;
+        let ty = &instance.types()[lifted.ty];
+        ensure!(
+            params.len() == ty.params.len() && results.len() == ty.result.iter().len(),
+            "{} arguments and room for {} results where the function's type is {}",
+            params.len(),
+            results.len(),
+            instance.types().display_func(lifted.ty)
+        );
+        for (val, (name, ty)) in params.iter().zip(&ty.params) {
+            val.check(instance.types(), *ty).with_context(|| format!("in argument `{name}`"))?;
+        }
+        lifted.call(
+            instance,
+            None,
+            |cx, lanes| lower_passed(cx, &lifted.programs.params, params, lanes),
+            |cx, lanes| lift_result(cx, &lifted.programs.result, lanes, results),
+        )
+    }
+
+    /// The same function with its type known to Rust: `P` is a tuple of parameters, `R`
+    /// is `()` or `(Result,)`.
+    pub fn typed<P, R>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let store = store.as_context();
+        let instance = self.instance(store.opaque())?;
+        let ty = instance.plan().lifted[self.id].ty;
+        let types = instance.types();
+        let resource = |id| instance.resource_type(id);
+        let check = TypeCheck::new(types, &resource);
+        P::typecheck_params(&types[ty].params, &check)
+            .and_then(|()| R::typecheck_result(types[ty].result, &check))
+            .with_context(|| format!("the function's type is {}", types.display_func(ty)))?;
+        Ok(TypedFunc { func: *self, types: PhantomData })
+    }
+}
+
+/// A [`Func`] whose type is known to Rust.
+pub struct TypedFunc<P, R> {
+    func: Func,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.func.fmt(f)
+    }
+}
+
+impl<P, R> TypedFunc<P, R>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    /// The function.
+    pub fn func(&self) -> &Func {
+        &self.func
+    }
+
+    /// Calls it; see [`Func::call`] for what can go wrong.
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        let mut store = store.as_context_mut();
+        let (instance, lifted) = self.func.resolve(store.opaque())?;
+        lifted.call(
+            instance,
+            None,
+            |cx, lanes| lower_params(cx, lifted, &params, lanes),
+            |cx, lanes| lift_typed_result(cx, lifted, lanes),
+        )
+    }
+}
+
+fn lower_params<P: ComponentNamedList + Lower>(
+    cx: &mut LowerContext<'_>,
+    lifted: &LiftedFunc,
+    params: &P,
+    dst: &mut [Lane],
+) -> Result<()> {
+    let ty = cx.types()[lifted.ty].params_tuple.map_or(InterfaceType::Bool, InterfaceType::Tuple);
+    match lifted.programs.params.passing {
+        Passing::Flat(_) => params.lower(cx, ty, first_mut(dst, lanes::<P>())?),
+        Passing::Memory => {
+            let (size, align) = (P::LAYOUT.size(cx.width()), P::LAYOUT.align(cx.width()));
+            let at = cx.allocate(align, size.into(), Content::Values)?;
+            params.store(cx, ty, at)?;
+            first_mut(dst, 1)?.fill(Lane::from_u64(at as u64));
+            Ok(())
+        }
+    }
+}
+
+fn lift_typed_result<R: ComponentNamedList + Lift>(
+    cx: &mut LiftContext<'_>,
+    lifted: &LiftedFunc,
+    src: &[Lane],
+) -> Result<R> {
+    let ty = cx.types()[lifted.ty].result;
+    match lifted.programs.result.passing {
+        Passing::Flat(_) => R::lift_result(cx, ty, first(src, lanes::<R>())?),
+        Passing::Memory => {
+            let at = cx.address(src.first().copied().unwrap_or(Lane::ZERO));
+            let bytes = cx.value_bytes(at, R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()))?;
+            R::load_result(cx, ty, bytes)
+        }
+    }
+}

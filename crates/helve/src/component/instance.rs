@@ -1,0 +1,423 @@
+//! Instantiating a component, and what an instance exports.
+//!
+//! Runs the plan's steps in order; all that a step needs (lowered functions, built-ins,
+//! options) is made when the step first asks for it. Not here: matching imports (`link`),
+//! what calls do (`call`, `builtins`).
+//!
+//! # Safety
+//!
+//! The instance is at its place in the store before any of its code runs, and stays
+//! there. References into the store end before core instances are made, as their start
+//! functions may run guests.
+
+use crate::component::builtins;
+use crate::component::call::adapter;
+use crate::component::call::enter::{CoreFunc, LiftedFunc};
+use crate::component::call::host::HostCall;
+use crate::component::call::lane::lanes_mut;
+use crate::component::call::memory::GuestMemory;
+use crate::component::call::options::CallOptions;
+use crate::component::component::Component;
+use crate::component::func::{Func, TypedFunc};
+use crate::component::link::{self, Binding};
+use crate::component::linker::Definition;
+use crate::component::resource::ResourceType;
+use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::typed::{ComponentNamedList, Lift, Lower};
+use crate::core;
+use crate::core::context::{AsContext, AsContextMut, StoreContextMut};
+use crate::core::instantiate::{ImportItem, instantiate};
+use crate::core::store::{StoreId, StoreOpaque};
+use helve_abi::names::{ExternName, NameMap};
+use helve_abi::program::CallPrograms;
+use helve_abi::types::FuncTypeId;
+use helve_base::{Bug, Error, Result, error::Context};
+use helve_decode::plan::*;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// An instance of a component in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    store: StoreId,
+    instance: InstancePtr,
+}
+
+/// An export of an instance, by its place: for looking it up more than once, and for
+/// what stands inside an exported instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportIndex(Arc<[Arc<str>]>);
+
+/// What exports can be looked up by: a name of the root, `instance#name`, or an
+/// [`ExportIndex`].
+pub trait ExportLookup {
+    /// The export's place in `instance`, if it exists.
+    #[doc(hidden)]
+    fn lookup(&self, instance: &Instance, store: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex>;
+}
+
+impl ExportLookup for str {
+    fn lookup(&self, _: &Instance, find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+        find(&[self]).or_else(|| {
+            let (interface, name) = self.split_once('#')?;
+            find(&[interface, name])
+        })
+    }
+}
+
+impl ExportLookup for String {
+    fn lookup(&self, instance: &Instance, find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+        self.as_str().lookup(instance, find)
+    }
+}
+
+impl ExportLookup for ExportIndex {
+    fn lookup(&self, _: &Instance, _: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+        Some(self.clone())
+    }
+}
+
+impl<L: ExportLookup + ?Sized> ExportLookup for &L {
+    fn lookup(&self, instance: &Instance, find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+        L::lookup(self, instance, find)
+    }
+}
+
+impl Instance {
+    /// Makes an instance whose imports are what `names` has.
+    pub(crate) fn new<T: 'static>(
+        store: &mut StoreContextMut<'_, T>,
+        component: &Component,
+        names: &NameMap<Definition>,
+    ) -> Result<Instance> {
+        let opaque = store.opaque();
+        let shared = opaque.components.shared();
+        let data = InstanceData::new(component, opaque.ptr(), opaque.id(), shared);
+        let ptr = opaque.components.insert(Box::new(data));
+        // SAFETY: the store keeps it where it is, and is borrowed as long as `data` is used.
+        let data = unsafe { ptr.get() };
+        link::bind(data, opaque, names)?;
+        for step in &component.plan().steps {
+            let done = match *step {
+                Step::DefineResource(id) => data.define_resource(id),
+                Step::Instantiate(id) => data.instantiate_core(id),
+            };
+            if let Err(error) = done {
+                data.lock();
+                return Err(error);
+            }
+        }
+        Ok(Instance { store: data.store_id(), instance: ptr })
+    }
+
+    fn data<'a>(&self, store: &'a StoreOpaque) -> Option<&'a InstanceData> {
+        store.check(self.store).ok()?;
+        // SAFETY: the store is alive, and this thread's, as it is borrowed.
+        Some(unsafe { self.instance.get() })
+    }
+
+    /// The export `name`: of the root, or of the exported instance `parent`. A name with a
+    /// version finds another version on its track.
+    pub fn get_export(
+        &self,
+        store: impl AsContextMut,
+        parent: Option<&ExportIndex>,
+        name: &str,
+    ) -> Option<ExportIndex> {
+        let store = store.as_context();
+        let data = self.data(store.opaque())?;
+        let mut path: Vec<&str> = parent.map_or(Vec::new(), |parent| parent.0.iter().map(|name| &**name).collect());
+        path.push(name);
+        find_export(data.plan(), &path)
+    }
+
+    fn index(&self, store: &StoreOpaque, lookup: impl ExportLookup) -> Option<(ExportIndex, Item)> {
+        let plan = self.data(store)?.plan();
+        let index = lookup.lookup(self, &mut |path| find_export(plan, path))?;
+        let path: Vec<&str> = index.0.iter().map(|name| &**name).collect();
+        let item = plan.export_item(&path)?.clone();
+        Some((index, item))
+    }
+
+    /// The exported function, if it is one.
+    pub fn get_func(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<Func> {
+        let store = store.as_context();
+        match self.index(store.opaque(), name)?.1 {
+            Item::Func(FuncItem { func: FuncRef::Lifted(id), .. }) => Some(Func::new(self.data(store.opaque())?, id)),
+            Item::Func(FuncItem { func: FuncRef::Imported(id), .. }) => {
+                match self.data(store.opaque())?.imported_funcs.get(id)?.get()? {
+                    Binding::Guest(func) => Some(*func),
+                    Binding::Host(_) => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The exported function with its type known to Rust: `P` is a tuple of parameters,
+    /// `R` is `()` or `(Result,)`.
+    pub fn get_typed_func<P, R>(&self, mut store: impl AsContextMut, name: impl ExportLookup) -> Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let index = {
+            let store = store.as_context();
+            let found = self.index(store.opaque(), name);
+            found.ok_or_else(|| Error::msg("the component's instance has no such export"))?.0
+        };
+        let path = ImportPath(index.0.clone());
+        let func = self.get_func(&mut store, &index);
+        let func = func.ok_or_else(|| Error::msg(format!("the export `{path}` is no function of the guest's")))?;
+        func.typed(store).with_context(|| format!("typing the export `{path}`"))
+    }
+
+    /// The exported resource type, if it is one.
+    pub fn get_resource(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<ResourceType> {
+        let store = store.as_context();
+        match self.index(store.opaque(), name)?.1 {
+            Item::Type(TypeItem::Resource(id)) => Some(self.data(store.opaque())?.resource_type(id)),
+            _ => None,
+        }
+    }
+
+    /// The exported core module, if it is one.
+    pub fn get_module(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<core::Module> {
+        let store = store.as_context();
+        let data = self.data(store.opaque())?;
+        match self.index(store.opaque(), name)?.1 {
+            Item::Module(ModuleRef::Static(id)) => data.component.module(id).ok().cloned(),
+            Item::Module(ModuleRef::Imported(id)) => data.imported_modules.get(id)?.get().cloned(),
+            _ => None,
+        }
+    }
+
+    /// The names of its exports, those of an exported instance if `parent` is one.
+    pub fn export_names(&self, store: impl AsContext, parent: Option<&ExportIndex>) -> Vec<String> {
+        let store = store.as_context();
+        let Some(data) = self.data(store.opaque()) else { return Vec::new() };
+        match parent {
+            None => data.component.exports().map(str::to_owned).collect(),
+            Some(parent) => {
+                let path: Vec<&str> = parent.0.iter().map(|name| &**name).collect();
+                match data.plan().export_item(&path) {
+                    Some(Item::Instance(instance)) => instance.exports.iter().map(|(name, _)| name.to_string()).collect(),
+                    _ => Vec::new(),
+                }
+            }
+        }
+    }
+}
+
+/// The export at the end of `path`; versions of the first name may differ on one track.
+fn find_export(plan: &Plan, path: &[&str]) -> Option<ExportIndex> {
+    let found = |path: &[&str]| ExportIndex(path.iter().map(|name| Arc::from(*name)).collect());
+    if plan.export_item(path).is_some() {
+        return Some(found(path));
+    }
+    let (first, rest) = path.split_first()?;
+    let Ok(ExternName::Interface(wanted)) = ExternName::parse(first) else { return None };
+    let same_track = |name: &str| match ExternName::parse(name) {
+        Ok(ExternName::Interface(other)) => wanted.track.is_some() && other.base == wanted.base && other.track == wanted.track,
+        _ => false,
+    };
+    let name = plan.exports.iter().map(|(name, _)| &**name).find(|name| same_track(name))?;
+    let path: Vec<&str> = [name].into_iter().chain(rest.iter().copied()).collect();
+    plan.export_item(&path)?;
+    Some(found(&path))
+}
+
+/// What is in a cell, made now if it is empty.
+fn get_or_make<'a, T>(cell: Option<&'a OnceCell<T>>, make: impl FnOnce() -> Result<T>) -> Result<&'a T> {
+    let Some(cell) = cell else { return Err(Error::new(Bug("an id that is not of this plan".into()))) };
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
+}
+
+/// Running the plan.
+impl InstanceData {
+    fn define_resource(&self, id: helve_abi::types::ResourceTypeId) -> Result<()> {
+        let name = self.plan().resources.get(id).and_then(|def| def.name.clone());
+        let key = self.shared().guest_resource(self.store_id(), self.ptr(), id, name);
+        get_or_make(self.resources.get(id), || Ok(key)).map(|_| ())
+    }
+
+    fn instantiate_core(&self, id: CoreInstanceId) -> Result<()> {
+        let plan = self.plan();
+        let def = &plan.core_instances[id];
+        let (module, args) = match def.module {
+            ModuleRef::Static(module) => (self.component.module(module)?.clone(), def.args.iter().collect()),
+            ModuleRef::Imported(imported) => self.imported_module_args(imported, &def.args)?,
+        };
+        let items = {
+            // SAFETY: nobody else borrows from the store, whose context `Instance::new` has.
+            let store = unsafe { self.store().get() };
+            let items: Result<Vec<core::Extern>> = args.into_iter().map(|arg| self.core_def(store, arg)).collect();
+            items?
+        };
+        let items: Vec<_> = items.into_iter().map(ImportItem::Extern).collect();
+        // SAFETY: the borrow of the store has ended.
+        let made = unsafe { instantiate(self.store(), &module, &items) };
+        let made = made.with_context(|| match &def.name {
+            Some(name) => format!("instantiating core module `{name}` of {}", self.part(def.owner).path),
+            None => format!("instantiating a core module of {}", self.part(def.owner).path),
+        })?;
+        let instance = core::Instance::of(self.store_id(), made);
+        get_or_make(self.core.get(id), || Ok(instance)).map(|_| ())
+    }
+
+    /// An imported module, and the arguments in the order of its own imports.
+    fn imported_module_args<'a>(
+        &self,
+        id: ImportedModuleId,
+        args: &'a [CoreDef],
+    ) -> Result<(core::Module, Vec<&'a CoreDef>)> {
+        let module = self.imported_modules.get(id).and_then(OnceCell::get);
+        let module = module.ok_or_else(|| Error::new(Bug("an imported module that was not linked".into())))?;
+        let names = &self.plan().imported_modules[id].ty.imports;
+        let args: Result<Vec<_>> = module
+            .imports()
+            .map(|(from, name, _)| {
+                let at = names.iter().position(|(m, n, _)| **m == *from && **n == *name);
+                at.and_then(|at| args.get(at))
+                    .ok_or_else(|| Error::msg(format!("the module supplied imports `{from}` `{name}`, which its type has not")))
+            })
+            .collect();
+        Ok((module.clone(), args?))
+    }
+
+    /// A core definition as a thing of the store.
+    pub(crate) fn core_def(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<core::Extern> {
+        match def {
+            CoreDef::Export { instance, name, .. } => {
+                let instance = self.core.get(*instance).and_then(OnceCell::get);
+                let found = instance.and_then(|instance| instance.export_in(store, name));
+                found.ok_or_else(|| Error::new(Bug(format!("no core export `{name}`"))))
+            }
+            CoreDef::Lowered(id) => {
+                let func = get_or_make(self.lowered.get(*id), || self.make_lowered(store, *id))?;
+                Ok(core::Extern::Func(*func))
+            }
+            CoreDef::Builtin(id) => {
+                let func = get_or_make(self.builtins.get(*id), || builtins::make(self, store, *id))?;
+                Ok(core::Extern::Func(*func))
+            }
+        }
+    }
+
+    fn core_func(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<CoreFunc> {
+        match self.core_def(store, def)? {
+            core::Extern::Func(func) => CoreFunc::new(store, func),
+            _ => Err(Error::new(Bug("a core definition that is no function".into()))),
+        }
+    }
+
+    /// The core function behind `def`, for destructors.
+    pub(crate) fn destructor(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<CoreFunc> {
+        self.core_func(store, def)
+    }
+
+    /// A set of options with what they name.
+    pub(crate) fn call_options(
+        &self,
+        store: &mut StoreOpaque,
+        id: OptionsId,
+        owner: ComponentInstanceId,
+    ) -> Result<CallOptions> {
+        let found = get_or_make(self.options.get(id), || {
+            let options = &self.plan().options[id];
+            let memory = match &options.memory {
+                Some(def) => match self.core_def(store, def)? {
+                    // SAFETY: memories live as long as their store.
+                    core::Extern::Memory(memory) => Some(unsafe { GuestMemory::new(memory.ptr) }),
+                    _ => return Err(Error::new(Bug("a memory that is none".into()))),
+                },
+                None => None,
+            };
+            let mut func = |def: &Option<CoreDef>| def.as_ref().map(|def| self.core_func(store, def)).transpose();
+            Ok(CallOptions {
+                owner,
+                encoding: options.string_encoding,
+                width: options.width,
+                memory,
+                realloc: func(&options.realloc)?,
+                post_return: func(&options.post_return)?,
+            })
+        })?;
+        // Equal sets of options of two component instances share an id.
+        Ok(CallOptions { owner, ..*found })
+    }
+
+    /// A lifted function, ready to be called.
+    #[inline]
+    pub(crate) fn lifted_func(&self, store: &mut StoreOpaque, id: LiftedId) -> Result<&LiftedFunc> {
+        get_or_make(self.lifted.get(id), || {
+            let lifted = &self.plan().lifted[id];
+            if self.plan().options[lifted.options].is_async || self.types()[lifted.ty].is_async {
+                return Err(Error::msg("async functions are not supported yet"));
+            }
+            Ok(LiftedFunc {
+                core: self.core_func(store, &lifted.core)?,
+                options: self.call_options(store, lifted.options, lifted.owner)?,
+                ty: lifted.ty,
+                owner: lifted.owner,
+                programs: self.component.lifted_programs(id),
+            })
+        })
+    }
+
+    /// The core function of a `canon lower`.
+    fn make_lowered(&self, store: &mut StoreOpaque, id: LoweredId) -> Result<core::Func> {
+        let lowered = &self.plan().lowered[id];
+        if self.plan().options[lowered.options].is_async || self.types()[lowered.ty].is_async {
+            return Err(Error::msg("async functions are not supported yet"));
+        }
+        let options = self.call_options(store, lowered.options, lowered.owner)?;
+        let programs = self.component.lowered_programs(id);
+        let ty = programs.signature.core();
+        let caller = Caller { instance: self.ptr(), options, ty: lowered.ty, programs };
+        let callee = match lowered.callee {
+            FuncRef::Lifted(id) => Func::new(self, id),
+            FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
+                Some(Binding::Guest(func)) => *func,
+                Some(Binding::Host(func)) => {
+                    let func = func.clone();
+                    return core::Func::new_raw(store, &ty, move |_, lanes| {
+                        // SAFETY: compiled code of the instance's store calls, so both are alive.
+                        let instance = unsafe { caller.instance.get() };
+                        let call = caller.call(instance)?;
+                        // SAFETY: the linker's data type is the store's; in host calls
+                        // nothing borrows from the store.
+                        unsafe { func.call(&call, lanes_mut(lanes)) }
+                    });
+                }
+                None => return Err(Error::new(Bug("an imported function that was not linked".into()))),
+            },
+        };
+        core::Func::new_raw(store, &ty, move |_, lanes| {
+            // SAFETY: compiled code of the instance's store calls, so both are alive.
+            let instance = unsafe { caller.instance.get() };
+            let call = caller.call(instance)?;
+            adapter::call(&call, callee, lanes_mut(lanes))
+        })
+    }
+}
+
+/// The calling side of a lowered function, as its trampoline keeps it.
+struct Caller {
+    instance: InstancePtr,
+    options: CallOptions,
+    ty: FuncTypeId,
+    programs: Arc<CallPrograms>,
+}
+
+impl Caller {
+    /// One call, if calls may go out.
+    fn call<'a>(&'a self, instance: &'a InstanceData) -> Result<HostCall<'a>> {
+        instance.part(self.options.owner).check_leave()?;
+        Ok(HostCall { instance, options: &self.options, ty: self.ty, programs: &self.programs })
+    }
+}

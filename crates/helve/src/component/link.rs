@@ -1,0 +1,315 @@
+//! Matching what a component imports against what a linker supplies.
+//!
+//! ```text
+//!  plan.imports (names -> items)      NameMap<Definition>
+//!        \______ walk together ______/
+//!                     |
+//!          instance.resources, imported_funcs, imported_modules
+//! ```
+//!
+//! Everything that is missing is collected and reported at once, with other versions that
+//! the linker has beside it. Instances and value types need no definition of their own:
+//! only what is in them does. Not here: defining names (`linker`).
+//!
+//! # Safety
+//!
+//! Host destructors get the store of the linker's data type: instantiating takes a store
+//! of that type.
+
+use crate::component::call::host::HostFunc;
+use crate::component::component::Component;
+use crate::component::func::Func;
+use crate::component::linker::Definition;
+use crate::component::resource::{Kind, ResourceType};
+use crate::component::state::InstanceData;
+use crate::component::store::HostDtor;
+use crate::component::typed::TypeCheck;
+use crate::core::Module;
+use crate::core::context::StoreContextMut;
+use crate::core::store::{StoreOpaque, StorePtr};
+use helve_abi::names::NameMap;
+use helve_abi::types::{FuncTypeId, ResourceTypeId};
+use helve_base::{Error, Result, bail, ensure, error::Context};
+use helve_decode::plan::*;
+use std::sync::Arc;
+
+/// What an imported function is.
+#[derive(Clone)]
+pub(crate) enum Binding {
+    /// The host's.
+    Host(HostFunc),
+    /// An export of another instance of the store.
+    Guest(Func),
+}
+
+/// A destructor of the host, for any store of `T`.
+pub(crate) fn host_dtor<T: 'static>(
+    dtor: impl Fn(StoreContextMut<'_, T>, u32) -> Result<()> + Send + Sync + 'static,
+) -> HostDtor {
+    Arc::new(move |store: StorePtr, rep| {
+        // SAFETY: see the module: the store is one of `T`, and nothing else borrows from
+        // it while a destructor runs.
+        dtor(unsafe { store.context::<T>() }, rep)
+    })
+}
+
+/// A leaf that nobody supplies.
+struct Missing {
+    path: String,
+    noun: &'static str,
+    hint: String,
+}
+
+/// Imports with their definitions, as far as there are any.
+struct Leaf<'a> {
+    path: ImportPath,
+    item: &'a Item,
+    definition: Option<&'a Definition>,
+    hint: String,
+}
+
+/// All leaves of a component's imports with what `names` has for them.
+fn leaves<'a>(plan: &'a Plan, names: &'a NameMap<Definition>) -> Vec<Leaf<'a>> {
+    let mut found = Vec::new();
+    for (name, import) in plan.imports.iter() {
+        let path = ImportPath(Arc::new([name.clone()]));
+        let hint = match names.get(name) {
+            Some(_) => String::new(),
+            None => version_hint(names, name),
+        };
+        collect(&mut found, path, &import.item, names.get(name), &hint);
+    }
+    found
+}
+
+fn version_hint(names: &NameMap<Definition>, name: &str) -> String {
+    let others = names.other_versions(name);
+    if others.is_empty() {
+        return String::new();
+    }
+    format!(" (the linker has {}, which this component can't use)", others.join(", "))
+}
+
+fn collect<'a>(
+    found: &mut Vec<Leaf<'a>>,
+    path: ImportPath,
+    item: &'a Item,
+    definition: Option<&'a Definition>,
+    hint: &str,
+) {
+    let Item::Instance(instance) = item else {
+        found.push(Leaf { path, item, definition, hint: hint.to_owned() });
+        return;
+    };
+    if let Some(other @ (Definition::Func(_) | Definition::Module(_) | Definition::Resource(..))) = definition {
+        let hint = format!(" (the linker has a {} of that name)", other.noun());
+        found.push(Leaf { path, item, definition: None, hint });
+        return;
+    }
+    for (name, item) in instance.exports.iter() {
+        let inner = match definition {
+            Some(Definition::Instance(names)) => names.get(name),
+            _ => None,
+        };
+        collect(found, path.join(name), item, inner, hint);
+    }
+}
+
+/// Whether a leaf must be supplied.
+fn is_needed(plan: &Plan, leaf: &Leaf<'_>) -> bool {
+    match leaf.item {
+        Item::Func(FuncItem { func: FuncRef::Imported(id), .. }) => {
+            plan.imported_funcs.get(*id).is_some_and(|func| func.path == leaf.path)
+        }
+        Item::Module(ModuleRef::Imported(_)) | Item::Instance(_) => true,
+        Item::Type(TypeItem::Resource(id)) => is_origin(plan, *id, &leaf.path),
+        Item::Component(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a resource type comes in by this path, and not as an alias of another.
+fn is_origin(plan: &Plan, id: ResourceTypeId, path: &ImportPath) -> bool {
+    matches!(
+        plan.resources.get(id),
+        Some(ResourceDef { origin: ResourceOrigin::Imported { path: origin }, .. }) if origin == path
+    )
+}
+
+/// That all of a component's imports are supplied, as far as names go.
+pub(crate) fn check(names: &NameMap<Definition>, component: &Component) -> Result<()> {
+    let plan = component.plan();
+    let missing = leaves(plan, names).into_iter().filter(|leaf| leaf.definition.is_none() && is_needed(plan, leaf));
+    report(missing.map(|leaf| Missing { path: leaf.path.to_string(), noun: leaf.item.noun(), hint: leaf.hint }).collect())
+}
+
+fn report(missing: Vec<Missing>) -> Result<()> {
+    match missing.as_slice() {
+        [] => Ok(()),
+        [one] => bail!("the component imports {} `{}`, which nobody supplies{}", one.noun, one.path, one.hint),
+        many => {
+            let mut text = format!("the component imports {} things that nobody supplies:", many.len());
+            for one in many {
+                text.push_str(&format!("\n  {} `{}`{}", one.noun, one.path, one.hint));
+            }
+            Err(Error::msg(text))
+        }
+    }
+}
+
+/// Binds every import of an instance.
+pub(crate) fn bind(instance: &InstanceData, store: &StoreOpaque, names: &NameMap<Definition>) -> Result<()> {
+    check(names, &instance.component)?;
+    let leaves = leaves(instance.plan(), names);
+    // Functions are checked against resource types, so those come first.
+    for leaf in &leaves {
+        if let (Item::Type(TypeItem::Resource(id)), Some(definition)) = (leaf.item, leaf.definition) {
+            bind_resource(instance, *id, &leaf.path, definition)?;
+        }
+    }
+    for leaf in &leaves {
+        let Some(definition) = leaf.definition else { continue };
+        let place = || format!("import `{}`", leaf.path);
+        match (leaf.item, definition) {
+            (Item::Func(FuncItem { func: FuncRef::Imported(id), ty }), Definition::Func(func)) => {
+                let resource = |id| instance.resource_type(id);
+                let types = instance.types();
+                func.typecheck(*ty, &TypeCheck::new(types, &resource))
+                    .with_context(|| format!("import `{}`: {}", leaf.path, types.display_func(*ty)))?;
+                set(&instance.imported_funcs, *id, Binding::Host(func.clone()));
+            }
+            (Item::Func(FuncItem { func: FuncRef::Imported(id), ty }), Definition::GuestFunc(func)) => {
+                check_guest_func(instance, store, *ty, *func).with_context(place)?;
+                set(&instance.imported_funcs, *id, Binding::Guest(*func));
+            }
+            (Item::Module(ModuleRef::Imported(id)), Definition::Module(module)) => {
+                check_module(&instance.plan().imported_modules[*id].ty, module).with_context(place)?;
+                set(&instance.imported_modules, *id, module.clone());
+            }
+            (Item::Type(_), _) => {}
+            (Item::Component(_), _) => bail!("import `{}`: components can't be supplied by a host", leaf.path),
+            (item, other) => bail!(
+                "import `{}`: the component expects a {}, the linker has a {}",
+                leaf.path,
+                item.noun(),
+                other.noun()
+            ),
+        }
+    }
+    Ok(())
+}
+
+fn set<K: helve_base::EntityRef, V>(cells: &helve_base::PrimaryMap<K, std::cell::OnceCell<V>>, id: K, value: V) {
+    if let Some(cell) = cells.get(id) {
+        cell.get_or_init(|| value);
+    }
+}
+
+fn bind_resource(
+    instance: &InstanceData,
+    id: ResourceTypeId,
+    path: &ImportPath,
+    definition: &Definition,
+) -> Result<()> {
+    let shared = instance.shared();
+    let key = match definition {
+        Definition::Resource(ty, dtor) => {
+            let name = instance.plan().resources.get(id).and_then(|def| def.name.clone());
+            let name = name.or_else(|| path.0.last().cloned());
+            shared.host_resource(*ty, name, dtor.clone())
+        }
+        Definition::GuestResource(ty) => {
+            let key = shared.find_resource(*ty);
+            key.ok_or_else(|| Error::msg(format!("import `{path}`: a resource type of another store")))?
+        }
+        other => bail!("import `{path}`: the component expects a resource, the linker has a {}", other.noun()),
+    };
+    let cell = instance.resources.get(id);
+    let found = cell.map_or(key, |cell| *cell.get_or_init(|| key));
+    ensure!(
+        found == key,
+        "import `{path}`: the component expects the same resource type as elsewhere, the linker has another one"
+    );
+    Ok(())
+}
+
+fn check_guest_func(instance: &InstanceData, store: &StoreOpaque, ty: FuncTypeId, func: Func) -> Result<()> {
+    let other = func.instance(store)?;
+    let other_ty = other.plan().lifted[func.id()].ty;
+    let mut same = |a, b| instance.resource_type(a) == other.resource_type(b);
+    ensure!(
+        instance.types().equal_funcs(ty, other.types(), other_ty, &mut same),
+        "type mismatch: the component expects {}, the function is {}",
+        instance.types().display_func(ty),
+        other.types().display_func(other_ty)
+    );
+    Ok(())
+}
+
+/// That a module needs no more, and has no less, than its type says.
+fn check_module(ty: &ModuleType, module: &Module) -> Result<()> {
+    for (from, name, found) in module.imports() {
+        let expected = ty.imports.iter().find(|(m, n, _)| **m == *from && **n == *name);
+        let Some((_, _, expected)) = expected else {
+            bail!("the module imports `{from}` `{name}`, which its type has not");
+        };
+        crate::core::externs::check_import(&found, expected)?;
+    }
+    for (name, expected) in ty.exports.iter() {
+        let Some(found) = module.get_export(name) else {
+            bail!("the module has no export `{name}`");
+        };
+        crate::core::externs::check_import(expected, &found)?;
+    }
+    Ok(())
+}
+
+/// Supplies what is missing: `func` makes functions, resource types are new ones.
+pub(crate) fn define_unknown(
+    names: &mut NameMap<Definition>,
+    component: &Component,
+    func: &dyn Fn(String) -> Definition,
+) -> Result<()> {
+    let plan = component.plan();
+    let missing: Vec<(ImportPath, Item)> = leaves(plan, names)
+        .into_iter()
+        .filter(|leaf| leaf.definition.is_none() && is_needed(plan, leaf))
+        .map(|leaf| (leaf.path, leaf.item.clone()))
+        .collect();
+    for (path, item) in missing {
+        let definition = match item {
+            Item::Func(_) => func(path.to_string()),
+            Item::Type(TypeItem::Resource(id)) => {
+                let text = path.to_string();
+                let dtor: HostDtor = Arc::new(move |_, _| bail!("dropped a resource of `{text}`, which nobody supplies"));
+                Definition::Resource(ResourceType(Kind::Uninstantiated(id)), dtor)
+            }
+            other => bail!("import `{path}`: a {} can't be made up", other.noun()),
+        };
+        insert(names, &path.0, definition)?;
+    }
+    Ok(())
+}
+
+fn insert(names: &mut NameMap<Definition>, path: &[Arc<str>], definition: Definition) -> Result<()> {
+    let (name, rest) = match path {
+        [] => return Ok(()),
+        [name] => {
+            names.insert(name, definition);
+            return Ok(());
+        }
+        [name, rest @ ..] => (name, rest),
+    };
+    if names.get_exact(name).is_none() {
+        // What another version on the track supplies stays so.
+        let inner = match names.get(name) {
+            Some(Definition::Instance(inner)) => inner.clone(),
+            _ => NameMap::new(),
+        };
+        names.insert(name, Definition::Instance(inner));
+    }
+    match names.get_exact_mut(name) {
+        Some(Definition::Instance(inner)) => insert(inner, rest, definition),
+        _ => bail!("`{name}` is no instance in the linker"),
+    }
+}

@@ -1,0 +1,241 @@
+//! One instantiated component: all that its calls need, found once.
+//!
+//! ```text
+//!  InstanceData (boxed, as long as its store)
+//!    component        the plan, modules, programs
+//!    parts            per component instance: flags, handles           (part)
+//!    core             core instances, filled as the plan's steps run
+//!    resources        resource type of the plan -> key of the store
+//!    lifted, lowered, builtins, options   found when first needed, then kept
+//! ```
+//!
+//! Everything that changes is in a cell, so `&InstanceData` may be alive while guests
+//! run. After a trap the whole root is locked: nothing may enter it again.
+//!
+//! Not here: running the plan (`instance`), calls (`call`).
+//!
+//! # Safety
+//!
+//! Raw pointers in here lead to the store and to things that it owns; whoever has an
+//! `InstanceData` at hand has its store alive.
+
+use crate::component::call::enter::LiftedFunc;
+use crate::component::call::options::CallOptions;
+use crate::component::call::scope::CallScope;
+use crate::component::component::Component;
+use crate::component::handles::{HostHandles, ResourceKey};
+use crate::component::link::Binding;
+use crate::component::part::{Part, cannot_enter};
+use crate::component::resource::{Kind, ResourceType};
+use crate::component::store::StoreShared;
+use crate::core;
+use crate::core::store::{StoreId, StorePtr};
+use helve_abi::types::{ResourceTypeId, Types};
+use helve_base::limits::Limits;
+use helve_base::{Bug, EntityRef, Error, PrimaryMap, Result};
+use helve_decode::plan::*;
+use std::cell::{Cell, OnceCell};
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+/// A component instance and all nested in it.
+pub(crate) struct InstanceData {
+    pub component: Component,
+    store: StorePtr,
+    store_id: StoreId,
+    shared: Rc<StoreShared>,
+    locked: Cell<bool>,
+    pub parts: PrimaryMap<ComponentInstanceId, Part>,
+    pub core: PrimaryMap<CoreInstanceId, OnceCell<core::Instance>>,
+    pub resources: PrimaryMap<ResourceTypeId, OnceCell<ResourceKey>>,
+    pub lifted: PrimaryMap<LiftedId, OnceCell<LiftedFunc>>,
+    pub lowered: PrimaryMap<LoweredId, OnceCell<core::Func>>,
+    pub builtins: PrimaryMap<CanonBuiltinId, OnceCell<core::Func>>,
+    pub options: PrimaryMap<OptionsId, OnceCell<CallOptions>>,
+    pub imported_funcs: PrimaryMap<ImportedFuncId, OnceCell<Binding>>,
+    pub imported_modules: PrimaryMap<ImportedModuleId, OnceCell<core::Module>>,
+}
+
+/// As many empty cells as `like` has entries.
+fn cells<K: EntityRef, V, T>(like: &PrimaryMap<K, V>) -> PrimaryMap<K, OnceCell<T>> {
+    like.iter().map(|_| OnceCell::new()).collect()
+}
+
+impl InstanceData {
+    /// An instance of which nothing exists yet.
+    pub fn new(component: &Component, store: StorePtr, store_id: StoreId, shared: Rc<StoreShared>) -> InstanceData {
+        let plan = component.plan();
+        let most = component.engine().limits().handles;
+        InstanceData {
+            component: component.clone(),
+            store,
+            store_id,
+            locked: Cell::new(false),
+            parts: plan
+                .component_instances
+                .values()
+                .map(|info| Part::new(info.path.clone(), shared.clone(), most))
+                .collect(),
+            core: cells(&plan.core_instances),
+            resources: cells(&plan.resources),
+            lifted: cells(&plan.lifted),
+            lowered: cells(&plan.lowered),
+            builtins: cells(&plan.builtins),
+            options: cells(&plan.options),
+            imported_funcs: cells(&plan.imported_funcs),
+            imported_modules: cells(&plan.imported_modules),
+            shared,
+        }
+    }
+
+    /// Its address, for closures that live as long as the store.
+    pub fn ptr(&self) -> InstancePtr {
+        InstancePtr(NonNull::from(self))
+    }
+
+    pub fn plan(&self) -> &Plan {
+        self.component.plan()
+    }
+
+    #[inline]
+    pub fn types(&self) -> &Types {
+        &self.component.plan().types
+    }
+
+    pub fn limits(&self) -> &Limits {
+        self.component.engine().limits()
+    }
+
+    #[inline]
+    pub fn store(&self) -> StorePtr {
+        self.store
+    }
+
+    pub fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    pub fn shared(&self) -> &StoreShared {
+        &self.shared
+    }
+
+    pub fn host_handles(&self) -> &HostHandles {
+        &self.shared.host_handles
+    }
+
+    #[inline]
+    pub fn part(&self, id: ComponentInstanceId) -> &Part {
+        &self.parts[id]
+    }
+
+    /// What a resource type of the plan is in this store.
+    #[inline]
+    pub fn resource(&self, id: ResourceTypeId) -> Result<ResourceKey> {
+        match self.resources.get(id).and_then(OnceCell::get) {
+            Some(key) => Ok(*key),
+            None => Err(Error::new(Bug(format!("{id:?} is used before it is defined")))),
+        }
+    }
+
+    /// A resource type of the plan as the host sees it.
+    pub fn resource_type(&self, id: ResourceTypeId) -> ResourceType {
+        let key = self.resources.get(id).and_then(OnceCell::get);
+        key.and_then(|key| self.shared.resource_type(*key)).unwrap_or(ResourceType(Kind::Uninstantiated(id)))
+    }
+
+    /// Whether `part` defines the resource type, so that it sees representations.
+    pub fn implements(&self, part: ComponentInstanceId, id: ResourceTypeId) -> bool {
+        matches!(
+            self.plan().resources.get(id),
+            Some(ResourceDef { origin: ResourceOrigin::Defined { owner, .. }, .. }) if *owner == part
+        )
+    }
+
+    /// An instance and its ancestors, innermost first.
+    pub fn ancestors(&self, id: ComponentInstanceId) -> impl Iterator<Item = ComponentInstanceId> {
+        let infos = &self.plan().component_instances;
+        std::iter::successors(Some(id), move |id| infos.get(*id).and_then(|info| info.parent))
+    }
+
+    /// Enters `callee` from `caller`, or from the host: it and its ancestors, those that
+    /// the caller is not in, can't be entered again until [`InstanceData::leave`].
+    pub fn enter(&self, callee: ComponentInstanceId, caller: Option<ComponentInstanceId>) -> Result<()> {
+        let free = |id| self.part(id).may_enter.get();
+        if self.locked.get() || !self.entering(callee, caller).all(free) {
+            return Err(cannot_enter());
+        }
+        self.entering(callee, caller).for_each(|id| self.part(id).may_enter.set(false));
+        Ok(())
+    }
+
+    /// Ends what [`InstanceData::enter`] began.
+    pub fn leave(&self, callee: ComponentInstanceId, caller: Option<ComponentInstanceId>) {
+        self.entering(callee, caller).for_each(|id| self.part(id).may_enter.set(true));
+    }
+
+    fn entering(
+        &self,
+        callee: ComponentInstanceId,
+        caller: Option<ComponentInstanceId>,
+    ) -> impl Iterator<Item = ComponentInstanceId> {
+        let is_callers = move |id: &ComponentInstanceId| {
+            caller.is_some_and(|caller| self.ancestors(caller).any(|ancestor| ancestor == *id))
+        };
+        self.ancestors(callee).filter(move |id| !is_callers(id))
+    }
+
+    /// Locks the whole root for good, after a trap.
+    pub fn lock(&self) {
+        self.locked.set(true);
+    }
+
+    /// Ends what a call lent; `part` is the guest that took part in it.
+    pub fn end_loans(&self, part: ComponentInstanceId, scope: &mut CallScope) -> Result<()> {
+        if scope.is_empty() {
+            return Ok(());
+        }
+        self.part(part).end_loans(&mut scope.loans)?;
+        for handle in scope.host_lends.drain(..) {
+            self.host_handles().end_loan(handle);
+        }
+        for handle in scope.host_borrows.drain(..) {
+            self.host_handles().expire(handle);
+        }
+        match scope.task.take() {
+            Some(task) => self.part(part).end_scope(task),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for InstanceData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstanceData").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+/// An instance by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InstancePtr(NonNull<InstanceData>);
+
+// SAFETY: only followed with the instance's store at hand, by the thread that has it.
+unsafe impl Send for InstancePtr {}
+// SAFETY: as above.
+unsafe impl Sync for InstancePtr {}
+
+impl InstancePtr {
+    /// The instance.
+    ///
+    /// # Safety
+    ///
+    /// Its store must be alive for `'a`, and on this thread.
+    #[inline]
+    pub unsafe fn get<'a>(self) -> &'a InstanceData {
+        // SAFETY: instances live as long as their store, and never move.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub fn from_raw(ptr: NonNull<InstanceData>) -> InstancePtr {
+        InstancePtr(ptr)
+    }
+}

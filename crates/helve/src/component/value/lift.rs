@@ -1,0 +1,209 @@
+//! Lifting dynamic values: runs a type's program and builds a [`Val`].
+//!
+//! Not here: what a guest's bytes may be (`lift`).
+
+use super::Val;
+use crate::component::call::lane::Lane;
+use crate::component::lift::LiftContext;
+use crate::component::resource::not_a_handle;
+use crate::component::typed::{invalid_discriminant, too_few_lanes};
+use helve_abi::flat::Passing;
+use helve_abi::program::*;
+use helve_abi::types::InterfaceType;
+use helve_base::{Bug, Error, Result};
+
+/// Where a value is.
+#[derive(Clone, Copy)]
+enum From<'a> {
+    /// These bytes of guest memory.
+    Memory(&'a [u8]),
+    /// These lanes.
+    Lanes(&'a [Lane]),
+}
+
+impl<'a> From<'a> {
+    /// The same, from `at` on.
+    fn at(self, at: u32) -> Result<From<'a>> {
+        Ok(match self {
+            From::Memory(bytes) => From::Memory(bytes.get(at as usize..).ok_or_else(too_few_lanes)?),
+            From::Lanes(lanes) => From::Lanes(lanes.get(at as usize..).ok_or_else(too_few_lanes)?),
+        })
+    }
+
+    /// A number of `size` bytes; what is above them may be anything.
+    fn get(self, at: u32, size: u32) -> Result<u64> {
+        match self.at(at)? {
+            From::Memory(bytes) => {
+                let mut bits = [0; 8];
+                let from = bytes.get(..size as usize).ok_or_else(too_few_lanes)?;
+                bits.get_mut(..size as usize).ok_or_else(too_few_lanes)?.copy_from_slice(from);
+                Ok(u64::from_le_bytes(bits))
+            }
+            From::Lanes(lanes) => Ok(lanes.first().ok_or_else(too_few_lanes)?.u64()),
+        }
+    }
+
+    /// A pointer and a length.
+    fn pair(self, cx: &LiftContext<'_>, at: u32) -> Result<(u64, u64)> {
+        match self.at(at)? {
+            From::Memory(bytes) => cx.pair(bytes),
+            From::Lanes([a, b, ..]) => Ok((cx.address(*a), cx.address(*b))),
+            From::Lanes(_) => Err(too_few_lanes()),
+        }
+    }
+
+    /// The discriminant of a variant or enum.
+    fn discriminant(self, at: u32, size: u32, cases: u32) -> Result<u32> {
+        let found = self.get(at, size)? as u32;
+        if found < cases { Ok(found) } else { Err(invalid_discriminant(found, cases)) }
+    }
+}
+
+/// Lifts the values that were passed in `lanes`.
+pub(crate) fn lift_passed(cx: &mut LiftContext<'_>, passed: &Passed, lanes: &[Lane]) -> Result<Vec<Val>> {
+    let from = match passed.passing {
+        Passing::Flat(_) => From::Lanes(lanes),
+        Passing::Memory => {
+            let at = cx.address(*lanes.first().ok_or_else(too_few_lanes)?);
+            From::Memory(cx.value_bytes(at, passed.size, passed.align)?)
+        }
+    };
+    passed.parts.iter().map(|(at, program)| lift(cx, *program, from.at(*at)?)).collect()
+}
+
+/// Lifts a function's result into `results`.
+pub(crate) fn lift_result(
+    cx: &mut LiftContext<'_>,
+    passed: &Passed,
+    lanes: &[Lane],
+    results: &mut [Val],
+) -> Result<()> {
+    for (result, val) in results.iter_mut().zip(lift_passed(cx, passed, lanes)?) {
+        *result = val;
+    }
+    Ok(())
+}
+
+/// Runs a program.
+fn lift(cx: &mut LiftContext<'_>, program: ProgramId, from: From<'_>) -> Result<Val> {
+    let ops = &mut cx.instance.component.programs()[program].ops.iter();
+    step(cx, ops, from)
+}
+
+/// Runs the next operation, and those that belong to it.
+fn step<'p>(cx: &mut LiftContext<'_>, ops: &mut impl Iterator<Item = &'p Op>, from: From<'_>) -> Result<Val> {
+    let Some(op) = ops.next() else { return Err(bug()) };
+    Ok(match *op {
+        Op::Scalar { at, scalar } => scalar_val(scalar, from.get(at, scalar.bytes())?)?,
+        Op::Flags { at, ty, bytes, .. } => {
+            let bits = from.get(at, bytes.into())?;
+            let names = &cx.types()[ty].names;
+            let set = names.iter().enumerate().filter(|(i, _)| bits >> (i % 64) & 1 != 0);
+            Val::Flags(set.map(|(_, name)| name.to_string()).collect())
+        }
+        Op::Enum { at, ty, bytes, cases } => {
+            let case = from.discriminant(at, bytes.into(), cases)?;
+            Val::Enum(cx.types()[ty].names[case as usize].to_string())
+        }
+        Op::Handle { at, handle } => {
+            let index = from.get(at, 4)? as u32;
+            let ty = match handle {
+                Handle::Own(id) => InterfaceType::Own(id),
+                Handle::Borrow(id) => InterfaceType::Borrow(id),
+                _ => return Err(not_a_handle()),
+            };
+            Val::Resource(cx.lift_any(index, ty)?)
+        }
+        Op::String { at } => {
+            let pair = from.pair(cx, at)?;
+            Val::String(cx.lift_string(pair)?)
+        }
+        Op::List { at, element, .. } => {
+            let pair = from.pair(cx, at)?;
+            Val::List(lift_list(cx, element, pair)?)
+        }
+        Op::Map { at, entry, .. } => {
+            let pair = from.pair(cx, at)?;
+            let entries = lift_list(cx, entry, pair)?;
+            Val::Map(entries.into_iter().map(map_entry).collect::<Result<_>>()?)
+        }
+        Op::FixedList { at, element, stride, length, .. } => {
+            cx.charge((length as usize).saturating_mul(size_of::<Val>()))?;
+            let item = |i: u32| lift(cx, element, from.at(at.saturating_add(i.saturating_mul(stride)))?);
+            Val::List((0..length).map(item).collect::<Result<_>>()?)
+        }
+        Op::Variant { at, kind, bytes, payload, cases } => {
+            let case = from.discriminant(at, bytes.into(), cases.len())?;
+            let program = cx.instance.component.programs().cases(cases).get(case as usize).copied().flatten();
+            let value = match program {
+                Some(program) => {
+                    cx.charge(size_of::<Val>())?;
+                    Some(Box::new(lift(cx, program, from.at(payload)?)?))
+                }
+                None => None,
+            };
+            variant_val(cx, kind, case, value)
+        }
+        Op::Record { kind, fields } => {
+            cx.charge((fields as usize).saturating_mul(size_of::<Val>()))?;
+            let vals = (0..fields).map(|_| step(cx, ops, from)).collect::<Result<Vec<_>>>()?;
+            match kind {
+                RecordKind::Tuple(_) => Val::Tuple(vals),
+                RecordKind::Record(id) => {
+                    let names = cx.types()[id].fields.iter().map(|field| field.name.to_string());
+                    Val::Record(names.zip(vals).collect())
+                }
+            }
+        }
+        Op::Call { at, program } => lift(cx, program, from.at(at)?)?,
+    })
+}
+
+fn lift_list(cx: &mut LiftContext<'_>, element: ProgramId, pair: (u64, u64)) -> Result<Vec<Val>> {
+    let Program { size, align, .. } = cx.instance.component.programs()[element];
+    let bytes = cx.list_bytes(pair, size, align)?;
+    cx.charge((pair.1 as usize).saturating_mul(size_of::<Val>()))?;
+    let items = bytes.chunks_exact((size as usize).max(1));
+    items.map(|item| lift(cx, element, From::Memory(item))).collect()
+}
+
+fn map_entry(entry: Val) -> Result<(Val, Val)> {
+    match entry {
+        Val::Tuple(pair) => {
+            let [key, value] = <[Val; 2]>::try_from(pair).map_err(|_| bug())?;
+            Ok((key, value))
+        }
+        _ => Err(bug()),
+    }
+}
+
+fn variant_val(cx: &LiftContext<'_>, kind: VariantKind, case: u32, value: Option<Box<Val>>) -> Val {
+    match kind {
+        VariantKind::Variant(id) => Val::Variant(cx.types()[id].cases[case as usize].name.to_string(), value),
+        VariantKind::Option(_) => Val::Option(value),
+        VariantKind::Result(_) if case == 0 => Val::Result(Ok(value)),
+        VariantKind::Result(_) => Val::Result(Err(value)),
+    }
+}
+
+fn scalar_val(scalar: Scalar, bits: u64) -> Result<Val> {
+    Ok(match scalar {
+        Scalar::Bool => Val::Bool(bits as u32 != 0),
+        Scalar::S8 => Val::S8(bits as i8),
+        Scalar::U8 => Val::U8(bits as u8),
+        Scalar::S16 => Val::S16(bits as i16),
+        Scalar::U16 => Val::U16(bits as u16),
+        Scalar::S32 => Val::S32(bits as i32),
+        Scalar::U32 => Val::U32(bits as u32),
+        Scalar::S64 => Val::S64(bits as i64),
+        Scalar::U64 => Val::U64(bits),
+        Scalar::F32 => Val::Float32(f32::from_bits(bits as u32)),
+        Scalar::F64 => Val::Float64(f64::from_bits(bits)),
+        Scalar::Char => Val::Char(crate::component::typed::character(bits as u32)?),
+    })
+}
+
+#[cold]
+fn bug() -> Error {
+    Error::new(Bug("a program does not fit its type".into()))
+}
