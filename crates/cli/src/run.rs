@@ -3,7 +3,7 @@
 use crate::progress::Progress;
 use clap::Args;
 use helve::component::{Component, Linker, ResourceTable};
-use helve::{Context as _, Engine, Error, ErrorKind, Result, Store, bail};
+use helve::{Config, Context as _, Engine, Error, ErrorKind, Result, Store, bail};
 use helve_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxView, WasiView, p2, preview1};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ impl Run {
 
     fn run(&self) -> Result<Result<(), ()>> {
         let ctx = self.grants()?;
-        let engine = Engine::default();
+        let engine = Engine::new(&Config::new())?;
         let component = self.load(&engine)?;
         let mut linker = Linker::new(&engine);
         p2::add_to_linker(&mut linker)?;
@@ -129,9 +129,8 @@ fn read(path: &Path) -> Result<Cow<'static, [u8]>> {
     if !is_text {
         bail!("`{}` is not WebAssembly: it starts with neither `\\0asm` nor text of the text format", path.display());
     }
-    let mut parsed = wat::Parser::new();
-    let binary = parsed.generate_dwarf(wat::GenerateDwarf::Lines).parse_bytes(Some(path), &bytes);
-    Ok(binary.map_err(Error::new)?.into_owned().into())
+    let binary = wat::Parser::new().parse_bytes(Some(path), &bytes).map_err(Error::new)?;
+    Ok(binary.into_owned().into())
 }
 
 /// Says on stderr what went wrong, unless the guest just exited; the code to exit with.
@@ -142,7 +141,7 @@ fn report(error: &Error) -> ExitCode {
     match error.kind() {
         ErrorKind::Trap => {
             eprintln!("error: the guest trapped: {error:#}");
-            if let Some(backtrace) = error.downcast_ref::<helve::WasmBacktrace>() {
+            if let Some(backtrace) = error.downcast_ref::<helve::Backtrace>() {
                 eprint!("{backtrace}");
             }
             ExitCode::from(TRAPPED)

@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! use helve::component::{Component, Linker, ResourceTable};
-//! use helve::{Engine, Store};
+//! use helve::{Config, Engine, Store};
 //! use helve_wasi::{WasiCtx, WasiCtxView, WasiView};
 //!
 //! struct Host { ctx: WasiCtx, table: ResourceTable }
@@ -21,7 +21,7 @@
 //! }
 //!
 //! # fn main() -> helve::Result<()> {
-//! let engine = Engine::default();
+//! let engine = Engine::new(&Config::new())?;
 //! let component = Component::from_file(&engine, "app.wasm")?;
 //! let mut linker = Linker::new(&engine);
 //! helve_wasi::p2::add_to_linker(&mut linker)?;
