@@ -5,7 +5,7 @@ use helve::component::{Component, Instance, Linker, Resource, ResourceAny, Resou
 use helve::{Config, Engine, Error, Result, Store, Trap};
 
 fn engine() -> Engine {
-    Engine::new(&Config::new()).unwrap()
+    Engine::new(Config::new().all_features(true)).unwrap()
 }
 
 /// An instance of the component in `text`, with what `define` adds to the linker.
@@ -36,18 +36,36 @@ fn a_typed_call_of_add() {
         |_| Ok(()),
     )
     .unwrap();
-    let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add").unwrap();
+    let add = instance
+        .get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")
+        .unwrap();
     assert_eq!(add.call(&mut store, (2, 3)).unwrap(), (5,));
     assert_eq!(add.call(&mut store, (u32::MAX, 3)).unwrap(), (2,));
     let func = instance.get_func(&mut store, "add").unwrap();
     let mut results = [Val::Bool(false)];
-    func.call(&mut store, &[Val::U32(40), Val::U32(2)], &mut results).unwrap();
+    func.call(&mut store, &[Val::U32(40), Val::U32(2)], &mut results)
+        .unwrap();
     assert_eq!(results, [Val::U32(42)]);
-    let error = func.call(&mut store, &[Val::U32(40), Val::S32(2)], &mut results).unwrap_err();
-    assert!(format!("{error:#}").contains("in argument `b`: type mismatch: expected `u32`, found a s32"), "{error:#}");
-    let error = instance.get_typed_func::<(u32, i32), (u32,)>(&mut store, "add").unwrap_err();
-    assert!(format!("{error:#}").contains("in parameter `b`"), "{error:#}");
-    assert_eq!(add.call(&mut store, (1, 1)).unwrap(), (2,), "a host's mistake does no harm");
+    let error = func
+        .call(&mut store, &[Val::U32(40), Val::S32(2)], &mut results)
+        .unwrap_err();
+    assert!(
+        format!("{error:#}")
+            .contains("in argument `b`: type mismatch: expected `u32`, found a s32"),
+        "{error:#}"
+    );
+    let error = instance
+        .get_typed_func::<(u32, i32), (u32,)>(&mut store, "add")
+        .unwrap_err();
+    assert!(
+        format!("{error:#}").contains("in parameter `b`"),
+        "{error:#}"
+    );
+    assert_eq!(
+        add.call(&mut store, (1, 1)).unwrap(),
+        (2,),
+        "a host's mistake does no harm"
+    );
 }
 
 /// Core module with a memory, a bump allocator that aligns, and `more`.
@@ -122,7 +140,8 @@ fn echo_dynamic(text: &str, values: &[Val]) {
     let func = instance.get_func(&mut store, "echo").unwrap();
     for value in values {
         let mut results = [Val::Bool(false)];
-        func.call(&mut store, std::slice::from_ref(value), &mut results).unwrap_or_else(|e| panic!("{value:?}: {e:#}"));
+        func.call(&mut store, std::slice::from_ref(value), &mut results)
+            .unwrap_or_else(|e| panic!("{value:?}: {e:#}"));
         assert_eq!(&results[0], value);
         assert_eq!(store.data().last(), Some(value));
     }
@@ -132,8 +151,18 @@ fn echo_dynamic(text: &str, values: &[Val]) {
 fn dynamic_values_go_through_a_guest_and_back() {
     let utf8 = "";
     let cases: &[(&str, &str, (&str, &str), Vec<Val>)] = &[
-        ("bool", NO_TYPES, ("i32", "i32"), vec![Val::Bool(true), Val::Bool(false)]),
-        ("s8", NO_TYPES, ("i32", "i32"), vec![Val::S8(-128), Val::S8(127)]),
+        (
+            "bool",
+            NO_TYPES,
+            ("i32", "i32"),
+            vec![Val::Bool(true), Val::Bool(false)],
+        ),
+        (
+            "s8",
+            NO_TYPES,
+            ("i32", "i32"),
+            vec![Val::S8(-128), Val::S8(127)],
+        ),
         ("u8", NO_TYPES, ("i32", "i32"), vec![Val::U8(255)]),
         ("s16", NO_TYPES, ("i32", "i32"), vec![Val::S16(-32768)]),
         ("u16", NO_TYPES, ("i32", "i32"), vec![Val::U16(65535)]),
@@ -141,15 +170,38 @@ fn dynamic_values_go_through_a_guest_and_back() {
         ("u32", NO_TYPES, ("i32", "i32"), vec![Val::U32(u32::MAX)]),
         ("s64", NO_TYPES, ("i64", "i64"), vec![Val::S64(i64::MIN)]),
         ("u64", NO_TYPES, ("i64", "i64"), vec![Val::U64(u64::MAX)]),
-        ("f32", NO_TYPES, ("f32", "f32"), vec![Val::Float32(1.5), Val::Float32(f32::NAN)]),
-        ("f64", NO_TYPES, ("f64", "f64"), vec![Val::Float64(-0.0), Val::Float64(f64::INFINITY)]),
-        ("char", NO_TYPES, ("i32", "i32"), vec![Val::Char('x'), Val::Char('\u{10ffff}')]),
-        ("string", NO_TYPES, ("i32 i32", "retptr"), vec![Val::String("".into()), Val::String("grüße ☃".into())]),
+        (
+            "f32",
+            NO_TYPES,
+            ("f32", "f32"),
+            vec![Val::Float32(1.5), Val::Float32(f32::NAN)],
+        ),
+        (
+            "f64",
+            NO_TYPES,
+            ("f64", "f64"),
+            vec![Val::Float64(-0.0), Val::Float64(f64::INFINITY)],
+        ),
+        (
+            "char",
+            NO_TYPES,
+            ("i32", "i32"),
+            vec![Val::Char('x'), Val::Char('\u{10ffff}')],
+        ),
+        (
+            "string",
+            NO_TYPES,
+            ("i32 i32", "retptr"),
+            vec![Val::String("".into()), Val::String("grüße ☃".into())],
+        ),
         (
             "(list u16)",
             NO_TYPES,
             ("i32 i32", "retptr"),
-            vec![Val::List(vec![]), Val::List(vec![Val::U16(1), Val::U16(0xffff)])],
+            vec![
+                Val::List(vec![]),
+                Val::List(vec![Val::U16(1), Val::U16(0xffff)]),
+            ],
         ),
         (
             "(list (tuple u8 string (option u64)))",
@@ -157,7 +209,11 @@ fn dynamic_values_go_through_a_guest_and_back() {
             ("i32 i32", "retptr"),
             vec![Val::List(vec![
                 Val::Tuple(vec![Val::U8(7), Val::String("a".into()), Val::Option(None)]),
-                Val::Tuple(vec![Val::U8(8), Val::String("bc".into()), Val::Option(Some(Box::new(Val::U64(1 << 40))))]),
+                Val::Tuple(vec![
+                    Val::U8(8),
+                    Val::String("bc".into()),
+                    Val::Option(Some(Box::new(Val::U64(1 << 40)))),
+                ]),
             ])],
         ),
         (
@@ -168,7 +224,10 @@ fn dynamic_values_go_through_a_guest_and_back() {
             vec![Val::Record(vec![
                 ("a".into(), Val::U8(1)),
                 ("b-c".into(), Val::Float64(2.5)),
-                ("d".into(), Val::List(vec![Val::String("x".into()), Val::String("yz".into())])),
+                (
+                    "d".into(),
+                    Val::List(vec![Val::String("x".into()), Val::String("yz".into())]),
+                ),
             ])],
         ),
         (
@@ -199,7 +258,10 @@ fn dynamic_values_go_through_a_guest_and_back() {
             "(option string)",
             NO_TYPES,
             ("i32 i32 i32", "retptr"),
-            vec![Val::Option(None), Val::Option(Some(Box::new(Val::String("s".into()))))],
+            vec![
+                Val::Option(None),
+                Val::Option(Some(Box::new(Val::String("s".into())))),
+            ],
         ),
         (
             "(result u8 (error string))",
@@ -210,7 +272,12 @@ fn dynamic_values_go_through_a_guest_and_back() {
                 Val::Result(Err(Some(Box::new(Val::String("bad".into()))))),
             ],
         ),
-        ("(result)", NO_TYPES, ("i32", "i32"), vec![Val::Result(Ok(None)), Val::Result(Err(None))]),
+        (
+            "(result)",
+            NO_TYPES,
+            ("i32", "i32"),
+            vec![Val::Result(Ok(None)), Val::Result(Err(None))],
+        ),
         (
             "(tuple u8 u16 u32 u64 u8 u16 u32 u64 u8 u16 u32 u64 u8 u16 u32 u64 string)",
             NO_TYPES,
@@ -237,16 +304,28 @@ fn dynamic_values_go_through_a_guest_and_back() {
 fn strings_in_every_encoding() {
     let long = "ab".repeat(1000);
     let texts = ["", "plain", "grüße", "snow ☃ man", "💧", &long];
-    for encoding in ["string-encoding=utf8", "string-encoding=utf16", "string-encoding=latin1+utf16"] {
+    for encoding in [
+        "string-encoding=utf8",
+        "string-encoding=utf16",
+        "string-encoding=latin1+utf16",
+    ] {
         let text = echo("string", NO_TYPES, encoding, ("i32 i32", "retptr"));
         echo_dynamic(&text, &texts.map(|text| Val::String(text.into())));
         let (mut store, instance) = instance((), &text, |linker| {
-            linker.root().func_wrap("echo", |_, (text,): (String,)| Ok((text,)))
+            linker
+                .root()
+                .func_wrap("echo", |_, (text,): (String,)| Ok((text,)))
         })
         .unwrap();
-        let echo = instance.get_typed_func::<(&str,), (String,)>(&mut store, "echo").unwrap();
+        let echo = instance
+            .get_typed_func::<(&str,), (String,)>(&mut store, "echo")
+            .unwrap();
         for text in texts {
-            assert_eq!(echo.call(&mut store, (text,)).unwrap().0, text, "{encoding}");
+            assert_eq!(
+                echo.call(&mut store, (text,)).unwrap().0,
+                text,
+                "{encoding}"
+            );
         }
     }
 }
@@ -276,15 +355,33 @@ fn typed_values_go_through_a_guest_and_back() {
     typed_echo!(f32, "f32", ("f32", "f32"), [0.5]);
     typed_echo!(f64, "f64", ("f64", "f64"), [f64::MIN_POSITIVE]);
     typed_echo!(char, "char", ("i32", "i32"), ['ß']);
-    typed_echo!(Vec<u8>, "(list u8)", ("i32 i32", "retptr"), [vec![], vec![1, 2, 3], vec![9; 70_000]]);
-    typed_echo!(Vec<f64>, "(list f64)", ("i32 i32", "retptr"), [vec![1.0, 2.0]]);
+    typed_echo!(
+        Vec<u8>,
+        "(list u8)",
+        ("i32 i32", "retptr"),
+        [vec![], vec![1, 2, 3], vec![9; 20_000]]
+    );
+    typed_echo!(
+        Vec<f64>,
+        "(list f64)",
+        ("i32 i32", "retptr"),
+        [vec![1.0, 2.0]]
+    );
     typed_echo!(
         Vec<(u8, String, Option<u64>)>,
         "(list (tuple u8 string (option u64)))",
         ("i32 i32", "retptr"),
-        [vec![(1, "a".into(), None), (2, "bc".into(), Some(u64::MAX))]]
+        [vec![
+            (1, "a".into(), None),
+            (2, "bc".into(), Some(u64::MAX))
+        ]]
     );
-    typed_echo!(Option<Option<u8>>, "(option (option u8))", ("i32 i32 i32", "retptr"), [None, Some(None), Some(Some(3))]);
+    typed_echo!(
+        Option<Option<u8>>,
+        "(option (option u8))",
+        ("i32 i32 i32", "retptr"),
+        [None, Some(None), Some(Some(3))]
+    );
     typed_echo!(
         Result<f32, u64>,
         "(result f32 (error u64))",
@@ -293,8 +390,18 @@ fn typed_values_go_through_a_guest_and_back() {
     );
     typed_echo!(Result<(), ()>, "(result)", ("i32", "i32"), [Ok(()), Err(())]);
     typed_echo!(Result<(), String>, "(result (error string))", ("i32 i32 i32", "retptr"), [Ok(()), Err("e".into())]);
-    typed_echo!((u8, (u64, char)), "(tuple u8 (tuple u64 char))", ("i32 i64 i32", "retptr"), [(1, (2, 'c'))]);
-    typed_echo!([u16; 3], "(list u16 3)", ("i32 i32 i32", "retptr"), [[1, 2, 3]]);
+    typed_echo!(
+        (u8, (u64, char)),
+        "(tuple u8 (tuple u64 char))",
+        ("i32 i64 i32", "retptr"),
+        [(1, (2, 'c'))]
+    );
+    typed_echo!(
+        [u16; 3],
+        "(list u16 3)",
+        ("i32 i32 i32", "retptr"),
+        [[1, 2, 3]]
+    );
 }
 
 #[test]
@@ -307,14 +414,24 @@ fn a_host_error_comes_back_whole_and_ends_the_instance() {
         }
     }
     impl std::error::Error for Exit {}
-    let (mut store, instance) = instance(0, &echo("u32", NO_TYPES, "", ("i32", "i32")), |linker: &mut Linker<i32>| {
-        linker.root().func_wrap("echo", |mut cx, (x,): (u32,)| {
-            *cx.data_mut() += 1;
-            if x == 0 { Err(Error::new(Exit(3))) } else { Ok((x,)) }
-        })
-    })
+    let (mut store, instance) = instance(
+        0,
+        &echo("u32", NO_TYPES, "", ("i32", "i32")),
+        |linker: &mut Linker<i32>| {
+            linker.root().func_wrap("echo", |mut cx, (x,): (u32,)| {
+                *cx.data_mut() += 1;
+                if x == 0 {
+                    Err(Error::new(Exit(3)))
+                } else {
+                    Ok((x,))
+                }
+            })
+        },
+    )
     .unwrap();
-    let echo = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "echo").unwrap();
+    let echo = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "echo")
+        .unwrap();
     echo.call(&mut store, (1,)).unwrap();
     let error = echo.call(&mut store, (0,)).unwrap_err();
     assert_eq!(error.downcast_ref::<Exit>(), Some(&Exit(3)), "{error:#}");
@@ -329,14 +446,25 @@ fn missing_imports_are_all_named() {
         (import "a:b/c@0.2.10" (instance (export "f" (func)) (export "r" (type (sub resource))) (export "g" (func))))
         (import "h" (func)))"#;
     let error = instance((), text, |linker| {
-        linker.instance("a:b/c@0.3.0")?.func_wrap("f", |_, (): ()| Ok(()))
+        linker
+            .instance("a:b/c@0.3.0")?
+            .func_wrap("f", |_, (): ()| Ok(()))
     })
     .unwrap_err();
     let message = format!("{error:#}");
-    for part in ["a:b/c@0.2.10#f", "a:b/c@0.2.10#g", "resource `a:b/c@0.2.10#r`", "function `h`", "a:b/c@0.3.0"] {
+    for part in [
+        "a:b/c@0.2.10#f",
+        "a:b/c@0.2.10#g",
+        "resource `a:b/c@0.2.10#r`",
+        "function `h`",
+        "a:b/c@0.3.0",
+    ] {
         assert!(message.contains(part), "{part} in {message}");
     }
-    let error = instance((), text, |linker| linker.root().func_wrap("h", |_, (): ()| Ok((1u32,)))).unwrap_err();
+    let error = instance((), text, |linker| {
+        linker.root().func_wrap("h", |_, (): ()| Ok((1u32,)))
+    })
+    .unwrap_err();
     assert!(format!("{error:#}").contains("a:b/c@0.2.10#f"), "{error:#}");
 }
 
@@ -350,15 +478,28 @@ fn versions_of_one_track_serve_each_other() {
         (func $run (result u32) (canon lift (core func $m "f")))
         (instance $e (export "f" (func $run)))
         (export "x:y/z@0.2.3" (instance $e)))"#;
-    for (version, works) in [("0.2.10", true), ("0.2.12", true), ("0.2.0", true), ("0.3.0", false)] {
+    for (version, works) in [
+        ("0.2.10", true),
+        ("0.2.12", true),
+        ("0.2.0", true),
+        ("0.3.0", false),
+    ] {
         let made = instance((), text, |linker| {
-            linker.instance(&format!("a:b/c@{version}"))?.func_wrap("f", |_, (): ()| Ok((7u32,)))
+            linker
+                .instance(&format!("a:b/c@{version}"))?
+                .func_wrap("f", |_, (): ()| Ok((7u32,)))
         });
         assert_eq!(made.is_ok(), works, "{version}");
-        let Ok((mut store, instance)) = made else { continue };
-        let e = instance.get_export(&mut store, None, "x:y/z@0.2.8").unwrap();
+        let Ok((mut store, instance)) = made else {
+            continue;
+        };
+        let e = instance
+            .get_export(&mut store, None, "x:y/z@0.2.8")
+            .unwrap();
         let f = instance.get_export(&mut store, Some(&e), "f").unwrap();
-        let f = instance.get_typed_func::<(), (u32,)>(&mut store, &f).unwrap();
+        let f = instance
+            .get_typed_func::<(), (u32,)>(&mut store, &f)
+            .unwrap();
         assert_eq!(f.call(&mut store, ()).unwrap(), (7,));
         assert!(instance.get_func(&mut store, "x:y/z@0.2.3#f").is_some());
         assert!(instance.get_func(&mut store, "x:y/z@0.3.3#f").is_none());
@@ -370,7 +511,10 @@ fn names_are_defined_once_unless_shadowing_is_allowed() {
     let engine = engine();
     let mut linker: Linker<()> = Linker::new(&engine);
     linker.root().func_wrap("f", |_, (): ()| Ok(())).unwrap();
-    let error = linker.root().func_wrap("f", |_, (): ()| Ok(())).unwrap_err();
+    let error = linker
+        .root()
+        .func_wrap("f", |_, (): ()| Ok(()))
+        .unwrap_err();
     assert!(error.to_string().contains("`f` is defined"), "{error}");
     linker.allow_shadowing(true);
     linker.root().func_wrap("f", |_, (): ()| Ok(())).unwrap();
@@ -426,7 +570,9 @@ fn host_resource() -> (Store<Log>, Instance) {
             cx.data_mut().dropped.push(rep);
             Ok(())
         })?;
-        root.func_wrap("make", |_, (x,): (u32,)| Ok((Resource::<Thing>::new_own(x),)))?;
+        root.func_wrap("make", |_, (x,): (u32,)| {
+            Ok((Resource::<Thing>::new_own(x),))
+        })?;
         root.func_wrap("look", |_, (r,): (Resource<Thing>,)| {
             assert!(!r.owned());
             Ok((r.rep(),))
@@ -443,32 +589,73 @@ fn host_resource() -> (Store<Log>, Instance) {
 #[test]
 fn host_resources() {
     let (mut store, instance) = host_resource();
-    let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run").unwrap();
+    let run = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "run")
+        .unwrap();
     assert_eq!(run.call(&mut store, (21,)).unwrap(), (42,));
-    let give = instance.get_typed_func::<(u32,), ()>(&mut store, "give").unwrap();
+    let give = instance
+        .get_typed_func::<(u32,), ()>(&mut store, "give")
+        .unwrap();
     give.call(&mut store, (5,)).unwrap();
-    assert_eq!(*store.data(), Log { dropped: vec![21], eaten: vec![5] });
+    assert_eq!(
+        *store.data(),
+        Log {
+            dropped: vec![21],
+            eaten: vec![5]
+        }
+    );
 
-    let take = instance.get_typed_func::<(Resource<Thing>,), (u32,)>(&mut store, "take").unwrap();
-    assert_eq!(take.call(&mut store, (Resource::new_own(9),)).unwrap(), (9,));
+    let take = instance
+        .get_typed_func::<(Resource<Thing>,), (u32,)>(&mut store, "take")
+        .unwrap();
+    assert_eq!(
+        take.call(&mut store, (Resource::new_own(9),)).unwrap(),
+        (9,)
+    );
     assert_eq!(store.data().dropped, [21, 9]);
-    let borrow = instance.get_typed_func::<(Resource<Thing>,), (u32,)>(&mut store, "take-borrow").unwrap();
-    assert_eq!(borrow.call(&mut store, (Resource::new_borrow(8),)).unwrap(), (8,));
-    assert_eq!(store.data().dropped, [21, 9], "a borrowed resource is not destroyed");
+    let borrow = instance
+        .get_typed_func::<(Resource<Thing>,), (u32,)>(&mut store, "take-borrow")
+        .unwrap();
+    assert_eq!(
+        borrow.call(&mut store, (Resource::new_borrow(8),)).unwrap(),
+        (8,)
+    );
+    assert_eq!(
+        store.data().dropped,
+        [21, 9],
+        "a borrowed resource is not destroyed"
+    );
 
-    let make = instance.get_typed_func::<(u32,), (ResourceAny,)>(&mut store, "make").unwrap();
+    let make = instance
+        .get_typed_func::<(u32,), (ResourceAny,)>(&mut store, "make")
+        .unwrap();
     let (any,) = make.call(&mut store, (77,)).unwrap();
     assert!(any.owned());
     assert_eq!(any.ty(), ResourceType::host::<Thing>());
-    assert_eq!(instance.get_typed_func::<(ResourceAny,), (u32,)>(&mut store, "take-borrow").unwrap()
-        .call(&mut store, (any,)).unwrap(), (77,));
+    assert_eq!(
+        instance
+            .get_typed_func::<(ResourceAny,), (u32,)>(&mut store, "take-borrow")
+            .unwrap()
+            .call(&mut store, (any,))
+            .unwrap(),
+        (77,)
+    );
     any.resource_drop(&mut store).unwrap();
     assert_eq!(store.data().dropped, [21, 9, 77]);
     assert!(any.resource_drop(&mut store).is_err());
 
-    let keep = instance.get_typed_func::<(Resource<Thing>,), ()>(&mut store, "keep-borrow").unwrap();
-    let error = keep.call(&mut store, (Resource::new_borrow(1),)).unwrap_err();
-    assert!(error.to_string().contains("borrow handles still remain at the end of the call"), "{error}");
+    let keep = instance
+        .get_typed_func::<(Resource<Thing>,), ()>(&mut store, "keep-borrow")
+        .unwrap();
+    let error = keep
+        .call(&mut store, (Resource::new_borrow(1),))
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("borrow handles still remain at the end of the call"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -478,7 +665,7 @@ fn guest_resources_through_the_host() {
             (global (export "destroyed") (mut i32) (i32.const 0))
             (func (export "dtor") (param i32) (global.set 0 (local.get 0))))
         (core instance $d (instantiate $d))
-        (type $r' (resource (rep i32) (dtor (func $d "dtor"))))
+        (type $r' (resource (rep i32) (dtor (core func $d "dtor"))))
         (export $r "r" (type $r'))
         (core func $new (canon resource.new $r'))
         (core func $rep (canon resource.rep $r'))
@@ -497,14 +684,26 @@ fn guest_resources_through_the_host() {
         (func (export "take") (param "r" (own $r)) (result u32) (canon lift (core func $i "take")))
         (func (export "destroyed") (result u32) (canon lift (core func $i "destroyed"))))"#;
     let (mut store, instance) = instance((), text, |_| Ok(())).unwrap();
-    let make = instance.get_typed_func::<(u32,), (ResourceAny,)>(&mut store, "make").unwrap();
-    let look = instance.get_typed_func::<(ResourceAny,), (u32,)>(&mut store, "look").unwrap();
-    let take = instance.get_typed_func::<(ResourceAny,), (u32,)>(&mut store, "take").unwrap();
-    let destroyed = instance.get_typed_func::<(), (u32,)>(&mut store, "destroyed").unwrap();
+    let make = instance
+        .get_typed_func::<(u32,), (ResourceAny,)>(&mut store, "make")
+        .unwrap();
+    let look = instance
+        .get_typed_func::<(ResourceAny,), (u32,)>(&mut store, "look")
+        .unwrap();
+    let take = instance
+        .get_typed_func::<(ResourceAny,), (u32,)>(&mut store, "take")
+        .unwrap();
+    let destroyed = instance
+        .get_typed_func::<(), (u32,)>(&mut store, "destroyed")
+        .unwrap();
     let (a,) = make.call(&mut store, (11,)).unwrap();
     let (b,) = make.call(&mut store, (12,)).unwrap();
     assert_eq!(Some(a.ty()), instance.get_resource(&mut store, "r"));
-    assert_eq!(look.call(&mut store, (a,)).unwrap(), (11,), "the guest that defines it sees the representation");
+    assert_eq!(
+        look.call(&mut store, (a,)).unwrap(),
+        (11,),
+        "the guest that defines it sees the representation"
+    );
     assert_eq!(take.call(&mut store, (b,)).unwrap(), (12,));
     let error = look.call(&mut store, (b,)).unwrap_err();
     assert!(error.to_string().contains("has ended"), "{error}");
@@ -513,7 +712,9 @@ fn guest_resources_through_the_host() {
     let func = instance.get_func(&mut store, "make").unwrap();
     let mut results = [Val::Bool(false)];
     func.call(&mut store, &[Val::U32(3)], &mut results).unwrap();
-    let [Val::Resource(c)] = results else { panic!("{results:?}") };
+    let [Val::Resource(c)] = results else {
+        panic!("{results:?}")
+    };
     c.resource_drop(&mut store).unwrap();
     assert_eq!(destroyed.call(&mut store, ()).unwrap(), (3,));
 }
@@ -548,13 +749,17 @@ fn composed_components_call_each_other() {
         (func (export "run") (param "x" string) (result string) (canon lift (core func $main "run")
             (memory (core memory $mem "memory")) (realloc (core func $mem "realloc")) string-encoding=utf16)))"#
     );
-    let text = text.replace("(import \"\" \"memory\" (memory 1)))", ")").replacen(
-        "(core module $f",
-        "(core module $f (import \"\" \"memory\" (memory 1))",
-        1,
-    );
+    let text = text
+        .replace("(import \"\" \"memory\" (memory 1)))", ")")
+        .replacen(
+            "(core module $f",
+            "(core module $f (import \"\" \"memory\" (memory 1))",
+            1,
+        );
     let (mut store, instance) = instance((), &text, |_| Ok(())).unwrap();
-    let run = instance.get_typed_func::<(&str,), (String,)>(&mut store, "run").unwrap();
+    let run = instance
+        .get_typed_func::<(&str,), (String,)>(&mut store, "run")
+        .unwrap();
     for text in ["", "hello", "☃ snow"] {
         assert_eq!(run.call(&mut store, (text,)).unwrap().0, text);
     }
@@ -567,8 +772,16 @@ fn guests_that_break_the_abi_trap() {
         ("char", "(i32.const 0xd800)", "invalid `char` bit pattern"),
         ("(result)", "(i32.const 2)", "invalid variant discriminant"),
         ("string", "(i32.const 3)", "unaligned pointer"),
-        ("string", "(i32.const 0x7ffffffc)", "pointer/length out of bounds of memory"),
-        ("string", "(i32.store (i32.const 0) (i32.const -1)) (i32.const 0)", "string pointer/length out of bounds of memory"),
+        (
+            "string",
+            "(i32.const 0x7ffffffc)",
+            "pointer/length out of bounds of memory",
+        ),
+        (
+            "string",
+            "(i32.store (i32.const 0) (i32.const -1)) (i32.const 0)",
+            "string pointer/length out of bounds of memory",
+        ),
         (
             "string",
             "(i32.store (i32.const 4) (i32.const 1)) (i32.store8 (i32.const 0) (i32.const 8)) (i32.store8 (i32.const 8) (i32.const 0xff)) (i32.const 0)",
@@ -594,17 +807,24 @@ fn guests_that_break_the_abi_trap() {
         );
         let (mut store, instance) = instance((), &component, |_| Ok(())).unwrap();
         let func = instance.get_func(&mut store, "f").unwrap();
-        let error = func.call(&mut store, &[], &mut [Val::Bool(false)]).unwrap_err();
+        let error = func
+            .call(&mut store, &[], &mut [Val::Bool(false)])
+            .unwrap_err();
         assert!(error.to_string().contains(text), "{ty}: {error}");
         assert!(error.trap().is_some(), "{ty}: {error}");
-        let error = func.call(&mut store, &[], &mut [Val::Bool(false)]).unwrap_err();
+        let error = func
+            .call(&mut store, &[], &mut [Val::Bool(false)])
+            .unwrap_err();
         assert_eq!(error.trap(), Some(Trap::CannotEnterComponent), "{error}");
     }
 }
 
 #[test]
 fn a_realloc_that_lies_traps() {
-    for (returned, text) in [("-4", "realloc return: beyond end of memory"), ("2", "realloc return: result not aligned")] {
+    for (returned, text) in [
+        ("-4", "realloc return: beyond end of memory"),
+        ("2", "realloc return: result not aligned"),
+    ] {
         let component = format!(
             r#"(component
                 (core module $m (memory (export "memory") 1)
@@ -615,7 +835,9 @@ fn a_realloc_that_lies_traps() {
                     (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#
         );
         let (mut store, instance) = instance((), &component, |_| Ok(())).unwrap();
-        let func = instance.get_typed_func::<(&[u32],), ()>(&mut store, "f").unwrap();
+        let func = instance
+            .get_typed_func::<(&[u32],), ()>(&mut store, "f")
+            .unwrap();
         let error = func.call(&mut store, (&[1, 2],)).unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
     }
@@ -632,7 +854,9 @@ fn unknown_imports_can_be_traps() {
     linker.check(&component).unwrap();
     let mut store = Store::new(&engine, ());
     let instance = linker.instantiate(&mut store, &component).unwrap();
-    let echo = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "echo").unwrap();
+    let echo = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "echo")
+        .unwrap();
     let error = echo.call(&mut store, (1,)).unwrap_err();
-    assert!(error.to_string().contains("`echo`"), "{error}");
+    assert!(format!("{error:#}").contains("`echo`"), "{error:#}");
 }

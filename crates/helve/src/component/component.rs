@@ -56,10 +56,27 @@ impl Component {
 
     /// Compiles a binary component.
     pub fn from_binary(engine: &Engine, bytes: &[u8]) -> Result<Component> {
-        let options = helve_decode::Options { limits: engine.limits().clone(), ..Default::default() };
+        let core = engine.config().features;
+        let features = match core == helve_compile::Features::SUPPORTED {
+            true => helve_decode::Features::all(core.as_wasmparser()),
+            false => {
+                let mut features = helve_decode::Features::default();
+                features.core = core.as_wasmparser();
+                features
+            }
+        };
+        let options = helve_decode::Options {
+            features,
+            limits: engine.limits().clone(),
+            ..Default::default()
+        };
         let plan = helve_decode::decode(bytes, &options)?;
         let bytes: Arc<[u8]> = bytes.into();
-        let ranges: Vec<_> = plan.modules.values().map(|module| module.range.clone()).collect();
+        let ranges: Vec<_> = plan
+            .modules
+            .values()
+            .map(|module| module.range.clone())
+            .collect();
         let modules = ranges
             .into_par_iter()
             .map(|range| Module::from_range(engine, bytes.clone(), range))
@@ -68,8 +85,16 @@ impl Component {
         let mut call = |ty: FuncTypeId, options: OptionsId, side| {
             Arc::new(programs.call(&plan.types, ty, plan.options[options].signature(side)))
         };
-        let lifted = plan.lifted.values().map(|lifted| call(lifted.ty, lifted.options, Side::Lift)).collect();
-        let lowered = plan.lowered.values().map(|lowered| call(lowered.ty, lowered.options, Side::Lower)).collect();
+        let lifted = plan
+            .lifted
+            .values()
+            .map(|lifted| call(lifted.ty, lifted.options, Side::Lift))
+            .collect();
+        let lowered = plan
+            .lowered
+            .values()
+            .map(|lowered| call(lowered.ty, lowered.options, Side::Lower))
+            .collect();
         Ok(Component(Arc::new(Inner {
             engine: engine.clone(),
             modules: modules.into_iter().collect(),
@@ -122,7 +147,8 @@ impl Component {
 
 impl std::fmt::Debug for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
+        let list =
+            |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
         f.debug_struct("Component")
             .field("imports", &list(&mut self.imports()))
             .field("exports", &list(&mut self.exports()))

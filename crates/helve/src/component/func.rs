@@ -35,7 +35,11 @@ pub struct Func {
 
 impl Func {
     pub(crate) fn new(instance: &InstanceData, id: LiftedId) -> Func {
-        Func { store: instance.store_id(), instance: instance.ptr(), id }
+        Func {
+            store: instance.store_id(),
+            instance: instance.ptr(),
+            id,
+        }
     }
 
     /// Its instance.
@@ -53,7 +57,10 @@ impl Func {
     ///
     /// The result outlives the borrow of the store: instances stay where they are while
     /// guests run.
-    pub(crate) fn resolve<'a>(&self, store: &mut StoreOpaque) -> Result<(&'a InstanceData, &'a LiftedFunc)> {
+    pub(crate) fn resolve<'a>(
+        &self,
+        store: &mut StoreOpaque,
+    ) -> Result<(&'a InstanceData, &'a LiftedFunc)> {
         store.check(self.store)?;
         // SAFETY: the store is alive, and this thread's; instances never move.
         let instance: &'a InstanceData = unsafe { self.instance.get() };
@@ -90,7 +97,12 @@ impl Func {
     ///
     /// Where arguments don't fit, the guest traps, or a host function it calls fails. After
     /// a trap the instance can't be entered again.
-    pub fn call(&self, mut store: impl AsContextMut, params: &[Val], results: &mut [Val]) -> Result<()> {
+    pub fn call(
+        &self,
+        mut store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
         let mut store = store.as_context_mut();
         let (instance, lifted) = self.resolve(store.opaque())?;
         let ty = &instance.types()[lifted.ty];
@@ -102,7 +114,8 @@ impl Func {
             instance.types().display_func(lifted.ty)
         );
         for (val, (name, ty)) in params.iter().zip(&ty.params) {
-            val.check(instance.types(), *ty).with_context(|| format!("in argument `{name}`"))?;
+            val.check(instance.types(), *ty)
+                .with_context(|| format!("in argument `{name}`"))?;
         }
         lifted.call(
             instance,
@@ -128,7 +141,10 @@ impl Func {
         P::typecheck_params(&types[ty].params, &check)
             .and_then(|()| R::typecheck_result(types[ty].result, &check))
             .with_context(|| format!("the function's type is {}", types.display_func(ty)))?;
-        Ok(TypedFunc { func: *self, types: PhantomData })
+        Ok(TypedFunc {
+            func: *self,
+            types: PhantomData,
+        })
     }
 }
 
@@ -181,7 +197,9 @@ fn lower_params<P: ComponentNamedList + Lower>(
     params: &P,
     dst: &mut [Lane],
 ) -> Result<()> {
-    let ty = cx.types()[lifted.ty].params_tuple.map_or(InterfaceType::Bool, InterfaceType::Tuple);
+    let ty = cx.types()[lifted.ty]
+        .params_tuple
+        .map_or(InterfaceType::Bool, InterfaceType::Tuple);
     match lifted.programs.params.passing {
         Passing::Flat(_) => params.lower(cx, ty, first_mut(dst, lanes::<P>())?),
         Passing::Memory => {
@@ -204,7 +222,8 @@ fn lift_typed_result<R: ComponentNamedList + Lift>(
         Passing::Flat(_) => R::lift_result(cx, ty, first(src, lanes::<R>())?),
         Passing::Memory => {
             let at = cx.address(src.first().copied().unwrap_or(Lane::ZERO));
-            let bytes = cx.value_bytes(at, R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()))?;
+            let bytes =
+                cx.value_bytes(at, R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()))?;
             R::load_result(cx, ty, bytes)
         }
     }

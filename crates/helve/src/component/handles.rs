@@ -47,15 +47,22 @@ struct HostEntry {
 
 impl HostTable {
     fn entry(&mut self, handle: HostHandle) -> Result<&mut HostEntry> {
-        let slot = self.slots.get_mut(handle.index as usize).filter(|slot| slot.generation == handle.generation);
+        let slot = self
+            .slots
+            .get_mut(handle.index as usize)
+            .filter(|slot| slot.generation == handle.generation);
         slot.and_then(|slot| slot.entry.as_mut()).ok_or_else(|| {
-            Error::msg("this ResourceAny has ended: it was dropped, given to a guest, or its call is over")
+            Error::msg(
+                "this ResourceAny has ended: it was dropped, given to a guest, or its call is over",
+            )
         })
     }
 
     fn remove(&mut self, handle: HostHandle) -> Option<HostEntry> {
         let slot = self.slots.get_mut(handle.index as usize)?;
-        let entry = slot.entry.take_if(|_| slot.generation == handle.generation)?;
+        let entry = slot
+            .entry
+            .take_if(|_| slot.generation == handle.generation)?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(handle.index);
         Some(entry)
@@ -66,23 +73,41 @@ impl HostHandles {
     /// A new handle.
     pub fn insert(&self, key: ResourceKey, rep: u32, owned: bool) -> Result<HostHandle> {
         let mut table = self.0.borrow_mut();
-        let entry = Some(HostEntry { key, rep, owned, lends: 0 });
+        let entry = Some(HostEntry {
+            key,
+            rep,
+            owned,
+            lends: 0,
+        });
         if let Some(index) = table.free.pop()
             && let Some(slot) = table.slots.get_mut(index as usize)
         {
             slot.entry = entry;
-            return Ok(HostHandle { index, generation: slot.generation });
+            return Ok(HostHandle {
+                index,
+                generation: slot.generation,
+            });
         }
-        let index = u32::try_from(table.slots.len()).map_err(|_| Error::msg("the host holds too many resources"))?;
-        table.slots.push(HostSlot { generation: 0, entry });
-        Ok(HostHandle { index, generation: 0 })
+        let index = u32::try_from(table.slots.len())
+            .map_err(|_| Error::msg("the host holds too many resources"))?;
+        table.slots.push(HostSlot {
+            generation: 0,
+            entry,
+        });
+        Ok(HostHandle {
+            index,
+            generation: 0,
+        })
     }
 
     /// Ends a handle: its type, representation and whether it owned the resource.
     pub fn remove(&self, handle: HostHandle) -> Result<(ResourceKey, u32, bool)> {
         let mut table = self.0.borrow_mut();
         let entry = *table.entry(handle)?;
-        ensure!(entry.lends == 0, "this resource is lent to a call that still runs");
+        ensure!(
+            entry.lends == 0,
+            "this resource is lent to a call that still runs"
+        );
         table.remove(handle);
         Ok((entry.key, entry.rep, entry.owned))
     }
@@ -96,7 +121,10 @@ impl HostHandles {
     pub fn take_own(&self, any: &ResourceAny, key: ResourceKey) -> Result<u32> {
         let entry = *self.0.borrow_mut().entry(any.handle())?;
         check_key(&entry, key)?;
-        ensure!(entry.owned, "this resource is borrowed: a guest that takes `own` needs an owned one");
+        ensure!(
+            entry.owned,
+            "this resource is borrowed: a guest that takes `own` needs an owned one"
+        );
         Ok(self.remove(any.handle())?.1)
     }
 

@@ -53,11 +53,19 @@ pub struct ExportIndex(Arc<[Arc<str>]>);
 pub trait ExportLookup {
     /// The export's place in `instance`, if it exists.
     #[doc(hidden)]
-    fn lookup(&self, instance: &Instance, store: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex>;
+    fn lookup(
+        &self,
+        instance: &Instance,
+        store: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>,
+    ) -> Option<ExportIndex>;
 }
 
 impl ExportLookup for str {
-    fn lookup(&self, _: &Instance, find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+    fn lookup(
+        &self,
+        _: &Instance,
+        find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>,
+    ) -> Option<ExportIndex> {
         find(&[self]).or_else(|| {
             let (interface, name) = self.split_once('#')?;
             find(&[interface, name])
@@ -66,19 +74,31 @@ impl ExportLookup for str {
 }
 
 impl ExportLookup for String {
-    fn lookup(&self, instance: &Instance, find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+    fn lookup(
+        &self,
+        instance: &Instance,
+        find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>,
+    ) -> Option<ExportIndex> {
         self.as_str().lookup(instance, find)
     }
 }
 
 impl ExportLookup for ExportIndex {
-    fn lookup(&self, _: &Instance, _: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+    fn lookup(
+        &self,
+        _: &Instance,
+        _: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>,
+    ) -> Option<ExportIndex> {
         Some(self.clone())
     }
 }
 
 impl<L: ExportLookup + ?Sized> ExportLookup for &L {
-    fn lookup(&self, instance: &Instance, find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>) -> Option<ExportIndex> {
+    fn lookup(
+        &self,
+        instance: &Instance,
+        find: &mut dyn FnMut(&[&str]) -> Option<ExportIndex>,
+    ) -> Option<ExportIndex> {
         L::lookup(self, instance, find)
     }
 }
@@ -107,7 +127,10 @@ impl Instance {
                 return Err(error);
             }
         }
-        Ok(Instance { store: data.store_id(), instance: ptr })
+        Ok(Instance {
+            store: data.store_id(),
+            instance: ptr,
+        })
     }
 
     fn data<'a>(&self, store: &'a StoreOpaque) -> Option<&'a InstanceData> {
@@ -126,7 +149,9 @@ impl Instance {
     ) -> Option<ExportIndex> {
         let store = store.as_context();
         let data = self.data(store.opaque())?;
-        let mut path: Vec<&str> = parent.map_or(Vec::new(), |parent| parent.0.iter().map(|name| &**name).collect());
+        let mut path: Vec<&str> = parent.map_or(Vec::new(), |parent| {
+            parent.0.iter().map(|name| &**name).collect()
+        });
         path.push(name);
         find_export(data.plan(), &path)
     }
@@ -143,20 +168,28 @@ impl Instance {
     pub fn get_func(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<Func> {
         let store = store.as_context();
         match self.index(store.opaque(), name)?.1 {
-            Item::Func(FuncItem { func: FuncRef::Lifted(id), .. }) => Some(Func::new(self.data(store.opaque())?, id)),
-            Item::Func(FuncItem { func: FuncRef::Imported(id), .. }) => {
-                match self.data(store.opaque())?.imported_funcs.get(id)?.get()? {
-                    Binding::Guest(func) => Some(*func),
-                    Binding::Host(_) => None,
-                }
-            }
+            Item::Func(FuncItem {
+                func: FuncRef::Lifted(id),
+                ..
+            }) => Some(Func::new(self.data(store.opaque())?, id)),
+            Item::Func(FuncItem {
+                func: FuncRef::Imported(id),
+                ..
+            }) => match self.data(store.opaque())?.imported_funcs.get(id)?.get()? {
+                Binding::Guest(func) => Some(*func),
+                Binding::Host(_) => None,
+            },
             _ => None,
         }
     }
 
     /// The exported function with its type known to Rust: `P` is a tuple of parameters,
     /// `R` is `()` or `(Result,)`.
-    pub fn get_typed_func<P, R>(&self, mut store: impl AsContextMut, name: impl ExportLookup) -> Result<TypedFunc<P, R>>
+    pub fn get_typed_func<P, R>(
+        &self,
+        mut store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Result<TypedFunc<P, R>>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
@@ -164,25 +197,40 @@ impl Instance {
         let index = {
             let store = store.as_context();
             let found = self.index(store.opaque(), name);
-            found.ok_or_else(|| Error::msg("the component's instance has no such export"))?.0
+            found
+                .ok_or_else(|| Error::msg("the component's instance has no such export"))?
+                .0
         };
         let path = ImportPath(index.0.clone());
         let func = self.get_func(&mut store, &index);
-        let func = func.ok_or_else(|| Error::msg(format!("the export `{path}` is no function of the guest's")))?;
-        func.typed(store).with_context(|| format!("typing the export `{path}`"))
+        let func = func.ok_or_else(|| {
+            Error::msg(format!("the export `{path}` is no function of the guest's"))
+        })?;
+        func.typed(store)
+            .with_context(|| format!("typing the export `{path}`"))
     }
 
     /// The exported resource type, if it is one.
-    pub fn get_resource(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<ResourceType> {
+    pub fn get_resource(
+        &self,
+        store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Option<ResourceType> {
         let store = store.as_context();
         match self.index(store.opaque(), name)?.1 {
-            Item::Type(TypeItem::Resource(id)) => Some(self.data(store.opaque())?.resource_type(id)),
+            Item::Type(TypeItem::Resource(id)) => {
+                Some(self.data(store.opaque())?.resource_type(id))
+            }
             _ => None,
         }
     }
 
     /// The exported core module, if it is one.
-    pub fn get_module(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<core::Module> {
+    pub fn get_module(
+        &self,
+        store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Option<core::Module> {
         let store = store.as_context();
         let data = self.data(store.opaque())?;
         match self.index(store.opaque(), name)?.1 {
@@ -195,13 +243,19 @@ impl Instance {
     /// The names of its exports, those of an exported instance if `parent` is one.
     pub fn export_names(&self, store: impl AsContext, parent: Option<&ExportIndex>) -> Vec<String> {
         let store = store.as_context();
-        let Some(data) = self.data(store.opaque()) else { return Vec::new() };
+        let Some(data) = self.data(store.opaque()) else {
+            return Vec::new();
+        };
         match parent {
             None => data.component.exports().map(str::to_owned).collect(),
             Some(parent) => {
                 let path: Vec<&str> = parent.0.iter().map(|name| &**name).collect();
                 match data.plan().export_item(&path) {
-                    Some(Item::Instance(instance)) => instance.exports.iter().map(|(name, _)| name.to_string()).collect(),
+                    Some(Item::Instance(instance)) => instance
+                        .exports
+                        .iter()
+                        .map(|(name, _)| name.to_string())
+                        .collect(),
                     _ => Vec::new(),
                 }
             }
@@ -216,20 +270,33 @@ fn find_export(plan: &Plan, path: &[&str]) -> Option<ExportIndex> {
         return Some(found(path));
     }
     let (first, rest) = path.split_first()?;
-    let Ok(ExternName::Interface(wanted)) = ExternName::parse(first) else { return None };
+    let Ok(ExternName::Interface(wanted)) = ExternName::parse(first) else {
+        return None;
+    };
     let same_track = |name: &str| match ExternName::parse(name) {
-        Ok(ExternName::Interface(other)) => wanted.track.is_some() && other.base == wanted.base && other.track == wanted.track,
+        Ok(ExternName::Interface(other)) => {
+            wanted.track.is_some() && other.base == wanted.base && other.track == wanted.track
+        }
         _ => false,
     };
-    let name = plan.exports.iter().map(|(name, _)| &**name).find(|name| same_track(name))?;
+    let name = plan
+        .exports
+        .iter()
+        .map(|(name, _)| &**name)
+        .find(|name| same_track(name))?;
     let path: Vec<&str> = [name].into_iter().chain(rest.iter().copied()).collect();
     plan.export_item(&path)?;
     Some(found(&path))
 }
 
 /// What is in a cell, made now if it is empty.
-fn get_or_make<'a, T>(cell: Option<&'a OnceCell<T>>, make: impl FnOnce() -> Result<T>) -> Result<&'a T> {
-    let Some(cell) = cell else { return Err(Error::new(Bug("an id that is not of this plan".into()))) };
+fn get_or_make<'a, T>(
+    cell: Option<&'a OnceCell<T>>,
+    make: impl FnOnce() -> Result<T>,
+) -> Result<&'a T> {
+    let Some(cell) = cell else {
+        return Err(Error::new(Bug("an id that is not of this plan".into())));
+    };
     if let Some(value) = cell.get() {
         return Ok(value);
     }
@@ -240,8 +307,14 @@ fn get_or_make<'a, T>(cell: Option<&'a OnceCell<T>>, make: impl FnOnce() -> Resu
 /// Running the plan.
 impl InstanceData {
     fn define_resource(&self, id: helve_abi::types::ResourceTypeId) -> Result<()> {
-        let name = self.plan().resources.get(id).and_then(|def| def.name.clone());
-        let key = self.shared().guest_resource(self.store_id(), self.ptr(), id, name);
+        let name = self
+            .plan()
+            .resources
+            .get(id)
+            .and_then(|def| def.name.clone());
+        let key = self
+            .shared()
+            .guest_resource(self.store_id(), self.ptr(), id, name);
         get_or_make(self.resources.get(id), || Ok(key)).map(|_| ())
     }
 
@@ -249,21 +322,33 @@ impl InstanceData {
         let plan = self.plan();
         let def = &plan.core_instances[id];
         let (module, args) = match def.module {
-            ModuleRef::Static(module) => (self.component.module(module)?.clone(), def.args.iter().collect()),
+            ModuleRef::Static(module) => (
+                self.component.module(module)?.clone(),
+                def.args.iter().collect(),
+            ),
             ModuleRef::Imported(imported) => self.imported_module_args(imported, &def.args)?,
         };
         let items = {
             // SAFETY: nobody else borrows from the store, whose context `Instance::new` has.
             let store = unsafe { self.store().get() };
-            let items: Result<Vec<core::Extern>> = args.into_iter().map(|arg| self.core_def(store, arg)).collect();
+            let items: Result<Vec<core::Extern>> = args
+                .into_iter()
+                .map(|arg| self.core_def(store, arg))
+                .collect();
             items?
         };
         let items: Vec<_> = items.into_iter().map(ImportItem::Extern).collect();
         // SAFETY: the borrow of the store has ended.
         let made = unsafe { instantiate(self.store(), &module, &items) };
         let made = made.with_context(|| match &def.name {
-            Some(name) => format!("instantiating core module `{name}` of {}", self.part(def.owner).path),
-            None => format!("instantiating a core module of {}", self.part(def.owner).path),
+            Some(name) => format!(
+                "instantiating core module `{name}` of {}",
+                self.part(def.owner).path
+            ),
+            None => format!(
+                "instantiating a core module of {}",
+                self.part(def.owner).path
+            ),
         })?;
         let instance = core::Instance::of(self.store_id(), made);
         get_or_make(self.core.get(id), || Ok(instance)).map(|_| ())
@@ -276,14 +361,20 @@ impl InstanceData {
         args: &'a [CoreDef],
     ) -> Result<(core::Module, Vec<&'a CoreDef>)> {
         let module = self.imported_modules.get(id).and_then(OnceCell::get);
-        let module = module.ok_or_else(|| Error::new(Bug("an imported module that was not linked".into())))?;
+        let module = module
+            .ok_or_else(|| Error::new(Bug("an imported module that was not linked".into())))?;
         let names = &self.plan().imported_modules[id].ty.imports;
         let args: Result<Vec<_>> = module
             .imports()
             .map(|(from, name, _)| {
-                let at = names.iter().position(|(m, n, _)| **m == *from && **n == *name);
-                at.and_then(|at| args.get(at))
-                    .ok_or_else(|| Error::msg(format!("the module supplied imports `{from}` `{name}`, which its type has not")))
+                let at = names
+                    .iter()
+                    .position(|(m, n, _)| **m == *from && **n == *name);
+                at.and_then(|at| args.get(at)).ok_or_else(|| {
+                    Error::msg(format!(
+                        "the module supplied imports `{from}` `{name}`, which its type has not"
+                    ))
+                })
             })
             .collect();
         Ok((module.clone(), args?))
@@ -302,7 +393,8 @@ impl InstanceData {
                 Ok(core::Extern::Func(*func))
             }
             CoreDef::Builtin(id) => {
-                let func = get_or_make(self.builtins.get(*id), || builtins::make(self, store, *id))?;
+                let func =
+                    get_or_make(self.builtins.get(*id), || builtins::make(self, store, *id))?;
                 Ok(core::Extern::Func(*func))
             }
         }
@@ -311,7 +403,9 @@ impl InstanceData {
     fn core_func(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<CoreFunc> {
         match self.core_def(store, def)? {
             core::Extern::Func(func) => CoreFunc::new(store, func),
-            _ => Err(Error::new(Bug("a core definition that is no function".into()))),
+            _ => Err(Error::new(Bug(
+                "a core definition that is no function".into()
+            ))),
         }
     }
 
@@ -337,7 +431,11 @@ impl InstanceData {
                 },
                 None => None,
             };
-            let mut func = |def: &Option<CoreDef>| def.as_ref().map(|def| self.core_func(store, def)).transpose();
+            let mut func = |def: &Option<CoreDef>| {
+                def.as_ref()
+                    .map(|def| self.core_func(store, def))
+                    .transpose()
+            };
             Ok(CallOptions {
                 owner,
                 encoding: options.string_encoding,
@@ -378,7 +476,12 @@ impl InstanceData {
         let options = self.call_options(store, lowered.options, lowered.owner)?;
         let programs = self.component.lowered_programs(id);
         let ty = programs.signature.core();
-        let caller = Caller { instance: self.ptr(), options, ty: lowered.ty, programs };
+        let caller = Caller {
+            instance: self.ptr(),
+            options,
+            ty: lowered.ty,
+            programs,
+        };
         let callee = match lowered.callee {
             FuncRef::Lifted(id) => Func::new(self, id),
             FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
@@ -394,7 +497,11 @@ impl InstanceData {
                         unsafe { func.call(&call, lanes_mut(lanes)) }
                     });
                 }
-                None => return Err(Error::new(Bug("an imported function that was not linked".into()))),
+                None => {
+                    return Err(Error::new(Bug(
+                        "an imported function that was not linked".into()
+                    )));
+                }
             },
         };
         core::Func::new_raw(store, &ty, move |_, lanes| {
@@ -418,6 +525,11 @@ impl Caller {
     /// One call, if calls may go out.
     fn call<'a>(&'a self, instance: &'a InstanceData) -> Result<HostCall<'a>> {
         instance.part(self.options.owner).check_leave()?;
-        Ok(HostCall { instance, options: &self.options, ty: self.ty, programs: &self.programs })
+        Ok(HostCall {
+            instance,
+            options: &self.options,
+            ty: self.ty,
+            programs: &self.programs,
+        })
     }
 }

@@ -36,7 +36,13 @@ impl<'a> LiftContext<'a> {
         scope: &'a mut CallScope,
     ) -> LiftContext<'a> {
         let budget = instance.limits().lifted_bytes;
-        LiftContext { memory, options, instance, scope, budget }
+        LiftContext {
+            memory,
+            options,
+            instance,
+            scope,
+            budget,
+        }
     }
 
     /// The component's types.
@@ -70,11 +76,14 @@ impl<'a> LiftContext<'a> {
     #[inline]
     pub fn pair(&self, bytes: &[u8]) -> Result<(u64, u64)> {
         match (self.options.width, bytes) {
-            (PointerWidth::P32, &[a, b, c, d, e, f, g, h, ..]) => {
-                Ok((u32::from_le_bytes([a, b, c, d]).into(), u32::from_le_bytes([e, f, g, h]).into()))
-            }
+            (PointerWidth::P32, &[a, b, c, d, e, f, g, h, ..]) => Ok((
+                u32::from_le_bytes([a, b, c, d]).into(),
+                u32::from_le_bytes([e, f, g, h]).into(),
+            )),
             (PointerWidth::P64, bytes) => match bytes.as_chunks::<8>().0 {
-                [pointer, length, ..] => Ok((u64::from_le_bytes(*pointer), u64::from_le_bytes(*length))),
+                [pointer, length, ..] => {
+                    Ok((u64::from_le_bytes(*pointer), u64::from_le_bytes(*length)))
+                }
                 _ => Err(crate::component::typed::too_few_lanes()),
             },
             _ => Err(crate::component::typed::too_few_lanes()),
@@ -111,14 +120,21 @@ impl<'a> LiftContext<'a> {
             return Err(AbiError::Unaligned.into());
         }
         match at.checked_add(size.into()) {
-            Some(end) if end <= self.memory.len() as u64 => Ok(&self.memory[at as usize..end as usize]),
+            Some(end) if end <= self.memory.len() as u64 => {
+                Ok(&self.memory[at as usize..end as usize])
+            }
             _ => Err(AbiError::OutOfBounds(Content::Values).into()),
         }
     }
 
     /// The bytes of a list's items.
     #[inline]
-    pub(crate) fn list_bytes(&self, (at, length): (u64, u64), size: u32, align: u32) -> Result<&'a [u8]> {
+    pub(crate) fn list_bytes(
+        &self,
+        (at, length): (u64, u64),
+        size: u32,
+        align: u32,
+    ) -> Result<&'a [u8]> {
         let bytes = strings::list_bytes(at, length, size, align, self.memory.len() as u64)?;
         Ok(&self.memory[at as usize..][..bytes as usize])
     }
@@ -135,7 +151,13 @@ impl<'a> LiftContext<'a> {
     /// A string.
     pub fn lift_string(&mut self, (at, length): (u64, u64)) -> Result<String> {
         let memory = self.memory;
-        let range = strings::range(self.options.encoding, self.width(), at, length, memory.len() as u64)?;
+        let range = strings::range(
+            self.options.encoding,
+            self.width(),
+            at,
+            length,
+            memory.len() as u64,
+        )?;
         let bytes = &memory[range.ptr as usize..][..range.bytes as usize];
         // Transcoding makes at most two bytes of one.
         self.charge(bytes.len().saturating_mul(2))?;
@@ -144,7 +166,9 @@ impl<'a> LiftContext<'a> {
 
     /// The representation of an `own` handle, which leaves the guest's table.
     pub fn lift_own(&mut self, index: u32, ty: ResourceTypeId) -> Result<u32> {
-        self.instance.part(self.options.owner).take_own(self.instance.resource(ty)?, index)
+        self.instance
+            .part(self.options.owner)
+            .take_own(self.instance.resource(ty)?, index)
     }
 
     /// The representation of a handle that the guest lends for the rest of the call.
@@ -160,8 +184,15 @@ impl<'a> LiftContext<'a> {
             InterfaceType::Borrow(id) => (id, false),
             _ => return Err(crate::component::resource::not_a_handle()),
         };
-        let rep = if owned { self.lift_own(index, id)? } else { self.lift_borrow(index, id)? };
-        let handle = self.instance.host_handles().insert(self.instance.resource(id)?, rep, owned)?;
+        let rep = if owned {
+            self.lift_own(index, id)?
+        } else {
+            self.lift_borrow(index, id)?
+        };
+        let handle =
+            self.instance
+                .host_handles()
+                .insert(self.instance.resource(id)?, rep, owned)?;
         if !owned {
             self.scope.host_borrows.push(handle);
         }
@@ -171,6 +202,8 @@ impl<'a> LiftContext<'a> {
 
 impl std::fmt::Debug for LiftContext<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiftContext").field("options", self.options).finish_non_exhaustive()
+        f.debug_struct("LiftContext")
+            .field("options", self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -87,7 +87,10 @@ fn version_hint(names: &NameMap<Definition>, name: &str) -> String {
     if others.is_empty() {
         return String::new();
     }
-    format!(" (the linker has {}, which this component can't use)", others.join(", "))
+    format!(
+        " (the linker has {}, which this component can't use)",
+        others.join(", ")
+    )
 }
 
 fn collect<'a>(
@@ -98,12 +101,24 @@ fn collect<'a>(
     hint: &str,
 ) {
     let Item::Instance(instance) = item else {
-        found.push(Leaf { path, item, definition, hint: hint.to_owned() });
+        found.push(Leaf {
+            path,
+            item,
+            definition,
+            hint: hint.to_owned(),
+        });
         return;
     };
-    if let Some(other @ (Definition::Func(_) | Definition::Module(_) | Definition::Resource(..))) = definition {
+    if let Some(other @ (Definition::Func(_) | Definition::Module(_) | Definition::Resource(..))) =
+        definition
+    {
         let hint = format!(" (the linker has a {} of that name)", other.noun());
-        found.push(Leaf { path, item, definition: None, hint });
+        found.push(Leaf {
+            path,
+            item,
+            definition: None,
+            hint,
+        });
         return;
     }
     for (name, item) in instance.exports.iter() {
@@ -118,9 +133,13 @@ fn collect<'a>(
 /// Whether a leaf must be supplied.
 fn is_needed(plan: &Plan, leaf: &Leaf<'_>) -> bool {
     match leaf.item {
-        Item::Func(FuncItem { func: FuncRef::Imported(id), .. }) => {
-            plan.imported_funcs.get(*id).is_some_and(|func| func.path == leaf.path)
-        }
+        Item::Func(FuncItem {
+            func: FuncRef::Imported(id),
+            ..
+        }) => plan
+            .imported_funcs
+            .get(*id)
+            .is_some_and(|func| func.path == leaf.path),
         Item::Module(ModuleRef::Imported(_)) | Item::Instance(_) => true,
         Item::Type(TypeItem::Resource(id)) => is_origin(plan, *id, &leaf.path),
         Item::Component(_) => true,
@@ -139,16 +158,34 @@ fn is_origin(plan: &Plan, id: ResourceTypeId, path: &ImportPath) -> bool {
 /// That all of a component's imports are supplied, as far as names go.
 pub(crate) fn check(names: &NameMap<Definition>, component: &Component) -> Result<()> {
     let plan = component.plan();
-    let missing = leaves(plan, names).into_iter().filter(|leaf| leaf.definition.is_none() && is_needed(plan, leaf));
-    report(missing.map(|leaf| Missing { path: leaf.path.to_string(), noun: leaf.item.noun(), hint: leaf.hint }).collect())
+    let missing = leaves(plan, names)
+        .into_iter()
+        .filter(|leaf| leaf.definition.is_none() && is_needed(plan, leaf));
+    report(
+        missing
+            .map(|leaf| Missing {
+                path: leaf.path.to_string(),
+                noun: leaf.item.noun(),
+                hint: leaf.hint,
+            })
+            .collect(),
+    )
 }
 
 fn report(missing: Vec<Missing>) -> Result<()> {
     match missing.as_slice() {
         [] => Ok(()),
-        [one] => bail!("the component imports {} `{}`, which nobody supplies{}", one.noun, one.path, one.hint),
+        [one] => bail!(
+            "the component imports {} `{}`, which nobody supplies{}",
+            one.noun,
+            one.path,
+            one.hint
+        ),
         many => {
-            let mut text = format!("the component imports {} things that nobody supplies:", many.len());
+            let mut text = format!(
+                "the component imports {} things that nobody supplies:",
+                many.len()
+            );
             for one in many {
                 text.push_str(&format!("\n  {} `{}`{}", one.noun, one.path, one.hint));
             }
@@ -158,36 +195,61 @@ fn report(missing: Vec<Missing>) -> Result<()> {
 }
 
 /// Binds every import of an instance.
-pub(crate) fn bind(instance: &InstanceData, store: &StoreOpaque, names: &NameMap<Definition>) -> Result<()> {
+pub(crate) fn bind(
+    instance: &InstanceData,
+    store: &StoreOpaque,
+    names: &NameMap<Definition>,
+) -> Result<()> {
     check(names, &instance.component)?;
     let leaves = leaves(instance.plan(), names);
     // Functions are checked against resource types, so those come first.
     for leaf in &leaves {
-        if let (Item::Type(TypeItem::Resource(id)), Some(definition)) = (leaf.item, leaf.definition) {
+        if let (Item::Type(TypeItem::Resource(id)), Some(definition)) = (leaf.item, leaf.definition)
+        {
             bind_resource(instance, *id, &leaf.path, definition)?;
         }
     }
     for leaf in &leaves {
-        let Some(definition) = leaf.definition else { continue };
+        let Some(definition) = leaf.definition else {
+            continue;
+        };
         let place = || format!("import `{}`", leaf.path);
         match (leaf.item, definition) {
-            (Item::Func(FuncItem { func: FuncRef::Imported(id), ty }), Definition::Func(func)) => {
+            (
+                Item::Func(FuncItem {
+                    func: FuncRef::Imported(id),
+                    ty,
+                }),
+                Definition::Func(func),
+            ) => {
                 let resource = |id| instance.resource_type(id);
                 let types = instance.types();
                 func.typecheck(*ty, &TypeCheck::new(types, &resource))
-                    .with_context(|| format!("import `{}`: {}", leaf.path, types.display_func(*ty)))?;
+                    .with_context(|| {
+                        format!("import `{}`: {}", leaf.path, types.display_func(*ty))
+                    })?;
                 set(&instance.imported_funcs, *id, Binding::Host(func.clone()));
             }
-            (Item::Func(FuncItem { func: FuncRef::Imported(id), ty }), Definition::GuestFunc(func)) => {
+            (
+                Item::Func(FuncItem {
+                    func: FuncRef::Imported(id),
+                    ty,
+                }),
+                Definition::GuestFunc(func),
+            ) => {
                 check_guest_func(instance, store, *ty, *func).with_context(place)?;
                 set(&instance.imported_funcs, *id, Binding::Guest(*func));
             }
             (Item::Module(ModuleRef::Imported(id)), Definition::Module(module)) => {
-                check_module(&instance.plan().imported_modules[*id].ty, module).with_context(place)?;
+                check_module(&instance.plan().imported_modules[*id].ty, module)
+                    .with_context(place)?;
                 set(&instance.imported_modules, *id, module.clone());
             }
             (Item::Type(_), _) => {}
-            (Item::Component(_), _) => bail!("import `{}`: components can't be supplied by a host", leaf.path),
+            (Item::Component(_), _) => bail!(
+                "import `{}`: components can't be supplied by a host",
+                leaf.path
+            ),
             (item, other) => bail!(
                 "import `{}`: the component expects a {}, the linker has a {}",
                 leaf.path,
@@ -199,7 +261,11 @@ pub(crate) fn bind(instance: &InstanceData, store: &StoreOpaque, names: &NameMap
     Ok(())
 }
 
-fn set<K: helve_base::EntityRef, V>(cells: &helve_base::PrimaryMap<K, std::cell::OnceCell<V>>, id: K, value: V) {
+fn set<K: helve_base::EntityRef, V>(
+    cells: &helve_base::PrimaryMap<K, std::cell::OnceCell<V>>,
+    id: K,
+    value: V,
+) {
     if let Some(cell) = cells.get(id) {
         cell.get_or_init(|| value);
     }
@@ -214,15 +280,24 @@ fn bind_resource(
     let shared = instance.shared();
     let key = match definition {
         Definition::Resource(ty, dtor) => {
-            let name = instance.plan().resources.get(id).and_then(|def| def.name.clone());
+            let name = instance
+                .plan()
+                .resources
+                .get(id)
+                .and_then(|def| def.name.clone());
             let name = name.or_else(|| path.0.last().cloned());
             shared.host_resource(*ty, name, dtor.clone())
         }
         Definition::GuestResource(ty) => {
             let key = shared.find_resource(*ty);
-            key.ok_or_else(|| Error::msg(format!("import `{path}`: a resource type of another store")))?
+            key.ok_or_else(|| {
+                Error::msg(format!("import `{path}`: a resource type of another store"))
+            })?
         }
-        other => bail!("import `{path}`: the component expects a resource, the linker has a {}", other.noun()),
+        other => bail!(
+            "import `{path}`: the component expects a resource, the linker has a {}",
+            other.noun()
+        ),
     };
     let cell = instance.resources.get(id);
     let found = cell.map_or(key, |cell| *cell.get_or_init(|| key));
@@ -233,12 +308,19 @@ fn bind_resource(
     Ok(())
 }
 
-fn check_guest_func(instance: &InstanceData, store: &StoreOpaque, ty: FuncTypeId, func: Func) -> Result<()> {
+fn check_guest_func(
+    instance: &InstanceData,
+    store: &StoreOpaque,
+    ty: FuncTypeId,
+    func: Func,
+) -> Result<()> {
     let other = func.instance(store)?;
     let other_ty = other.plan().lifted[func.id()].ty;
     let mut same = |a, b| instance.resource_type(a) == other.resource_type(b);
     ensure!(
-        instance.types().equal_funcs(ty, other.types(), other_ty, &mut same),
+        instance
+            .types()
+            .equal_funcs(ty, other.types(), other_ty, &mut same),
         "type mismatch: the component expects {}, the function is {}",
         instance.types().display_func(ty),
         other.types().display_func(other_ty)
@@ -249,7 +331,10 @@ fn check_guest_func(instance: &InstanceData, store: &StoreOpaque, ty: FuncTypeId
 /// That a module needs no more, and has no less, than its type says.
 fn check_module(ty: &ModuleType, module: &Module) -> Result<()> {
     for (from, name, found) in module.imports() {
-        let expected = ty.imports.iter().find(|(m, n, _)| **m == *from && **n == *name);
+        let expected = ty
+            .imports
+            .iter()
+            .find(|(m, n, _)| **m == *from && **n == *name);
         let Some((_, _, expected)) = expected else {
             bail!("the module imports `{from}` `{name}`, which its type has not");
         };
@@ -281,7 +366,9 @@ pub(crate) fn define_unknown(
             Item::Func(_) => func(path.to_string()),
             Item::Type(TypeItem::Resource(id)) => {
                 let text = path.to_string();
-                let dtor: HostDtor = Arc::new(move |_, _| bail!("dropped a resource of `{text}`, which nobody supplies"));
+                let dtor: HostDtor = Arc::new(move |_, _| {
+                    bail!("dropped a resource of `{text}`, which nobody supplies")
+                });
                 Definition::Resource(ResourceType(Kind::Uninstantiated(id)), dtor)
             }
             other => bail!("import `{path}`: a {} can't be made up", other.noun()),
@@ -291,7 +378,11 @@ pub(crate) fn define_unknown(
     Ok(())
 }
 
-fn insert(names: &mut NameMap<Definition>, path: &[Arc<str>], definition: Definition) -> Result<()> {
+fn insert(
+    names: &mut NameMap<Definition>,
+    path: &[Arc<str>],
+    definition: Definition,
+) -> Result<()> {
     let (name, rest) = match path {
         [] => return Ok(()),
         [name] => {

@@ -74,7 +74,12 @@ impl<T: 'static> Clone for Linker<T> {
 impl<T: 'static> Linker<T> {
     /// A linker without names.
     pub fn new(engine: &Engine) -> Linker<T> {
-        Linker { engine: engine.clone(), names: NameMap::new(), shadowing: false, data: PhantomData }
+        Linker {
+            engine: engine.clone(),
+            names: NameMap::new(),
+            shadowing: false,
+            data: PhantomData,
+        }
     }
 
     /// The engine it was made for.
@@ -91,7 +96,12 @@ impl<T: 'static> Linker<T> {
 
     /// The names that stand in no instance.
     pub fn root(&mut self) -> LinkerInstance<'_, T> {
-        LinkerInstance { names: &mut self.names, path: String::new(), shadowing: self.shadowing, data: PhantomData }
+        LinkerInstance {
+            names: &mut self.names,
+            path: String::new(),
+            shadowing: self.shadowing,
+            data: PhantomData,
+        }
     }
 
     /// The instance `name`, made now if there is none; mostly an interface:
@@ -116,7 +126,11 @@ impl<T: 'static> Linker<T> {
     }
 
     /// Makes an instance of `component` in `store` and runs its start functions.
-    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, component: &Component) -> Result<Instance> {
+    pub fn instantiate(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        component: &Component,
+    ) -> Result<Instance> {
         self.same_engine(component)?;
         let mut store = store.as_context_mut();
         ensure!(
@@ -139,7 +153,9 @@ impl<T: 'static> std::fmt::Debug for Linker<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut names: Vec<&str> = self.names.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
-        f.debug_struct("Linker").field("names", &names).finish_non_exhaustive()
+        f.debug_struct("Linker")
+            .field("names", &names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -173,7 +189,10 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
         R: ComponentNamedList + Lower + 'static,
         F: Fn(StoreContextMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
     {
-        let func: HostFunc = Arc::new(Typed { func, types: PhantomData::<fn(T, P) -> R> });
+        let func: HostFunc = Arc::new(Typed {
+            func,
+            types: PhantomData::<fn(T, P) -> R>,
+        });
         self.define(name, Definition::Func(func))
     }
 
@@ -183,7 +202,10 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     where
         F: Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     {
-        let func: HostFunc = Arc::new(Dynamic { func, types: PhantomData::<fn(T)> });
+        let func: HostFunc = Arc::new(Dynamic {
+            func,
+            types: PhantomData::<fn(T)>,
+        });
         self.define(name, Definition::Func(func))
     }
 
@@ -230,16 +252,23 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
         match self.names.get_exact(name) {
             Some(Definition::Instance(_)) => {}
             Some(other) if !self.shadowing => {
-                bail!("`{path}` is defined as a {} already (allow_shadowing would replace it)", other.noun())
+                bail!(
+                    "`{path}` is defined as a {} already (allow_shadowing would replace it)",
+                    other.noun()
+                )
             }
             _ => {
-                self.names.insert(name, Definition::Instance(NameMap::new()));
+                self.names
+                    .insert(name, Definition::Instance(NameMap::new()));
             }
         }
         match self.names.get_exact_mut(name) {
-            Some(Definition::Instance(names)) => {
-                Ok(LinkerInstance { names, path, shadowing: self.shadowing, data: PhantomData })
-            }
+            Some(Definition::Instance(names)) => Ok(LinkerInstance {
+                names,
+                path,
+                shadowing: self.shadowing,
+                data: PhantomData,
+            }),
             _ => bail!("`{path}` is no instance"),
         }
     }
@@ -261,10 +290,16 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
 
 impl<T: 'static> std::fmt::Debug for LinkerInstance<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LinkerInstance").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("LinkerInstance")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}#{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}#{name}")
+    }
 }

@@ -42,7 +42,11 @@ impl<'a> LowerContext<'a> {
         instance: &'a InstanceData,
         scope: &'a mut CallScope,
     ) -> LowerContext<'a> {
-        LowerContext { options, instance, scope }
+        LowerContext {
+            options,
+            instance,
+            scope,
+        }
     }
 
     /// The component's types.
@@ -129,7 +133,9 @@ impl<'a> LowerContext<'a> {
         content: Content,
     ) -> Result<usize> {
         let Some(realloc) = self.options.realloc else {
-            return Err(Error::new(Bug("lowering needs a realloc that validation did not ask for".into())));
+            return Err(Error::new(Bug(
+                "lowering needs a realloc that validation did not ask for".into(),
+            )));
         };
         let at = self.call_realloc(realloc, [old, old_size, align.into(), size])?;
         self.check_allocation(at, align, size, content)
@@ -144,7 +150,13 @@ impl<'a> LowerContext<'a> {
         Ok(self.address(lanes[0]))
     }
 
-    fn check_allocation(&mut self, at: u64, align: u32, size: u64, content: Content) -> Result<usize> {
+    fn check_allocation(
+        &mut self,
+        at: u64,
+        align: u32,
+        size: u64,
+        content: Content,
+    ) -> Result<usize> {
         if at & u64::from(align - 1) != 0 {
             return Err(AbiError::ReallocUnaligned.into());
         }
@@ -178,7 +190,10 @@ impl<'a> LowerContext<'a> {
     /// Memory for a list of `count` items.
     pub(crate) fn allocate_list(&mut self, count: usize, size: u32, align: u32) -> Result<usize> {
         let bytes = (count as u64).saturating_mul(size.into());
-        ensure!(bytes <= MAX_ALLOCATION, "list of {count} items is too long: it would take {bytes} bytes in the guest");
+        ensure!(
+            bytes <= MAX_ALLOCATION,
+            "list of {count} items is too long: it would take {bytes} bytes in the guest"
+        );
         self.allocate(align, bytes, Content::List)
     }
 
@@ -188,7 +203,8 @@ impl<'a> LowerContext<'a> {
         match self.options.encoding {
             StringEncoding::Utf8 => {
                 let at = self.allocate_string(text.len() as u64, 1)?;
-                self.bytes_mut(at, text.len())?.copy_from_slice(text.as_bytes());
+                self.bytes_mut(at, text.len())?
+                    .copy_from_slice(text.as_bytes());
                 Ok((at as u64, text.len() as u64))
             }
             StringEncoding::Latin1OrUtf16 if text.chars().all(|c| u32::from(c) < 0x100) => {
@@ -206,7 +222,11 @@ impl<'a> LowerContext<'a> {
                 for (pair, unit) in bytes.as_chunks_mut().0.iter_mut().zip(text.encode_utf16()) {
                     *pair = unit.to_le_bytes();
                 }
-                let tag = if encoding == StringEncoding::Utf16 { 0 } else { self.width().utf16_tag() };
+                let tag = if encoding == StringEncoding::Utf16 {
+                    0
+                } else {
+                    self.width().utf16_tag()
+                };
                 Ok((at as u64, units | tag))
             }
         }
@@ -222,7 +242,9 @@ impl<'a> LowerContext<'a> {
 
     /// A new `own` handle of the guest for this representation.
     pub fn lower_own(&mut self, rep: u32, ty: ResourceTypeId) -> Result<u32> {
-        self.instance.part(self.options.owner).insert_own(self.instance.resource(ty)?, rep)
+        self.instance
+            .part(self.options.owner)
+            .insert_own(self.instance.resource(ty)?, rep)
     }
 
     /// What the guest gets to borrow a resource: a handle for the rest of the call, or the
@@ -233,17 +255,28 @@ impl<'a> LowerContext<'a> {
         }
         let task = match self.scope.task {
             Some(task) => task,
-            None => *self.scope.task.insert(self.instance.shared().begin_scope()?),
+            None => *self
+                .scope
+                .task
+                .insert(self.instance.shared().begin_scope()?),
         };
-        self.instance.part(self.options.owner).insert_borrow(self.instance.resource(ty)?, rep, task)
+        self.instance
+            .part(self.options.owner)
+            .insert_borrow(self.instance.resource(ty)?, rep, task)
     }
 
     /// Gives the guest a handle that the host holds.
     pub fn lower_any(&mut self, any: &ResourceAny, ty: InterfaceType) -> Result<u32> {
-        ensure!(any.store() == self.instance.store_id(), "this resource belongs to another store");
+        ensure!(
+            any.store() == self.instance.store_id(),
+            "this resource belongs to another store"
+        );
         match ty {
             InterfaceType::Own(id) => {
-                let rep = self.instance.host_handles().take_own(any, self.instance.resource(id)?)?;
+                let rep = self
+                    .instance
+                    .host_handles()
+                    .take_own(any, self.instance.resource(id)?)?;
                 self.lower_own(rep, id)
             }
             InterfaceType::Borrow(id) => {
@@ -259,11 +292,15 @@ impl<'a> LowerContext<'a> {
 
 impl std::fmt::Debug for LowerContext<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LowerContext").field("options", self.options).finish_non_exhaustive()
+        f.debug_struct("LowerContext")
+            .field("options", self.options)
+            .finish_non_exhaustive()
     }
 }
 
 #[cold]
 fn unchecked() -> Error {
-    Error::new(Bug("a write to guest memory that was not checked before".into()))
+    Error::new(Bug(
+        "a write to guest memory that was not checked before".into()
+    ))
 }

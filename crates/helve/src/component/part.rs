@@ -55,7 +55,11 @@ impl Part {
     /// Fails while calls may not go out.
     #[inline]
     pub fn check_leave(&self) -> Result<()> {
-        if self.may_leave.get() { Ok(()) } else { Err(cannot_leave()) }
+        if self.may_leave.get() {
+            Ok(())
+        } else {
+            Err(cannot_leave())
+        }
     }
 
     /// A new owned handle: its index.
@@ -67,7 +71,10 @@ impl Part {
     /// A new borrowed handle, which counts for `scope`: its index.
     pub fn insert_borrow(&self, key: ResourceKey, rep: u32, scope: ScopeId) -> Result<u32> {
         let mut scopes = self.shared.scopes.borrow_mut();
-        let index = self.handles.borrow_mut().new_borrow(&mut scopes, type_id(key), rep, scope);
+        let index = self
+            .handles
+            .borrow_mut()
+            .new_borrow(&mut scopes, type_id(key), rep, scope);
         self.checked(index)
     }
 
@@ -86,7 +93,10 @@ impl Part {
     /// Drops a handle; what is left to do is the result.
     pub fn drop_handle(&self, key: ResourceKey, index: u32) -> Result<Dropped> {
         let mut scopes = self.shared.scopes.borrow_mut();
-        let dropped = self.handles.borrow_mut().drop_resource(&mut scopes, index, type_id(key));
+        let dropped = self
+            .handles
+            .borrow_mut()
+            .drop_resource(&mut scopes, index, type_id(key));
         self.checked(dropped)
     }
 
@@ -119,16 +129,23 @@ impl Part {
     #[cold]
     fn refused(&self, error: HandleError) -> Error {
         let trap = match error {
-            HandleError::Full { .. } | HandleError::OutOfMemory | HandleError::TooMany { .. } => Trap::LimitExceeded,
+            HandleError::Full { .. } | HandleError::OutOfMemory | HandleError::TooMany { .. } => {
+                Trap::LimitExceeded
+            }
             _ => Trap::Handle,
         };
-        Error::new(GuestTrap::new(trap, error.display(&TableNames(self)).to_string()))
+        Error::new(GuestTrap::new(
+            trap,
+            error.display(&TableNames(self)).to_string(),
+        ))
     }
 }
 
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Part").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Part")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,7 +164,9 @@ impl Names for TableNames<'_> {
     }
 
     fn is_host(&self, ty: TypeId) -> bool {
-        ty.get().checked_sub(1).is_some_and(|key| self.0.shared.is_host_resource(key))
+        ty.get()
+            .checked_sub(1)
+            .is_some_and(|key| self.0.shared.is_host_resource(key))
     }
 
     fn instance(&self) -> Option<String> {

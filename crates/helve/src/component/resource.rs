@@ -53,12 +53,20 @@ pub struct Resource<T: 'static> {
 impl<T: 'static> Resource<T> {
     /// An owned resource of this representation.
     pub fn new_own(rep: u32) -> Resource<T> {
-        Resource { rep, owned: true, stands_for: PhantomData }
+        Resource {
+            rep,
+            owned: true,
+            stands_for: PhantomData,
+        }
     }
 
     /// A borrowed resource of this representation.
     pub fn new_borrow(rep: u32) -> Resource<T> {
-        Resource { rep, owned: false, stands_for: PhantomData }
+        Resource {
+            rep,
+            owned: false,
+            stands_for: PhantomData,
+        }
     }
 
     /// The representation.
@@ -85,14 +93,24 @@ impl<T: 'static> Resource<T> {
             );
         };
         let handle = shared.host_handles.insert(key, self.rep, self.owned)?;
-        Ok(ResourceAny { handle, ty, owned: self.owned, store: opaque.id() })
+        Ok(ResourceAny {
+            handle,
+            ty,
+            owned: self.owned,
+            store: opaque.id(),
+        })
     }
 }
 
 impl<T> std::fmt::Debug for Resource<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = if self.owned { "own" } else { "borrow" };
-        write!(f, "Resource<{}>({kind} {})", std::any::type_name::<T>(), self.rep)
+        write!(
+            f,
+            "Resource<{}>({kind} {})",
+            std::any::type_name::<T>(),
+            self.rep
+        )
     }
 }
 
@@ -102,7 +120,11 @@ impl<T: 'static> ComponentType for Resource<T> {
 
     fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()> {
         match ty {
-            InterfaceType::Own(id) | InterfaceType::Borrow(id) if cx.resource(id) == ResourceType::host::<T>() => Ok(()),
+            InterfaceType::Own(id) | InterfaceType::Borrow(id)
+                if cx.resource(id) == ResourceType::host::<T>() =>
+            {
+                Ok(())
+            }
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => Err(cx.mismatch(
                 std::any::type_name::<Resource<T>>(),
                 format_args!("{}, another resource type", cx.types().display(ty)),
@@ -116,7 +138,10 @@ impl<T: 'static> Resource<T> {
     fn index(&self, cx: &mut LowerContext<'_>, ty: InterfaceType) -> Result<u32> {
         match ty {
             InterfaceType::Own(id) => {
-                ensure!(self.owned, "{self:?} is borrowed: a guest that takes `own` needs an owned one");
+                ensure!(
+                    self.owned,
+                    "{self:?} is borrowed: a guest that takes `own` needs an owned one"
+                );
                 cx.lower_own(self.rep, id)
             }
             InterfaceType::Borrow(id) => cx.lower_borrow(self.rep, id),
@@ -153,7 +178,12 @@ impl ResourceAny {
         handle: HostHandle,
         owned: bool,
     ) -> Result<ResourceAny> {
-        Ok(ResourceAny { handle, ty: instance.resource_type(id), owned, store: instance.store_id() })
+        Ok(ResourceAny {
+            handle,
+            ty: instance.resource_type(id),
+            owned,
+            store: instance.store_id(),
+        })
     }
 
     /// Its type.
@@ -190,7 +220,10 @@ impl ResourceAny {
 
     /// The same as a resource of the host, where it is one that stands for `T`. This
     /// handle is gone then.
-    pub fn try_into_resource<T: 'static>(self, mut store: impl AsContextMut) -> Result<Resource<T>> {
+    pub fn try_into_resource<T: 'static>(
+        self,
+        mut store: impl AsContextMut,
+    ) -> Result<Resource<T>> {
         ensure!(
             self.ty == ResourceType::host::<T>(),
             "this resource is not one of the host's `{}`",
@@ -199,8 +232,16 @@ impl ResourceAny {
         let mut store = store.as_context_mut();
         let opaque = store.opaque();
         opaque.check(self.store)?;
-        let (_, rep, owned) = opaque.components.shared().host_handles.remove(self.handle)?;
-        Ok(Resource { rep, owned, stands_for: PhantomData })
+        let (_, rep, owned) = opaque
+            .components
+            .shared()
+            .host_handles
+            .remove(self.handle)?;
+        Ok(Resource {
+            rep,
+            owned,
+            stands_for: PhantomData,
+        })
     }
 }
 

@@ -69,7 +69,10 @@ impl ResourceTable {
 
     /// An empty table that never holds more than `most` values.
     pub fn with_max(most: usize) -> ResourceTable {
-        ResourceTable { most: Some(most), ..ResourceTable::default() }
+        ResourceTable {
+            most: Some(most),
+            ..ResourceTable::default()
+        }
     }
 
     /// Whether nothing is in it.
@@ -125,12 +128,19 @@ impl ResourceTable {
 
     /// The value.
     pub fn get<T: 'static>(&self, resource: &Resource<T>) -> Result<&T, ResourceTableError> {
-        self.get_any(resource.rep())?.downcast_ref().ok_or(ResourceTableError::WrongType)
+        self.get_any(resource.rep())?
+            .downcast_ref()
+            .ok_or(ResourceTableError::WrongType)
     }
 
     /// The value, to change.
-    pub fn get_mut<T: 'static>(&mut self, resource: &Resource<T>) -> Result<&mut T, ResourceTableError> {
-        self.get_any_mut(resource.rep())?.downcast_mut().ok_or(ResourceTableError::WrongType)
+    pub fn get_mut<T: 'static>(
+        &mut self,
+        resource: &Resource<T>,
+    ) -> Result<&mut T, ResourceTableError> {
+        self.get_any_mut(resource.rep())?
+            .downcast_mut()
+            .ok_or(ResourceTableError::WrongType)
     }
 
     /// The value at a number, of whatever type.
@@ -147,7 +157,10 @@ impl ResourceTable {
     pub fn delete<T: 'static>(&mut self, resource: Resource<T>) -> Result<T, ResourceTableError> {
         self.get(&resource)?;
         let value = self.delete_any(resource.rep())?;
-        value.downcast().map(|value| *value).map_err(|_| ResourceTableError::WrongType)
+        value
+            .downcast()
+            .map(|value| *value)
+            .map_err(|_| ResourceTableError::WrongType)
     }
 
     /// Takes the value at a number out, of whatever type.
@@ -195,11 +208,19 @@ impl ResourceTable {
         }
     }
 
-    fn insert(&mut self, value: Box<dyn Any + Send>, parent: Option<u32>) -> Result<u32, ResourceTableError> {
+    fn insert(
+        &mut self,
+        value: Box<dyn Any + Send>,
+        parent: Option<u32>,
+    ) -> Result<u32, ResourceTableError> {
         if self.most.is_some_and(|most| self.used >= most) {
             return Err(ResourceTableError::Full);
         }
-        let entry = Slot::Used(Entry { value, parent, children: BTreeSet::new() });
+        let entry = Slot::Used(Entry {
+            value,
+            parent,
+            children: BTreeSet::new(),
+        });
         let at = match self.free {
             Some(at) => {
                 let Some(slot) = self.slots.get_mut(at) else {
@@ -231,12 +252,25 @@ mod tests {
         let b = table.push(2u64).unwrap();
         assert_eq!(table.get(&a), Ok(&"a"));
         *table.get_mut(&b).unwrap() += 1;
-        assert_eq!(table.get(&Resource::<u32>::new_borrow(b.rep())), Err(ResourceTableError::WrongType));
-        assert_eq!(table.delete(Resource::<u32>::new_own(b.rep())).unwrap_err(), ResourceTableError::WrongType);
+        assert_eq!(
+            table.get(&Resource::<u32>::new_borrow(b.rep())),
+            Err(ResourceTableError::WrongType)
+        );
+        assert_eq!(
+            table.delete(Resource::<u32>::new_own(b.rep())).unwrap_err(),
+            ResourceTableError::WrongType
+        );
         let rep = b.rep();
         assert_eq!(table.delete(b), Ok(3));
-        assert_eq!(table.get(&Resource::<u64>::new_borrow(rep)), Err(ResourceTableError::NotPresent));
-        assert_eq!(table.push('c').unwrap().rep(), rep, "a freed number is used again");
+        assert_eq!(
+            table.get(&Resource::<u64>::new_borrow(rep)),
+            Err(ResourceTableError::NotPresent)
+        );
+        assert_eq!(
+            table.push('c').unwrap().rep(),
+            rep,
+            "a freed number is used again"
+        );
         assert_eq!(table.len(), 2);
     }
 
@@ -246,12 +280,23 @@ mod tests {
         let parent = table.push(1u8).unwrap();
         let child = table.push_child(2u16, &parent).unwrap();
         let rep = parent.rep();
-        assert_eq!(table.delete(Resource::<u8>::new_own(rep)), Err(ResourceTableError::HasChildren));
-        let children: Vec<_> = table.iter_children(&parent).unwrap().map(|c| c.downcast_ref::<u16>()).collect();
+        assert_eq!(
+            table.delete(Resource::<u8>::new_own(rep)),
+            Err(ResourceTableError::HasChildren)
+        );
+        let children: Vec<_> = table
+            .iter_children(&parent)
+            .unwrap()
+            .map(|c| c.downcast_ref::<u16>())
+            .collect();
         assert_eq!(children, [Some(&2)]);
         table.delete(child).unwrap();
         assert_eq!(table.delete(parent), Ok(1));
-        assert!(table.push_child(3u8, &Resource::<u8>::new_borrow(rep)).is_err());
+        assert!(
+            table
+                .push_child(3u8, &Resource::<u8>::new_borrow(rep))
+                .is_err()
+        );
     }
 
     #[test]

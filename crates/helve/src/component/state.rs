@@ -63,7 +63,12 @@ fn cells<K: EntityRef, V, T>(like: &PrimaryMap<K, V>) -> PrimaryMap<K, OnceCell<
 
 impl InstanceData {
     /// An instance of which nothing exists yet.
-    pub fn new(component: &Component, store: StorePtr, store_id: StoreId, shared: Rc<StoreShared>) -> InstanceData {
+    pub fn new(
+        component: &Component,
+        store: StorePtr,
+        store_id: StoreId,
+        shared: Rc<StoreShared>,
+    ) -> InstanceData {
         let plan = component.plan();
         let most = component.engine().limits().handles;
         InstanceData {
@@ -133,14 +138,17 @@ impl InstanceData {
     pub fn resource(&self, id: ResourceTypeId) -> Result<ResourceKey> {
         match self.resources.get(id).and_then(OnceCell::get) {
             Some(key) => Ok(*key),
-            None => Err(Error::new(Bug(format!("{id:?} is used before it is defined")))),
+            None => Err(Error::new(Bug(format!(
+                "{id:?} is used before it is defined"
+            )))),
         }
     }
 
     /// A resource type of the plan as the host sees it.
     pub fn resource_type(&self, id: ResourceTypeId) -> ResourceType {
         let key = self.resources.get(id).and_then(OnceCell::get);
-        key.and_then(|key| self.shared.resource_type(*key)).unwrap_or(ResourceType(Kind::Uninstantiated(id)))
+        key.and_then(|key| self.shared.resource_type(*key))
+            .unwrap_or(ResourceType(Kind::Uninstantiated(id)))
     }
 
     /// Whether `part` defines the resource type, so that it sees representations.
@@ -154,23 +162,31 @@ impl InstanceData {
     /// An instance and its ancestors, innermost first.
     pub fn ancestors(&self, id: ComponentInstanceId) -> impl Iterator<Item = ComponentInstanceId> {
         let infos = &self.plan().component_instances;
-        std::iter::successors(Some(id), move |id| infos.get(*id).and_then(|info| info.parent))
+        std::iter::successors(Some(id), move |id| {
+            infos.get(*id).and_then(|info| info.parent)
+        })
     }
 
     /// Enters `callee` from `caller`, or from the host: it and its ancestors, those that
     /// the caller is not in, can't be entered again until [`InstanceData::leave`].
-    pub fn enter(&self, callee: ComponentInstanceId, caller: Option<ComponentInstanceId>) -> Result<()> {
+    pub fn enter(
+        &self,
+        callee: ComponentInstanceId,
+        caller: Option<ComponentInstanceId>,
+    ) -> Result<()> {
         let free = |id| self.part(id).may_enter.get();
         if self.locked.get() || !self.entering(callee, caller).all(free) {
             return Err(cannot_enter());
         }
-        self.entering(callee, caller).for_each(|id| self.part(id).may_enter.set(false));
+        self.entering(callee, caller)
+            .for_each(|id| self.part(id).may_enter.set(false));
         Ok(())
     }
 
     /// Ends what [`InstanceData::enter`] began.
     pub fn leave(&self, callee: ComponentInstanceId, caller: Option<ComponentInstanceId>) {
-        self.entering(callee, caller).for_each(|id| self.part(id).may_enter.set(true));
+        self.entering(callee, caller)
+            .for_each(|id| self.part(id).may_enter.set(true));
     }
 
     fn entering(
@@ -210,7 +226,9 @@ impl InstanceData {
 
 impl std::fmt::Debug for InstanceData {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InstanceData").field("parts", &self.parts).finish_non_exhaustive()
+        f.debug_struct("InstanceData")
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
     }
 }
 

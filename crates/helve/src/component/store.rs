@@ -41,7 +41,9 @@ struct Resources {
 
 impl std::fmt::Debug for Resources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resources").field("count", &self.infos.len()).finish()
+        f.debug_struct("Resources")
+            .field("count", &self.infos.len())
+            .finish()
     }
 }
 
@@ -67,9 +69,18 @@ pub(crate) enum Destructor {
 
 impl StoreShared {
     /// The key of a resource type of the host. The last destructor given counts.
-    pub fn host_resource(&self, ty: ResourceType, name: Option<Arc<str>>, dtor: HostDtor) -> ResourceKey {
+    pub fn host_resource(
+        &self,
+        ty: ResourceType,
+        name: Option<Arc<str>>,
+        dtor: HostDtor,
+    ) -> ResourceKey {
         let mut resources = self.resources.borrow_mut();
-        let info = ResourceInfo { ty, name, dtor: Destructor::Host(dtor) };
+        let info = ResourceInfo {
+            ty,
+            name,
+            dtor: Destructor::Host(dtor),
+        };
         if let Some(&key) = resources.hosts.get(&ty) {
             resources.infos[key] = info;
             return key;
@@ -90,7 +101,11 @@ impl StoreShared {
         let mut resources = self.resources.borrow_mut();
         let key = resources.infos.next_key();
         let ty = ResourceType(Kind::Guest(store, key));
-        resources.infos.push(ResourceInfo { ty, name, dtor: Destructor::Guest(instance, id) });
+        resources.infos.push(ResourceInfo {
+            ty,
+            name,
+            dtor: Destructor::Guest(instance, id),
+        });
         resources.hosts.insert(ty, key);
         key
     }
@@ -109,13 +124,21 @@ impl StoreShared {
     /// The name of the resource type with this number.
     pub fn resource_name(&self, key: u32) -> Option<String> {
         let resources = self.resources.borrow();
-        resources.infos.get(ResourceKey::from_u32(key))?.name.as_ref().map(|name| name.to_string())
+        resources
+            .infos
+            .get(ResourceKey::from_u32(key))?
+            .name
+            .as_ref()
+            .map(|name| name.to_string())
     }
 
     /// Whether the resource type with this number is the host's.
     pub fn is_host_resource(&self, key: u32) -> bool {
         let resources = self.resources.borrow();
-        resources.infos.get(ResourceKey::from_u32(key)).is_some_and(|info| matches!(info.ty.0, Kind::Host(_)))
+        resources
+            .infos
+            .get(ResourceKey::from_u32(key))
+            .is_some_and(|info| matches!(info.ty.0, Kind::Host(_)))
     }
 
     /// A scope for the handles that a call borrows.

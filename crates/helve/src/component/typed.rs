@@ -44,9 +44,9 @@ pub use crate::component::call::lane::Lane;
 pub use crate::component::lift::LiftContext;
 pub use crate::component::lower::LowerContext;
 pub use check::{CheckFn, TypeCheck};
-pub(crate) use scalar::character;
 pub use helve_abi::layout::{Layout, PointerWidth, VariantLayout};
 pub use helve_abi::types::{InterfaceType, Types};
+pub(crate) use scalar::character;
 
 use helve_abi::error::AbiError;
 use helve_base::{Bug, Error, Result};
@@ -83,7 +83,12 @@ pub trait Lower: ComponentType {
     fn store(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, at: usize) -> Result<()>;
 
     /// Stores `items` one after the other from `at`; `ty` is one item's.
-    fn store_slice(items: &[Self], cx: &mut LowerContext<'_>, ty: InterfaceType, at: usize) -> Result<()>
+    fn store_slice(
+        items: &[Self],
+        cx: &mut LowerContext<'_>,
+        ty: InterfaceType,
+        at: usize,
+    ) -> Result<()>
     where
         Self: Sized,
     {
@@ -96,13 +101,23 @@ pub trait Lower: ComponentType {
 
     /// Lowers a function's result list, which this is.
     #[doc(hidden)]
-    fn lower_result(&self, cx: &mut LowerContext<'_>, ty: Option<InterfaceType>, dst: &mut [Lane]) -> Result<()> {
+    fn lower_result(
+        &self,
+        cx: &mut LowerContext<'_>,
+        ty: Option<InterfaceType>,
+        dst: &mut [Lane],
+    ) -> Result<()> {
         self.lower(cx, ty.unwrap_or(InterfaceType::Bool), dst)
     }
 
     /// Stores a function's result list, which this is.
     #[doc(hidden)]
-    fn store_result(&self, cx: &mut LowerContext<'_>, ty: Option<InterfaceType>, at: usize) -> Result<()> {
+    fn store_result(
+        &self,
+        cx: &mut LowerContext<'_>,
+        ty: Option<InterfaceType>,
+        at: usize,
+    ) -> Result<()> {
         self.store(cx, ty.unwrap_or(InterfaceType::Bool), at)
     }
 }
@@ -118,18 +133,29 @@ pub trait Lift: ComponentType + Sized {
     /// Reads as many as there are in `bytes`, a multiple of the size; `ty` is one item's.
     fn load_slice(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Vec<Self>> {
         let size = Self::LAYOUT.size(cx.width()) as usize;
-        bytes.chunks_exact(size.max(1)).map(|item| Self::load(cx, ty, item)).collect()
+        bytes
+            .chunks_exact(size.max(1))
+            .map(|item| Self::load(cx, ty, item))
+            .collect()
     }
 
     /// Lifts a function's result list, which this is.
     #[doc(hidden)]
-    fn lift_result(cx: &mut LiftContext<'_>, ty: Option<InterfaceType>, src: &[Lane]) -> Result<Self> {
+    fn lift_result(
+        cx: &mut LiftContext<'_>,
+        ty: Option<InterfaceType>,
+        src: &[Lane],
+    ) -> Result<Self> {
         Self::lift(cx, ty.unwrap_or(InterfaceType::Bool), src)
     }
 
     /// Loads a function's result list, which this is.
     #[doc(hidden)]
-    fn load_result(cx: &mut LiftContext<'_>, ty: Option<InterfaceType>, bytes: &[u8]) -> Result<Self> {
+    fn load_result(
+        cx: &mut LiftContext<'_>,
+        ty: Option<InterfaceType>,
+        bytes: &[u8],
+    ) -> Result<Self> {
         Self::load(cx, ty.unwrap_or(InterfaceType::Bool), bytes)
     }
 }
@@ -157,7 +183,11 @@ pub const fn lanes<T: ComponentType + ?Sized>() -> usize {
 /// The type of part `index` of `ty`, which stands for a `T`: a record's or tuple's field,
 /// a variant's payload by case number (`ok` 0, `error` 1; `some` 1), a list's element 0.
 #[inline]
-pub fn part<T: ComponentType + ?Sized>(types: &Types, ty: InterfaceType, index: usize) -> InterfaceType {
+pub fn part<T: ComponentType + ?Sized>(
+    types: &Types,
+    ty: InterfaceType,
+    index: usize,
+) -> InterfaceType {
     if !T::NEEDS_TYPE {
         return InterfaceType::Bool; // nobody looks at it
     }
@@ -243,7 +273,11 @@ impl FieldCursor {
 
     /// The bytes of a `T` in the record's `bytes`.
     #[inline]
-    pub fn bytes<'b, T: ComponentType + ?Sized>(&mut self, width: PointerWidth, bytes: &'b [u8]) -> Result<&'b [u8]> {
+    pub fn bytes<'b, T: ComponentType + ?Sized>(
+        &mut self,
+        width: PointerWidth,
+        bytes: &'b [u8],
+    ) -> Result<&'b [u8]> {
         let at = self.next::<T>(width);
         sub_slice::<T>(bytes, at, width)
     }
@@ -251,11 +285,18 @@ impl FieldCursor {
 
 /// The bytes of a `T` at `at` in `bytes`.
 #[inline]
-pub fn sub_slice<T: ComponentType + ?Sized>(bytes: &[u8], at: usize, width: PointerWidth) -> Result<&[u8]> {
+pub fn sub_slice<T: ComponentType + ?Sized>(
+    bytes: &[u8],
+    at: usize,
+    width: PointerWidth,
+) -> Result<&[u8]> {
     let size = T::LAYOUT.size(width) as usize;
     match bytes.get(at..at + size) {
         Some(bytes) => Ok(bytes),
-        None => Err(Error::new(Bug(format!("a value of {} bytes has none at {at}", bytes.len())))),
+        None => Err(Error::new(Bug(format!(
+            "a value of {} bytes has none at {at}",
+            bytes.len()
+        )))),
     }
 }
 
@@ -282,7 +323,9 @@ pub fn invalid_discriminant(found: u32, cases: u32) -> Error {
 
 #[cold]
 pub(crate) fn too_few_lanes() -> Error {
-    Error::new(Bug("a value was given fewer lanes than its layout says".into()))
+    Error::new(Bug(
+        "a value was given fewer lanes than its layout says".into()
+    ))
 }
 
 /// Writes a scalar's lane.

@@ -103,22 +103,32 @@ impl Val {
                 let expected = &types[id].fields;
                 count("fields", fields.len(), expected.len())?;
                 for ((name, val), field) in fields.iter().zip(expected) {
-                    ensure!(*name == *field.name, "expected field `{}`, found `{name}`", field.name);
-                    val.check(types, field.ty).with_context(|| format!("in field `{name}`"))?;
+                    ensure!(
+                        *name == *field.name,
+                        "expected field `{}`, found `{name}`",
+                        field.name
+                    );
+                    val.check(types, field.ty)
+                        .with_context(|| format!("in field `{name}`"))?;
                 }
                 Ok(())
             }
             (Val::Tuple(vals), InterfaceType::Tuple(id)) => {
                 let expected = &types[id].types;
                 count("parts of a tuple", vals.len(), expected.len())?;
-                vals.iter().zip(expected).try_for_each(|(val, ty)| val.check(types, *ty))
+                vals.iter()
+                    .zip(expected)
+                    .try_for_each(|(val, ty)| val.check(types, *ty))
             }
-            (Val::List(vals), InterfaceType::List(id)) => {
-                vals.iter().try_for_each(|val| val.check(types, types[id].element)).context("in a list")
-            }
+            (Val::List(vals), InterfaceType::List(id)) => vals
+                .iter()
+                .try_for_each(|val| val.check(types, types[id].element))
+                .context("in a list"),
             (Val::List(vals), InterfaceType::FixedList(id)) => {
                 count("items", vals.len(), types[id].length as usize)?;
-                vals.iter().try_for_each(|val| val.check(types, types[id].element)).context("in a list")
+                vals.iter()
+                    .try_for_each(|val| val.check(types, types[id].element))
+                    .context("in a list")
             }
             (Val::Map(pairs), InterfaceType::Map(id)) => pairs.iter().try_for_each(|(key, val)| {
                 key.check(types, types[id].key)?;
@@ -126,8 +136,11 @@ impl Val {
             }),
             (Val::Variant(name, payload), InterfaceType::Variant(id)) => {
                 let case = types[id].cases.iter().find(|case| *case.name == **name);
-                let Some(case) = case else { bail!("`{name}` is no case of {}", types.display(ty)) };
-                check_payload(payload.as_deref(), types, case.ty).with_context(|| format!("in case `{name}`"))
+                let Some(case) = case else {
+                    bail!("`{name}` is no case of {}", types.display(ty))
+                };
+                check_payload(payload.as_deref(), types, case.ty)
+                    .with_context(|| format!("in case `{name}`"))
             }
             (Val::Option(payload), InterfaceType::Option(id)) => match payload {
                 Some(val) => val.check(types, types[id].some).context("in an option"),
@@ -137,15 +150,26 @@ impl Val {
                 check_payload(payload.as_deref(), types, types[id].ok).context("in a result's ok")
             }
             (Val::Result(Err(payload)), InterfaceType::Result(id)) => {
-                check_payload(payload.as_deref(), types, types[id].err).context("in a result's error")
+                check_payload(payload.as_deref(), types, types[id].err)
+                    .context("in a result's error")
             }
             (Val::Enum(name), InterfaceType::Enum(id)) => {
-                ensure!(label(&types[id].names, name).is_some(), "`{name}` is no case of {}", types.display(ty));
+                ensure!(
+                    label(&types[id].names, name).is_some(),
+                    "`{name}` is no case of {}",
+                    types.display(ty)
+                );
                 Ok(())
             }
             (Val::Flags(set), InterfaceType::Flags(id)) => {
-                let unknown = set.iter().find(|name| label(&types[id].names, name).is_none());
-                ensure!(unknown.is_none(), "{unknown:?} is no flag of {}", types.display(ty));
+                let unknown = set
+                    .iter()
+                    .find(|name| label(&types[id].names, name).is_none());
+                ensure!(
+                    unknown.is_none(),
+                    "{unknown:?} is no flag of {}",
+                    types.display(ty)
+                );
                 Ok(())
             }
             _ if self.is_scalar_of(ty) => Ok(()),
@@ -175,7 +199,11 @@ impl Val {
     }
 
     fn mismatch(&self, types: &Types, ty: InterfaceType) -> Error {
-        Error::msg(format!("type mismatch: expected `{}`, found a {}", types.display(ty), self.kind()))
+        Error::msg(format!(
+            "type mismatch: expected `{}`, found a {}",
+            types.display(ty),
+            self.kind()
+        ))
     }
 }
 
@@ -214,17 +242,29 @@ fn check_payload(payload: Option<&Val>, types: &Types, ty: Option<InterfaceType>
     match (payload, ty) {
         (Some(val), Some(ty)) => val.check(types, ty),
         (None, None) => Ok(()),
-        (Some(val), None) => Err(Error::msg(format!("expected no payload, found a {}", val.kind()))),
-        (None, Some(ty)) => Err(Error::msg(format!("expected a payload `{}`, found none", types.display(ty)))),
+        (Some(val), None) => Err(Error::msg(format!(
+            "expected no payload, found a {}",
+            val.kind()
+        ))),
+        (None, Some(ty)) => Err(Error::msg(format!(
+            "expected a payload `{}`, found none",
+            types.display(ty)
+        ))),
     }
 }
 
 fn count(what: &str, found: usize, expected: usize) -> Result<()> {
-    ensure!(found == expected, "expected {expected} {what}, found {found}");
+    ensure!(
+        found == expected,
+        "expected {expected} {what}, found {found}"
+    );
     Ok(())
 }
 
 /// The number of a label.
 fn label(names: &[Box<str>], name: &str) -> Option<u32> {
-    names.iter().position(|label| **label == *name).and_then(|at| u32::try_from(at).ok())
+    names
+        .iter()
+        .position(|label| **label == *name)
+        .and_then(|at| u32::try_from(at).ok())
 }

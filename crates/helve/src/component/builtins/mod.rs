@@ -26,24 +26,36 @@ use helve_base::{Error, Result, Trap};
 use helve_decode::plan::*;
 
 /// The core function of a built-in.
-pub(crate) fn make(instance: &InstanceData, store: &mut StoreOpaque, id: CanonBuiltinId) -> Result<core::Func> {
-    let BuiltinDef { op, options, owner, .. } = instance.plan().builtins[id];
+pub(crate) fn make(
+    instance: &InstanceData,
+    store: &mut StoreOpaque,
+    id: CanonBuiltinId,
+) -> Result<core::Func> {
+    let BuiltinDef {
+        op, options, owner, ..
+    } = instance.plan().builtins[id];
     let ptr = instance.ptr();
     let (params, results) = op.signature(instance.types(), instance.plan().options[options].width);
     let ty = FuncType::new(params.core(), results.core());
     match op {
-        CanonBuiltin::ResourceNew { resource } => core::Func::new_raw(store, &ty, move |_, args| {
-            // SAFETY: see the module.
-            resource::new(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
-        }),
-        CanonBuiltin::ResourceRep { resource } => core::Func::new_raw(store, &ty, move |_, args| {
-            // SAFETY: see the module.
-            resource::rep(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
-        }),
-        CanonBuiltin::ResourceDrop { resource } => core::Func::new_raw(store, &ty, move |_, args| {
-            // SAFETY: see the module.
-            resource::drop_handle(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
-        }),
+        CanonBuiltin::ResourceNew { resource } => {
+            core::Func::new_raw(store, &ty, move |_, args| {
+                // SAFETY: see the module.
+                resource::new(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
+            })
+        }
+        CanonBuiltin::ResourceRep { resource } => {
+            core::Func::new_raw(store, &ty, move |_, args| {
+                // SAFETY: see the module.
+                resource::rep(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
+            })
+        }
+        CanonBuiltin::ResourceDrop { resource } => {
+            core::Func::new_raw(store, &ty, move |_, args| {
+                // SAFETY: see the module.
+                resource::drop_handle(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
+            })
+        }
         op => core::Func::new_raw(store, &ty, move |_, args| {
             // SAFETY: see the module.
             simple(unsafe { ptr.get() }.part(owner), op, lanes_mut(args))
@@ -55,21 +67,35 @@ pub(crate) fn make(instance: &InstanceData, store: &mut StoreOpaque, id: CanonBu
 fn simple(part: &Part, op: CanonBuiltin, lanes: &mut [Lane]) -> Result<()> {
     match op {
         CanonBuiltin::ContextGet { slot, .. } => {
-            set(lanes, Lane::from_u64(part.context.get().get(slot as usize).copied().unwrap_or(0)));
+            set(
+                lanes,
+                Lane::from_u64(part.context.get().get(slot as usize).copied().unwrap_or(0)),
+            );
         }
         CanonBuiltin::ContextSet { ty, slot } => {
             let lane = lanes.first().copied().unwrap_or(Lane::ZERO);
             let mut context = part.context.get();
             if let Some(value) = context.get_mut(slot as usize) {
-                *value = if ty == FlatType::I64 { lane.u64() } else { lane.u32().into() };
+                *value = if ty == FlatType::I64 {
+                    lane.u64()
+                } else {
+                    lane.u32().into()
+                };
             }
             part.context.set(context);
         }
-        CanonBuiltin::BackpressureInc => backpressure(part, part.backpressure.get().checked_add(1))?,
-        CanonBuiltin::BackpressureDec => backpressure(part, part.backpressure.get().checked_sub(1))?,
+        CanonBuiltin::BackpressureInc => {
+            backpressure(part, part.backpressure.get().checked_add(1))?
+        }
+        CanonBuiltin::BackpressureDec => {
+            backpressure(part, part.backpressure.get().checked_sub(1))?
+        }
         op => {
             part.check_leave()?;
-            return Err(Error::msg(format!("the built-in `{}` is not supported yet", op.name())));
+            return Err(Error::msg(format!(
+                "the built-in `{}` is not supported yet",
+                op.name()
+            )));
         }
     }
     Ok(())
@@ -77,7 +103,10 @@ fn simple(part: &Part, op: CanonBuiltin, lanes: &mut [Lane]) -> Result<()> {
 
 fn backpressure(part: &Part, count: Option<u16>) -> Result<()> {
     let Some(count) = count else {
-        return Err(Error::new(GuestTrap::new(Trap::CanonicalAbi, "backpressure counter overflow")));
+        return Err(Error::new(GuestTrap::new(
+            Trap::CanonicalAbi,
+            "backpressure counter overflow",
+        )));
     };
     part.backpressure.set(count);
     Ok(())

@@ -40,7 +40,9 @@ pub(super) fn rep(
     ty: ResourceTypeId,
     lanes: &mut [Lane],
 ) -> Result<()> {
-    let rep = instance.part(owner).rep(instance.resource(ty)?, first(lanes))?;
+    let rep = instance
+        .part(owner)
+        .rep(instance.resource(ty)?, first(lanes))?;
     super::set(lanes, Lane::from_u32(rep));
     Ok(())
 }
@@ -56,7 +58,13 @@ pub(super) fn drop_handle(
     part.check_leave()?;
     let key = instance.resource(ty)?;
     match part.drop_handle(key, first(lanes))? {
-        Dropped::Own { rep } => destroy(instance.store(), instance.shared(), key, rep, Some((instance, owner))),
+        Dropped::Own { rep } => destroy(
+            instance.store(),
+            instance.shared(),
+            key,
+            rep,
+            Some((instance, owner)),
+        ),
         Dropped::Borrow => Ok(()),
     }
 }
@@ -91,7 +99,9 @@ fn destroy_guest(
     caller: Option<ComponentInstanceId>,
 ) -> Result<()> {
     let def = definer.plan().resources.get(id).map(|def| &def.origin);
-    let Some(ResourceOrigin::Defined { owner, dtor, .. }) = def else { return Ok(()) };
+    let Some(ResourceOrigin::Defined { owner, dtor, .. }) = def else {
+        return Ok(());
+    };
     definer.enter(*owner, caller)?;
     if let Some(dtor) = dtor {
         let func = {

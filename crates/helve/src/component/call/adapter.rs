@@ -42,7 +42,8 @@ pub(crate) fn call(call: &HostCall<'_>, callee: Func, lanes: &mut [Lane]) -> Res
         caller,
         |cx, dst| {
             let mut scope = scope_cell.try_borrow_mut().map_err(|_| busy())?;
-            let vals = value::lift_passed(&mut call.lifting(&mut scope), &call.programs.params, args)?;
+            let vals =
+                value::lift_passed(&mut call.lifting(&mut scope), &call.programs.params, args)?;
             value::lower_passed(cx, &lifted.programs.params, &vals, dst)
         },
         |cx: &mut LiftContext<'_>, src| {

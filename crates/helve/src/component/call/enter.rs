@@ -53,7 +53,10 @@ impl CoreFunc {
     pub fn new(store: &crate::core::store::StoreOpaque, func: core::Func) -> Result<CoreFunc> {
         store.check(func.store)?;
         let trampoline = store.engine().entry_trampoline(func.type_id())?;
-        Ok(CoreFunc { func: func.ptr, trampoline })
+        Ok(CoreFunc {
+            func: func.ptr,
+            trampoline,
+        })
     }
 
     /// Calls it: `lanes` holds the arguments and takes the results, and has room for both.
@@ -118,13 +121,22 @@ impl LiftedFunc {
     ) -> Result<R> {
         let mut lanes = [Lane::ZERO; MAX_LANES];
         let mut scope = CallScope::default();
-        lower(&mut LowerContext::new(&self.options, instance, &mut scope), &mut lanes)?;
+        lower(
+            &mut LowerContext::new(&self.options, instance, &mut scope),
+            &mut lanes,
+        )?;
         *entered = true;
         self.core.call(instance.store(), &mut lanes)?;
         let result = {
             // SAFETY: lifting runs no guest.
-            let memory = self.options.memory.map_or(&[][..], |memory| unsafe { memory.bytes() });
-            lift(&mut LiftContext::new(memory, &self.options, instance, &mut scope), &lanes)?
+            let memory = self
+                .options
+                .memory
+                .map_or(&[][..], |memory| unsafe { memory.bytes() });
+            lift(
+                &mut LiftContext::new(memory, &self.options, instance, &mut scope),
+                &lanes,
+            )?
         };
         if !scope.is_empty() {
             instance.end_loans(self.owner, &mut scope)?;

@@ -59,7 +59,10 @@ impl<'a> HostCall<'a> {
     /// The context that lifts the arguments.
     pub(crate) fn lifting<'s>(&'s self, scope: &'s mut CallScope) -> LiftContext<'s> {
         // SAFETY: no guest runs while arguments are lifted, and the host does not write.
-        let memory = self.options.memory.map_or(&[][..], |memory| unsafe { memory.bytes() });
+        let memory = self
+            .options
+            .memory
+            .map_or(&[][..], |memory| unsafe { memory.bytes() });
         LiftContext::new(memory, self.options, self.instance, scope)
     }
 
@@ -94,13 +97,16 @@ where
         let mut scope = CallScope::default();
         let params = {
             let mut cx = call.lifting(&mut scope);
-            let params = ty.params_tuple.map_or(InterfaceType::Bool, InterfaceType::Tuple);
+            let params = ty
+                .params_tuple
+                .map_or(InterfaceType::Bool, InterfaceType::Tuple);
             match call.programs.params.passing {
                 Passing::Flat(_) => P::lift(&mut cx, params, first(args, lanes::<P>())?)?,
                 Passing::Memory => {
                     let at = cx.address(args.first().copied().unwrap_or(Lane::ZERO));
                     let layout = P::LAYOUT;
-                    let bytes = cx.value_bytes(at, layout.size(cx.width()), layout.align(cx.width()))?;
+                    let bytes =
+                        cx.value_bytes(at, layout.size(cx.width()), layout.align(cx.width()))?;
                     P::load(&mut cx, params, bytes)?
                 }
             }
@@ -111,7 +117,9 @@ where
         let to = call.result_address(args);
         let mut cx = LowerContext::new(call.options, call.instance, &mut scope);
         match call.programs.result.passing {
-            Passing::Flat(_) => result.lower_result(&mut cx, ty.result, first_mut(args, lanes::<R>())?)?,
+            Passing::Flat(_) => {
+                result.lower_result(&mut cx, ty.result, first_mut(args, lanes::<R>())?)?
+            }
             Passing::Memory => {
                 let layout = R::LAYOUT;
                 let at = cx.address(to);
@@ -125,12 +133,16 @@ where
 
 /// The first `n` lanes.
 pub(crate) fn first(lanes: &[Lane], n: usize) -> Result<&[Lane]> {
-    lanes.get(..n).ok_or_else(crate::component::typed::too_few_lanes)
+    lanes
+        .get(..n)
+        .ok_or_else(crate::component::typed::too_few_lanes)
 }
 
 /// The first `n` lanes.
 pub(crate) fn first_mut(lanes: &mut [Lane], n: usize) -> Result<&mut [Lane]> {
-    lanes.get_mut(..n).ok_or_else(crate::component::typed::too_few_lanes)
+    lanes
+        .get_mut(..n)
+        .ok_or_else(crate::component::typed::too_few_lanes)
 }
 
 /// A closure over dynamic values.
@@ -150,7 +162,8 @@ where
 
     unsafe fn call(&self, call: &HostCall<'_>, args: &mut [Lane]) -> Result<()> {
         let mut scope = CallScope::default();
-        let params = value::lift_passed(&mut call.lifting(&mut scope), &call.programs.params, args)?;
+        let params =
+            value::lift_passed(&mut call.lifting(&mut scope), &call.programs.params, args)?;
         let ty = &call.instance.types()[call.ty];
         let mut results = vec![Val::Bool(false); ty.result.iter().len()];
         // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
@@ -172,7 +185,11 @@ impl HostCallable for Missing {
     }
 
     unsafe fn call(&self, _: &HostCall<'_>, _: &mut [Lane]) -> Result<()> {
-        ensure!(false, "called `{}`, which the component imports and nobody supplies", self.0);
+        ensure!(
+            false,
+            "called `{}`, which the component imports and nobody supplies",
+            self.0
+        );
         Ok(())
     }
 }

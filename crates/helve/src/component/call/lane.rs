@@ -29,9 +29,8 @@ pub struct Lane {
     rest: MaybeUninit<u64>,
 }
 
-const _: () = assert!(
-    size_of::<Lane>() == size_of::<ValRaw>() && align_of::<Lane>() == align_of::<ValRaw>()
-);
+const _: () =
+    assert!(size_of::<Lane>() == size_of::<ValRaw>() && align_of::<Lane>() == align_of::<ValRaw>());
 
 impl Lane {
     /// All bits zero: what lanes that no payload uses must be.

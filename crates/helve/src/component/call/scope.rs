@@ -30,6 +30,9 @@ impl CallScope {
     /// Whether nothing is lent: leaving is free.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.task.is_none() && self.loans.is_empty() && self.host_lends.is_empty() && self.host_borrows.is_empty()
+        self.task.is_none()
+            && self.loans.is_empty()
+            && self.host_lends.is_empty()
+            && self.host_borrows.is_empty()
     }
 }

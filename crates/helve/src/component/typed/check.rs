@@ -19,7 +19,10 @@ pub struct TypeCheck<'a> {
 
 impl<'a> TypeCheck<'a> {
     /// Types of one component, and which resource types its resources are.
-    pub(crate) fn new(types: &'a Types, resource: &'a dyn Fn(ResourceTypeId) -> ResourceType) -> TypeCheck<'a> {
+    pub(crate) fn new(
+        types: &'a Types,
+        resource: &'a dyn Fn(ResourceTypeId) -> ResourceType,
+    ) -> TypeCheck<'a> {
         TypeCheck { types, resource }
     }
 
@@ -34,8 +37,14 @@ impl<'a> TypeCheck<'a> {
     }
 
     /// The error that says `expected` and `found`.
-    pub fn mismatch(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
-        Error::msg(format!("type mismatch: the host has `{expected}`, the component says `{found}`"))
+    pub fn mismatch(
+        &self,
+        expected: impl std::fmt::Display,
+        found: impl std::fmt::Display,
+    ) -> Error {
+        Error::msg(format!(
+            "type mismatch: the host has `{expected}`, the component says `{found}`"
+        ))
     }
 
     /// The error that says `expected`, and found is `ty`.
@@ -89,11 +98,17 @@ impl<'a> TypeCheck<'a> {
         for ((name, check), found) in cases.iter().zip(found) {
             self.name("case", name, &found.name)?;
             match (check, found.ty) {
-                (Some(check), Some(ty)) => check(ty, self).with_context(|| format!("in case `{name}`"))?,
+                (Some(check), Some(ty)) => {
+                    check(ty, self).with_context(|| format!("in case `{name}`"))?
+                }
                 (None, None) => {}
-                (Some(_), None) => return Err(self.mismatch(format_args!("case `{name}` with a payload"), "none")),
+                (Some(_), None) => {
+                    return Err(self.mismatch(format_args!("case `{name}` with a payload"), "none"));
+                }
                 (None, Some(ty)) => {
-                    return Err(self.mismatch_type(format_args!("case `{name}` without a payload"), ty));
+                    return Err(
+                        self.mismatch_type(format_args!("case `{name}` without a payload"), ty)
+                    );
                 }
             }
         }
@@ -118,21 +133,30 @@ impl<'a> TypeCheck<'a> {
 
     fn labels(&self, kind: &str, parts: &str, names: &[&str], found: &[Box<str>]) -> Result<()> {
         self.count(kind, parts, names.len(), found.len())?;
-        names.iter().zip(found).try_for_each(|(name, found)| self.name("label", name, found))
+        names
+            .iter()
+            .zip(found)
+            .try_for_each(|(name, found)| self.name("label", name, found))
     }
 
     fn count(&self, kind: &str, parts: &str, expected: usize, found: usize) -> Result<()> {
         if expected == found {
             return Ok(());
         }
-        Err(self.mismatch(format_args!("{kind} of {expected} {parts}"), format_args!("{kind} of {found} {parts}")))
+        Err(self.mismatch(
+            format_args!("{kind} of {expected} {parts}"),
+            format_args!("{kind} of {found} {parts}"),
+        ))
     }
 
     fn name(&self, part: &str, expected: &str, found: &str) -> Result<()> {
         if expected == found {
             return Ok(());
         }
-        Err(self.mismatch(format_args!("{part} {expected}"), format_args!("{part} {found}")))
+        Err(self.mismatch(
+            format_args!("{part} {expected}"),
+            format_args!("{part} {found}"),
+        ))
     }
 }
 

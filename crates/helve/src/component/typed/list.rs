@@ -15,7 +15,9 @@ impl<T: ComponentType> ComponentType for [T] {
 
     fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()> {
         match ty {
-            InterfaceType::List(id) => T::typecheck(cx.types()[id].element, cx).context("in a list"),
+            InterfaceType::List(id) => {
+                T::typecheck(cx.types()[id].element, cx).context("in a list")
+            }
             InterfaceType::Map(id) => {
                 T::typecheck(InterfaceType::Tuple(cx.types()[id].entry), cx).context("in a map")
             }
@@ -95,7 +97,8 @@ impl<T: Lower, const N: usize> Lower for [T; N] {
     fn lower(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, dst: &mut [Lane]) -> Result<()> {
         let element = part::<T>(cx.types(), ty, 0);
         let mut lanes = LaneCursor::new(dst);
-        self.iter().try_for_each(|item| item.lower(cx, element, lanes.next::<T>()?))
+        self.iter()
+            .try_for_each(|item| item.lower(cx, element, lanes.next::<T>()?))
     }
 
     fn store(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, at: usize) -> Result<()> {
@@ -108,12 +111,16 @@ impl<T: Lift, const N: usize> Lift for [T; N] {
     fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &[Lane]) -> Result<[T; N]> {
         let element = part::<T>(cx.types(), ty, 0);
         let mut lanes = LaneReader::new(src);
-        let items = (0..N).map(|_| T::lift(cx, element, lanes.next::<T>()?)).collect::<Result<Vec<T>>>()?;
+        let items = (0..N)
+            .map(|_| T::lift(cx, element, lanes.next::<T>()?))
+            .collect::<Result<Vec<T>>>()?;
         items.try_into().map_err(|_| too_few_lanes())
     }
 
     fn load(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<[T; N]> {
         let element = part::<T>(cx.types(), ty, 0);
-        T::load_slice(cx, element, bytes)?.try_into().map_err(|_| too_few_lanes())
+        T::load_slice(cx, element, bytes)?
+            .try_into()
+            .map_err(|_| too_few_lanes())
     }
 }

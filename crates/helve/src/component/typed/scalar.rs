@@ -71,7 +71,6 @@ numbers! {
     f64 = F64, BYTES8, |v| Lane::from_u64(v.to_bits()), |lane| f64::from_bits(lane.u64());
 }
 
-
 /// The bytes of a scalar of `N` bytes.
 #[inline]
 pub(super) fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {

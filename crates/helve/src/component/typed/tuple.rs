@@ -49,7 +49,11 @@ impl ComponentNamedList for () {
 }
 
 /// That a function has these parameters.
-fn check_params(expected: &[CheckFn], params: &[(Box<str>, InterfaceType)], cx: &TypeCheck<'_>) -> Result<()> {
+fn check_params(
+    expected: &[CheckFn],
+    params: &[(Box<str>, InterfaceType)],
+    cx: &TypeCheck<'_>,
+) -> Result<()> {
     if expected.len() != params.len() {
         return Err(cx.mismatch(
             format_args!("{} parameters", expected.len()),

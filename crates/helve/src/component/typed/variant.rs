@@ -23,7 +23,12 @@ const fn option_layout<T: ComponentType>() -> VariantLayout {
 }
 
 impl<T: Lower> Lower for Option<T> {
-    fn lower(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, dst: &mut [Lane]) -> Fallible<()> {
+    fn lower(
+        &self,
+        cx: &mut LowerContext<'_>,
+        ty: InterfaceType,
+        dst: &mut [Lane],
+    ) -> Fallible<()> {
         let payload = payload_lanes::<T>(dst)?;
         if let Some(value) = self {
             let some = part::<T>(cx.types(), ty, 1);
@@ -37,7 +42,11 @@ impl<T: Lower> Lower for Option<T> {
         match self {
             Some(value) => {
                 let some = part::<T>(cx.types(), ty, 1);
-                value.store(cx, some, at + const { option_layout::<T>() }.payload(cx.width()) as usize)
+                value.store(
+                    cx,
+                    some,
+                    at + const { option_layout::<T>() }.payload(cx.width()) as usize,
+                )
             }
             None => Ok(()),
         }
@@ -88,7 +97,12 @@ const fn result_layout<T: ComponentType, E: ComponentType>() -> VariantLayout {
 }
 
 impl<T: Lower, E: Lower> Lower for Result<T, E> {
-    fn lower(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, dst: &mut [Lane]) -> Fallible<()> {
+    fn lower(
+        &self,
+        cx: &mut LowerContext<'_>,
+        ty: InterfaceType,
+        dst: &mut [Lane],
+    ) -> Fallible<()> {
         match self {
             Ok(value) => {
                 let ok = part::<T>(cx.types(), ty, 0);
@@ -159,7 +173,12 @@ impl<T: ComponentType + ?Sized> ComponentType for &T {
 }
 
 impl<T: Lower + ?Sized> Lower for &T {
-    fn lower(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, dst: &mut [Lane]) -> Fallible<()> {
+    fn lower(
+        &self,
+        cx: &mut LowerContext<'_>,
+        ty: InterfaceType,
+        dst: &mut [Lane],
+    ) -> Fallible<()> {
         T::lower(self, cx, ty, dst)
     }
 

@@ -25,7 +25,9 @@ impl<'a> From<'a> {
     /// The same, from `at` on.
     fn at(self, at: u32) -> Result<From<'a>> {
         Ok(match self {
-            From::Memory(bytes) => From::Memory(bytes.get(at as usize..).ok_or_else(too_few_lanes)?),
+            From::Memory(bytes) => {
+                From::Memory(bytes.get(at as usize..).ok_or_else(too_few_lanes)?)
+            }
             From::Lanes(lanes) => From::Lanes(lanes.get(at as usize..).ok_or_else(too_few_lanes)?),
         })
     }
@@ -36,7 +38,9 @@ impl<'a> From<'a> {
             From::Memory(bytes) => {
                 let mut bits = [0; 8];
                 let from = bytes.get(..size as usize).ok_or_else(too_few_lanes)?;
-                bits.get_mut(..size as usize).ok_or_else(too_few_lanes)?.copy_from_slice(from);
+                bits.get_mut(..size as usize)
+                    .ok_or_else(too_few_lanes)?
+                    .copy_from_slice(from);
                 Ok(u64::from_le_bytes(bits))
             }
             From::Lanes(lanes) => Ok(lanes.first().ok_or_else(too_few_lanes)?.u64()),
@@ -55,12 +59,20 @@ impl<'a> From<'a> {
     /// The discriminant of a variant or enum.
     fn discriminant(self, at: u32, size: u32, cases: u32) -> Result<u32> {
         let found = self.get(at, size)? as u32;
-        if found < cases { Ok(found) } else { Err(invalid_discriminant(found, cases)) }
+        if found < cases {
+            Ok(found)
+        } else {
+            Err(invalid_discriminant(found, cases))
+        }
     }
 }
 
 /// Lifts the values that were passed in `lanes`.
-pub(crate) fn lift_passed(cx: &mut LiftContext<'_>, passed: &Passed, lanes: &[Lane]) -> Result<Vec<Val>> {
+pub(crate) fn lift_passed(
+    cx: &mut LiftContext<'_>,
+    passed: &Passed,
+    lanes: &[Lane],
+) -> Result<Vec<Val>> {
     let from = match passed.passing {
         Passing::Flat(_) => From::Lanes(lanes),
         Passing::Memory => {
@@ -68,7 +80,11 @@ pub(crate) fn lift_passed(cx: &mut LiftContext<'_>, passed: &Passed, lanes: &[La
             From::Memory(cx.value_bytes(at, passed.size, passed.align)?)
         }
     };
-    passed.parts.iter().map(|(at, program)| lift(cx, *program, from.at(*at)?)).collect()
+    passed
+        .parts
+        .iter()
+        .map(|(at, program)| lift(cx, *program, from.at(*at)?))
+        .collect()
 }
 
 /// Lifts a function's result into `results`.
@@ -91,17 +107,31 @@ fn lift(cx: &mut LiftContext<'_>, program: ProgramId, from: From<'_>) -> Result<
 }
 
 /// Runs the next operation, and those that belong to it.
-fn step<'p>(cx: &mut LiftContext<'_>, ops: &mut impl Iterator<Item = &'p Op>, from: From<'_>) -> Result<Val> {
-    let Some(op) = ops.next() else { return Err(bug()) };
+fn step<'p>(
+    cx: &mut LiftContext<'_>,
+    ops: &mut impl Iterator<Item = &'p Op>,
+    from: From<'_>,
+) -> Result<Val> {
+    let Some(op) = ops.next() else {
+        return Err(bug());
+    };
     Ok(match *op {
         Op::Scalar { at, scalar } => scalar_val(scalar, from.get(at, scalar.bytes())?)?,
         Op::Flags { at, ty, bytes, .. } => {
             let bits = from.get(at, bytes.into())?;
             let names = &cx.types()[ty].names;
-            let set = names.iter().enumerate().filter(|(i, _)| bits >> (i % 64) & 1 != 0);
+            let set = names
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| bits >> (i % 64) & 1 != 0);
             Val::Flags(set.map(|(_, name)| name.to_string()).collect())
         }
-        Op::Enum { at, ty, bytes, cases } => {
+        Op::Enum {
+            at,
+            ty,
+            bytes,
+            cases,
+        } => {
             let case = from.discriminant(at, bytes.into(), cases)?;
             Val::Enum(cx.types()[ty].names[case as usize].to_string())
         }
@@ -127,14 +157,39 @@ fn step<'p>(cx: &mut LiftContext<'_>, ops: &mut impl Iterator<Item = &'p Op>, fr
             let entries = lift_list(cx, entry, pair)?;
             Val::Map(entries.into_iter().map(map_entry).collect::<Result<_>>()?)
         }
-        Op::FixedList { at, element, stride, length, .. } => {
+        Op::FixedList {
+            at,
+            element,
+            stride,
+            length,
+            ..
+        } => {
             cx.charge((length as usize).saturating_mul(size_of::<Val>()))?;
-            let item = |i: u32| lift(cx, element, from.at(at.saturating_add(i.saturating_mul(stride)))?);
+            let item = |i: u32| {
+                lift(
+                    cx,
+                    element,
+                    from.at(at.saturating_add(i.saturating_mul(stride)))?,
+                )
+            };
             Val::List((0..length).map(item).collect::<Result<_>>()?)
         }
-        Op::Variant { at, kind, bytes, payload, cases } => {
+        Op::Variant {
+            at,
+            kind,
+            bytes,
+            payload,
+            cases,
+        } => {
             let case = from.discriminant(at, bytes.into(), cases.len())?;
-            let program = cx.instance.component.programs().cases(cases).get(case as usize).copied().flatten();
+            let program = cx
+                .instance
+                .component
+                .programs()
+                .cases(cases)
+                .get(case as usize)
+                .copied()
+                .flatten();
             let value = match program {
                 Some(program) => {
                     cx.charge(size_of::<Val>())?;
@@ -146,11 +201,16 @@ fn step<'p>(cx: &mut LiftContext<'_>, ops: &mut impl Iterator<Item = &'p Op>, fr
         }
         Op::Record { kind, fields } => {
             cx.charge((fields as usize).saturating_mul(size_of::<Val>()))?;
-            let vals = (0..fields).map(|_| step(cx, ops, from)).collect::<Result<Vec<_>>>()?;
+            let vals = (0..fields)
+                .map(|_| step(cx, ops, from))
+                .collect::<Result<Vec<_>>>()?;
             match kind {
                 RecordKind::Tuple(_) => Val::Tuple(vals),
                 RecordKind::Record(id) => {
-                    let names = cx.types()[id].fields.iter().map(|field| field.name.to_string());
+                    let names = cx.types()[id]
+                        .fields
+                        .iter()
+                        .map(|field| field.name.to_string());
                     Val::Record(names.zip(vals).collect())
                 }
             }
@@ -164,7 +224,9 @@ fn lift_list(cx: &mut LiftContext<'_>, element: ProgramId, pair: (u64, u64)) -> 
     let bytes = cx.list_bytes(pair, size, align)?;
     cx.charge((pair.1 as usize).saturating_mul(size_of::<Val>()))?;
     let items = bytes.chunks_exact((size as usize).max(1));
-    items.map(|item| lift(cx, element, From::Memory(item))).collect()
+    items
+        .map(|item| lift(cx, element, From::Memory(item)))
+        .collect()
 }
 
 fn map_entry(entry: Val) -> Result<(Val, Val)> {
@@ -179,7 +241,9 @@ fn map_entry(entry: Val) -> Result<(Val, Val)> {
 
 fn variant_val(cx: &LiftContext<'_>, kind: VariantKind, case: u32, value: Option<Box<Val>>) -> Val {
     match kind {
-        VariantKind::Variant(id) => Val::Variant(cx.types()[id].cases[case as usize].name.to_string(), value),
+        VariantKind::Variant(id) => {
+            Val::Variant(cx.types()[id].cases[case as usize].name.to_string(), value)
+        }
         VariantKind::Option(_) => Val::Option(value),
         VariantKind::Result(_) if case == 0 => Val::Result(Ok(value)),
         VariantKind::Result(_) => Val::Result(Err(value)),

@@ -38,7 +38,9 @@ impl To<'_> {
             To::Memory(base) => {
                 let at = base.saturating_add(at as usize);
                 let bytes = bits.to_le_bytes();
-                let Some(bytes) = bytes.get(..size as usize) else { return Err(too_few_lanes()) };
+                let Some(bytes) = bytes.get(..size as usize) else {
+                    return Err(too_few_lanes());
+                };
                 cx.bytes_mut(at, size as usize)?.copy_from_slice(bytes);
                 Ok(())
             }
@@ -89,7 +91,12 @@ pub(crate) fn lower_result(
     lanes: &mut [Lane],
 ) -> Result<()> {
     let types = cx.types();
-    ensure!(vals.len() == passed.parts.len(), "expected {} results, found {}", passed.parts.len(), vals.len());
+    ensure!(
+        vals.len() == passed.parts.len(),
+        "expected {} results, found {}",
+        passed.parts.len(),
+        vals.len()
+    );
     for (val, (_, program)) in vals.iter().zip(&passed.parts) {
         val.check(types, cx.instance.component.programs()[*program].ty)?;
     }
@@ -106,7 +113,12 @@ pub(crate) fn lower_result(
     }
 }
 
-fn lower_parts(cx: &mut LowerContext<'_>, passed: &Passed, vals: &[Val], to: &mut To<'_>) -> Result<()> {
+fn lower_parts(
+    cx: &mut LowerContext<'_>,
+    passed: &Passed,
+    vals: &[Val],
+    to: &mut To<'_>,
+) -> Result<()> {
     for ((at, program), val) in passed.parts.iter().zip(vals) {
         lower(cx, *program, val, &mut to.at(*at)?)?;
     }
@@ -126,12 +138,19 @@ fn step<'p>(
     val: &Val,
     to: &mut To<'_>,
 ) -> Result<()> {
-    let Some(op) = ops.next() else { return Err(mismatch()) };
+    let Some(op) = ops.next() else {
+        return Err(mismatch());
+    };
     match (*op, val) {
-        (Op::Scalar { at, scalar }, val) => to.put(cx, at, scalar.bytes(), scalar_bits(scalar, val)?),
+        (Op::Scalar { at, scalar }, val) => {
+            to.put(cx, at, scalar.bytes(), scalar_bits(scalar, val)?)
+        }
         (Op::Flags { at, ty, bytes, .. }, Val::Flags(set)) => {
             let names = &cx.types()[ty].names;
-            let bits = set.iter().filter_map(|flag| label(names, flag)).fold(0, |bits, i| bits | 1u64 << (i % 64));
+            let bits = set
+                .iter()
+                .filter_map(|flag| label(names, flag))
+                .fold(0, |bits, i| bits | 1u64 << (i % 64));
             to.put(cx, at, bytes.into(), bits)
         }
         (Op::Enum { at, ty, bytes, .. }, Val::Enum(name)) => {
@@ -152,7 +171,9 @@ fn step<'p>(
             to.put_pair(cx, at, pair)
         }
         (Op::List { at, element, .. }, Val::List(items)) => {
-            let pair = lower_list(cx, element, items.len(), |cx, i, to| lower(cx, element, &items[i], to))?;
+            let pair = lower_list(cx, element, items.len(), |cx, i, to| {
+                lower(cx, element, &items[i], to)
+            })?;
             to.put_pair(cx, at, pair)
         }
         (Op::Map { at, entry, .. }, Val::Map(pairs)) => {
@@ -162,25 +183,56 @@ fn step<'p>(
             })?;
             to.put_pair(cx, at, pair)
         }
-        (Op::FixedList { at, element, stride, .. }, Val::List(items)) => {
+        (
+            Op::FixedList {
+                at,
+                element,
+                stride,
+                ..
+            },
+            Val::List(items),
+        ) => {
             for (i, item) in (0u32..).zip(items) {
-                lower(cx, element, item, &mut to.at(at.saturating_add(i.saturating_mul(stride)))?)?;
+                lower(
+                    cx,
+                    element,
+                    item,
+                    &mut to.at(at.saturating_add(i.saturating_mul(stride)))?,
+                )?;
             }
             Ok(())
         }
-        (Op::Variant { at, kind, bytes, payload, cases }, val) => {
+        (
+            Op::Variant {
+                at,
+                kind,
+                bytes,
+                payload,
+                cases,
+            },
+            val,
+        ) => {
             let (case, value) = variant_case(cx, kind, val)?;
             to.put(cx, at, bytes.into(), case.into())?;
-            let program = cx.instance.component.programs().cases(cases).get(case as usize).copied().flatten();
+            let program = cx
+                .instance
+                .component
+                .programs()
+                .cases(cases)
+                .get(case as usize)
+                .copied()
+                .flatten();
             match (program, value) {
                 (Some(program), Some(value)) => lower(cx, program, value, &mut to.at(payload)?),
                 _ => Ok(()),
             }
         }
-        (Op::Record { .. }, Val::Record(fields)) => {
-            fields.iter().try_for_each(|(_, val)| step(cx, ops, val, to))
+        (Op::Record { .. }, Val::Record(fields)) => fields
+            .iter()
+            .try_for_each(|(_, val)| step(cx, ops, val, to)),
+        (Op::Record { .. }, Val::Tuple(vals)) => {
+            vals.iter().try_for_each(|val| step(cx, ops, val, to))
         }
-        (Op::Record { .. }, Val::Tuple(vals)) => vals.iter().try_for_each(|val| step(cx, ops, val, to)),
         (Op::Call { at, program }, val) => lower(cx, program, val, &mut to.at(at)?),
         _ => Err(mismatch()),
     }
@@ -196,18 +248,32 @@ fn lower_list(
     let Program { size, align, .. } = cx.instance.component.programs()[element];
     let at = cx.allocate_list(count, size, align)?;
     for i in 0..count {
-        item(cx, i, &mut To::Memory(at.saturating_add(i.saturating_mul(size as usize))))?;
+        item(
+            cx,
+            i,
+            &mut To::Memory(at.saturating_add(i.saturating_mul(size as usize))),
+        )?;
     }
     Ok((at as u64, count as u64))
 }
 
-fn variant_case<'v>(cx: &LowerContext<'_>, kind: VariantKind, val: &'v Val) -> Result<(u32, Option<&'v Val>)> {
+fn variant_case<'v>(
+    cx: &LowerContext<'_>,
+    kind: VariantKind,
+    val: &'v Val,
+) -> Result<(u32, Option<&'v Val>)> {
     Ok(match (kind, val) {
         (VariantKind::Variant(id), Val::Variant(name, payload)) => {
-            let case = cx.types()[id].cases.iter().position(|case| *case.name == **name).ok_or_else(mismatch)?;
+            let case = cx.types()[id]
+                .cases
+                .iter()
+                .position(|case| *case.name == **name)
+                .ok_or_else(mismatch)?;
             (case as u32, payload.as_deref())
         }
-        (VariantKind::Option(_), Val::Option(payload)) => (payload.is_some().into(), payload.as_deref()),
+        (VariantKind::Option(_), Val::Option(payload)) => {
+            (payload.is_some().into(), payload.as_deref())
+        }
         (VariantKind::Result(_), Val::Result(Ok(payload))) => (0, payload.as_deref()),
         (VariantKind::Result(_), Val::Result(Err(payload))) => (1, payload.as_deref()),
         _ => return Err(mismatch()),
