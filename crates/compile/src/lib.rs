@@ -18,6 +18,7 @@ mod artifact;
 mod bounds;
 mod bytes;
 mod compiler;
+pub mod component;
 mod env;
 pub mod features;
 mod func;

@@ -14,7 +14,7 @@
 use crate::types::{POINTER, clif};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, Type};
 use cranelift_codegen::isa::CallConv;
-use helve_base::builtin::{Builtin, BuiltinType};
+use helve_base::builtin::{Builtin, BuiltinSignature, BuiltinType};
 use helve_base::core_type::{FuncType, ValType};
 
 /// Bytes from one value to the next in a result area, and in an array of `ValRaw`.
@@ -92,7 +92,11 @@ impl WasmSignature {
 
 /// The signature of a routine of the VM, under the platform's own convention.
 pub(crate) fn builtin_signature(builtin: Builtin, convention: CallConv) -> Signature {
-    let row = builtin.signature();
+    row_signature(&builtin.signature(), convention)
+}
+
+/// The signature of a routine with this row.
+pub(crate) fn row_signature(row: &BuiltinSignature, convention: CallConv) -> Signature {
     let mut signature = Signature::new(convention);
     signature
         .params

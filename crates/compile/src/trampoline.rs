@@ -39,7 +39,7 @@ fn at(index: usize) -> i32 {
     (index as i32).saturating_mul(VALUE_STRIDE as i32)
 }
 
-fn entry_block(b: &mut FunctionBuilder<'_>) -> Vec<Value> {
+pub(crate) fn entry_block(b: &mut FunctionBuilder<'_>) -> Vec<Value> {
     let block = b.create_block();
     b.append_block_params_for_function_params(block);
     b.switch_to_block(block);
@@ -139,7 +139,7 @@ pub(crate) fn host(
 }
 
 /// Leaves word of the wasm frame that called: its frame pointer is what this frame saved.
-fn leave(b: &mut FunctionBuilder<'_>, store: Value) {
+pub(crate) fn leave(b: &mut FunctionBuilder<'_>, store: Value) {
     let frame = b.ins().get_frame_pointer(POINTER);
     let caller = b.ins().load(POINTER, flags(), frame, 0);
     let back = b.ins().get_return_address(POINTER);
@@ -192,7 +192,7 @@ fn block(b: &mut FunctionBuilder<'_>, params: &[Type]) -> Block {
     block
 }
 
-fn call_builtin(
+pub(crate) fn call_builtin(
     b: &mut FunctionBuilder<'_>,
     store: Value,
     builtin: Builtin,
