@@ -76,12 +76,12 @@ impl fmt::Display for AbiError {
                 )
             }
             AbiError::ReallocUnaligned => {
-                f.write_str("realloc return: result not aligned (unaligned pointer)")
+                f.write_str("unaligned pointer (realloc return: result not aligned)")
             }
             AbiError::ReallocOutOfBounds(what) => {
                 write!(
                     f,
-                    "realloc return: beyond end of memory ({what} content out-of-bounds)"
+                    "{what} content out-of-bounds (realloc return: beyond end of memory)"
                 )
             }
             AbiError::InvalidUtf8(at) => write!(f, "invalid utf-8 at byte {at} of a string"),

@@ -134,7 +134,8 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 pub struct GuestTrap {
     /// Which trap.
     pub trap: Trap,
-    /// The whole message; the official scripts compare it by substring.
+    /// The whole message but for the "wasm trap: " that it is shown with; the official
+    /// scripts compare both by substring.
     pub message: String,
 }
 
@@ -147,7 +148,7 @@ impl GuestTrap {
 
 impl fmt::Display for GuestTrap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        write!(f, "wasm trap: {}", self.message)
     }
 }
 

@@ -43,7 +43,7 @@ macro_rules! traps {
 
 traps! {
     /// An `unreachable` instruction ran.
-    Unreachable = 1, "unreachable";
+    Unreachable = 1, "wasm `unreachable` instruction executed";
     /// A load, store or bulk operation outside of its memory.
     MemoryOutOfBounds = 2, "out of bounds memory access";
     /// A table access or bulk operation outside of its table.
@@ -94,7 +94,7 @@ traps! {
 
 impl std::fmt::Display for Trap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.text())
+        write!(f, "wasm trap: {}", self.text())
     }
 }
 
