@@ -11,6 +11,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Bytes of all linear memories of one store (default 16 GiB).
     pub store_memory_bytes: u64,
+    /// Bytes of all tables and instance contexts of one store (default 2 GiB).
+    pub store_table_bytes: u64,
     /// Elements of one table (default 10,000,000).
     pub table_elements: u64,
     /// Linear memories in one store (default 10,000).
@@ -42,6 +44,7 @@ impl Default for Limits {
         Limits {
             memory_bytes: 4 << 30,
             store_memory_bytes: 16 << 30,
+            store_table_bytes: 2 << 30,
             table_elements: 10_000_000,
             memories: 10_000,
             tables: 10_000,

@@ -38,7 +38,7 @@ impl Frame {
         self.func.as_u32()
     }
 
-    /// The function's name, readable (Rust's and C++'s are demangled where possible).
+    /// The function's name, readable (Rust's are demangled).
     pub fn func_name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -81,10 +81,13 @@ impl Backtrace {
     }
 }
 
+/// Deeper stacks, mostly runaway recursions, are not printed to their end.
+const PRINTED_FRAMES: usize = 32;
+
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wasm backtrace:")?;
-        for (i, frame) in self.frames.iter().enumerate() {
+        for (i, frame) in self.frames.iter().enumerate().take(PRINTED_FRAMES) {
             write!(f, "\n  {i:>3}: ")?;
             if let Some(offset) = frame.offset {
                 write!(f, "{offset:#8x} - ")?;
@@ -95,8 +98,11 @@ impl fmt::Display for Backtrace {
                 None => write!(f, "<function {}>", frame.func.as_u32())?,
             }
         }
-        if self.truncated {
-            f.write_str("\n  ... and more")?;
+        let more = self.frames.len().saturating_sub(PRINTED_FRAMES);
+        match (more, self.truncated) {
+            (0, false) => {}
+            (more, false) => write!(f, "\n  ... and {more} more")?,
+            (more, true) => write!(f, "\n  ... and more than {more} more")?,
         }
         Ok(())
     }
@@ -109,17 +115,8 @@ impl std::error::Error for Backtrace {}
 pub(crate) fn exit_error(exit: Exit) -> Error {
     match exit {
         Exit::Trap {
-            trap,
-            fault_address,
-            backtrace,
-            ..
-        } => {
-            let mut error = Error::new(Backtrace::new(&backtrace));
-            if let Some(address) = fault_address.filter(|_| trap == Trap::MemoryOutOfBounds) {
-                error = error.context(format!("the guest touched host address {address:#x}"));
-            }
-            error.context(trap)
-        }
+            trap, backtrace, ..
+        } => Error::new(Backtrace::new(&backtrace)).context(trap),
         Exit::Host(error, backtrace) => host_error(error, &backtrace),
         Exit::Panic(payload) => std::panic::resume_unwind(payload),
     }

@@ -53,7 +53,8 @@ pub(crate) unsafe fn instantiate(
 ) -> Result<InstanceId> {
     // SAFETY: as the caller says; not used any more once the start function runs.
     let store = unsafe { ptr.get() };
-    let id = prepare(store, module, items)?;
+    let usage = store.limiter.get().usage;
+    let id = prepare(store, module, items).inspect_err(|_| store.limiter.get().usage = usage)?;
     let Some(data) = store.instances.get(id) else {
         bail!("no instance")
     };
@@ -103,7 +104,10 @@ fn prepare(
         set_import(store, &vm, id, import.entity, item)?;
     }
     fill(inner, &vm)?;
-    store.limiter.get().add_instance()?;
+    store
+        .limiter
+        .get()
+        .add_instance(inner.info.offsets.size())?;
     store.instances.push(InstanceData {
         module: module.clone(),
         vm,

@@ -50,77 +50,101 @@ impl Growth {
 /// The embedder's limiter, reached through the host's data.
 pub(crate) type CustomLimiter = Box<dyn FnMut(StorePtr, Growth) -> bool + Send + Sync>;
 
+/// What the guests of one store have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    memory_bytes: u64,
+    /// Of tables and contexts of instances.
+    table_bytes: u64,
+    memories: usize,
+    tables: usize,
+    instances: usize,
+}
+
 /// What the guests of one store have, and may have.
 pub(crate) struct StoreLimiter {
     store: StorePtr,
-    memory_bytes: u64,
-    most_memory_bytes: u64,
-    memories: usize,
-    most_memories: usize,
-    tables: usize,
-    most_tables: usize,
-    instances: usize,
-    most_instances: usize,
+    /// What they have. An instantiation that fails puts back what was before it.
+    pub usage: Usage,
+    most: Usage,
     /// The embedder's, if it set one.
     pub custom: Option<CustomLimiter>,
 }
 
+/// Bytes of one element of a table.
+const ELEMENT_BYTES: u64 = size_of::<*mut u8>() as u64;
+
 impl StoreLimiter {
     pub fn new(store: StorePtr, limits: &Limits) -> StoreLimiter {
+        let most = Usage {
+            memory_bytes: limits.store_memory_bytes,
+            table_bytes: limits.store_table_bytes,
+            memories: limits.memories,
+            tables: limits.tables,
+            instances: limits.instances,
+        };
         StoreLimiter {
             store,
-            memory_bytes: 0,
-            most_memory_bytes: limits.store_memory_bytes,
-            memories: 0,
-            most_memories: limits.memories,
-            tables: 0,
-            most_tables: limits.tables,
-            instances: 0,
-            most_instances: limits.instances,
+            usage: Usage::default(),
+            most,
             custom: None,
         }
     }
 
     /// Counts a new memory of `bytes`.
     pub fn add_memory(&mut self, bytes: u64, maximum: Option<u64>) -> Result<()> {
+        let (has, most) = (self.usage, self.most);
         ensure!(
-            self.memories < self.most_memories,
+            has.memories < most.memories,
             "the store has {} memories, its limit; raise Limits::memories",
-            self.memories
+            has.memories
         );
         ensure!(
             self.memory_growing(0, bytes, maximum),
-            "a memory of {bytes} bytes exceeds what the store may have (it has {} of {} bytes; see Limits::store_memory_bytes)",
-            self.memory_bytes,
-            self.most_memory_bytes
+            "a memory of {bytes} bytes exceeds what the store may have (it has {} of {} bytes; \
+             see Limits::store_memory_bytes)",
+            has.memory_bytes,
+            most.memory_bytes
         );
-        self.memories += 1;
+        self.usage.memories += 1;
         Ok(())
     }
 
     /// Counts a new table of `elements`.
     pub fn add_table(&mut self, elements: u64, maximum: Option<u64>) -> Result<()> {
+        let (has, most) = (self.usage, self.most);
         ensure!(
-            self.tables < self.most_tables,
+            has.tables < most.tables,
             "the store has {} tables, its limit; raise Limits::tables",
-            self.tables
+            has.tables
         );
         ensure!(
             self.table_growing(0, elements, maximum),
-            "the store's limiter refuses a table of {elements} elements"
+            "a table of {elements} elements exceeds what the store may have (it has {} of {} \
+             bytes; see Limits::store_table_bytes)",
+            has.table_bytes,
+            most.table_bytes
         );
-        self.tables += 1;
+        self.usage.tables += 1;
         Ok(())
     }
 
-    /// Counts a new instance.
-    pub fn add_instance(&mut self) -> Result<()> {
+    /// Counts a new instance with a context of `bytes`.
+    pub fn add_instance(&mut self, bytes: u32) -> Result<()> {
+        let (has, most) = (self.usage, self.most);
         ensure!(
-            self.instances < self.most_instances,
+            has.instances < most.instances,
             "the store has {} core instances, its limit; raise Limits::instances",
-            self.instances
+            has.instances
         );
-        self.instances += 1;
+        ensure!(
+            add(&mut self.usage.table_bytes, bytes.into(), most.table_bytes),
+            "an instance of {bytes} bytes exceeds what the store may have (it has {} of {} \
+             bytes; see Limits::store_table_bytes)",
+            has.table_bytes,
+            most.table_bytes
+        );
+        self.usage.instances += 1;
         Ok(())
     }
 
@@ -134,28 +158,37 @@ impl StoreLimiter {
 
 impl Limiter for StoreLimiter {
     fn memory_growing(&mut self, current: u64, desired: u64, maximum: Option<u64>) -> bool {
-        let more = desired.saturating_sub(current);
-        let total = self.memory_bytes.saturating_add(more);
-        if total > self.most_memory_bytes
-            || !self.custom_allows(Growth::Memory {
-                current,
-                desired,
-                maximum,
-            })
-        {
-            return false;
-        }
-        self.memory_bytes = total;
-        true
-    }
-
-    fn table_growing(&mut self, current: u64, desired: u64, maximum: Option<u64>) -> bool {
-        self.custom_allows(Growth::Table {
+        let growth = Growth::Memory {
             current,
             desired,
             maximum,
-        })
+        };
+        let more = desired.saturating_sub(current);
+        self.custom_allows(growth)
+            && add(&mut self.usage.memory_bytes, more, self.most.memory_bytes)
     }
+
+    fn table_growing(&mut self, current: u64, desired: u64, maximum: Option<u64>) -> bool {
+        let growth = Growth::Table {
+            current,
+            desired,
+            maximum,
+        };
+        let more = desired
+            .saturating_sub(current)
+            .saturating_mul(ELEMENT_BYTES);
+        self.custom_allows(growth) && add(&mut self.usage.table_bytes, more, self.most.table_bytes)
+    }
+}
+
+/// Adds `more`, unless that exceeds `most`.
+fn add(has: &mut u64, more: u64, most: u64) -> bool {
+    let total = has.saturating_add(more);
+    let fits = total <= most;
+    if fits {
+        *has = total;
+    }
+    fits
 }
 
 /// Owns a limiter without claiming to be its only pointer.

@@ -1,6 +1,26 @@
 //! Core WebAssembly: modules, instances and what they export.
 //!
 //! The component half stands on this one and is all that most embedders need.
+//!
+//! ```
+//! use helve::core::{Linker, Module};
+//! use helve::{Config, Engine, Result, Store};
+//!
+//! # fn main() -> Result<()> {
+//! let engine = Engine::new(&Config::new())?;
+//! let module = Module::new(&engine, r#"(module
+//!     (import "host" "double" (func $double (param i32) (result i32)))
+//!     (func (export "run") (param i32) (result i32)
+//!         (i32.add (call $double (local.get 0)) (i32.const 1))))"#)?;
+//! let mut linker = Linker::new(&engine);
+//! linker.func_wrap("host", "double", |x: i32| x * 2)?;
+//! let mut store = Store::new(&engine, ());
+//! let instance = linker.instantiate(&mut store, &module)?;
+//! let run = instance.get_typed_func::<i32, i32>(&store, "run")?;
+//! assert_eq!(run.call(&mut store, 20)?, 41);
+//! # Ok(())
+//! # }
+//! ```
 
 pub(crate) mod asynchronous;
 pub(crate) mod backtrace;

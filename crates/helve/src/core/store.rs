@@ -268,8 +268,12 @@ impl<T: 'static> Store<T> {
     /// Ends the store, and keeps the host's data.
     pub fn into_data(self) -> T {
         let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: `ptr` came from `Box::into_raw`, and `this` is not dropped.
-        let inner = unsafe { Box::from_raw(this.ptr.as_ptr()) };
+        // SAFETY: `ptr` came from `Box::into_raw`, and `this` is not dropped. A host's future
+        // may look at the store while it is dropped, so that comes first.
+        let inner = unsafe {
+            drop((*this.ptr.as_ptr()).opaque.hand_over.pending.take());
+            Box::from_raw(this.ptr.as_ptr())
+        };
         inner.data
     }
 }
@@ -277,7 +281,11 @@ impl<T: 'static> Store<T> {
 impl<T: 'static> Drop for Store<T> {
     fn drop(&mut self) {
         // SAFETY: `ptr` came from `Box::into_raw`; no guest runs while the store is dropped.
-        drop(unsafe { Box::from_raw(self.ptr.as_ptr()) });
+        // A host's future may look at the store while it is dropped, so that comes first.
+        unsafe {
+            drop((*self.ptr.as_ptr()).opaque.hand_over.pending.take());
+            drop(Box::from_raw(self.ptr.as_ptr()));
+        }
     }
 }
 
