@@ -99,7 +99,7 @@ fn programs_give_what_they_should() {
             &[I64(1_000_001)],
             "i32:0",
         ),
-        ("(func (export \"run\") unreachable)", &[], "trap: unreachable"),
+        ("(func (export \"run\") unreachable)", &[], "trap: wasm `unreachable` instruction executed"),
         ("(func $f (export \"run\") (call $f))", &[], "trap: call stack exhausted"),
         (
             "(memory 1) (func (export \"run\") (drop (i32.load (i32.const 65533))))",
@@ -163,7 +163,7 @@ fn programs_give_what_they_should() {
                 .join(" "),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Trap, "{error:?}");
-                format!("trap: {error}")
+                error.to_string().replace("wasm trap", "trap")
             }
         };
         assert_eq!(&got, expected, "{wat}");
@@ -188,7 +188,7 @@ fn instantiation_fails_cleanly() {
             "(table 1 funcref) (func $f) (elem (i32.const 1) $f)",
             "out of bounds table access",
         ),
-        ("(func $f unreachable) (start $f)", "unreachable"),
+        ("(func $f unreachable) (start $f)", "`unreachable`"),
         ("(memory 2)", "a memory of 131072 bytes exceeds"),
     ];
     let mut config = Config::new();
@@ -234,7 +234,10 @@ fn a_trap_names_the_functions_that_were_running() {
         "{trace}"
     );
     let text = format!("{error:?}");
-    assert!(text.starts_with("integer divide by zero\n"), "{text}");
+    assert!(
+        text.starts_with("wasm trap: integer divide by zero\n"),
+        "{text}"
+    );
     assert!(
         text.contains("wasm backtrace:") && text.contains("shop!pay"),
         "{text}"
