@@ -1,0 +1,27 @@
+//! Our own scripts, in `regress/`: one thing each that went wrong once, or could, and that
+//! the official scripts do not look at. Every script runs in both tiers of the compiler.
+
+use helve::{Config, OptLevel};
+use helve_wast::Options;
+use std::path::Path;
+
+#[test]
+fn regress() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regress");
+    let mut count = 0;
+    let mut wrong = Vec::new();
+    for entry in folder.read_dir().expect("a folder of scripts") {
+        let path = entry.expect("readable").path();
+        let text = std::fs::read_to_string(&path).expect("a script");
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        for level in [OptLevel::Speed, OptLevel::None] {
+            let mut config = Config::new();
+            config.all_features(true).verifier(true).optimize(level);
+            let report = helve_wast::run(&name, &text, &Options { config });
+            count += 1;
+            wrong.extend(report.failures.iter().map(|failure| format!("{level:?}: {failure}")));
+        }
+    }
+    assert!(count > 0, "no scripts");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
