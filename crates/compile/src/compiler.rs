@@ -240,7 +240,8 @@ impl Compiler {
             .map(|flag| flag.to_string())
             .collect();
         format!(
-            "{}\n{}{}",
+            "cranelift {}\n{}\n{}{}",
+            cranelift_codegen::VERSION,
             self.isa.triple(),
             self.isa.flags(),
             flags.join("\n")

@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 
 mod artifact;
+pub mod artifact_file;
 mod bounds;
 mod bytes;
 mod compiler;
@@ -38,7 +39,7 @@ pub use compiler::{Compiler, CompilerOptions, OptLevel, RegisterAllocator};
 pub use features::Features;
 pub use module::Module;
 pub use names::FunctionNames;
-pub use translate::{Translation, translate};
+pub use translate::{Translation, translate, translate_validated};
 
 pub(crate) use stack::ValueStack;
 pub(crate) use trap::trap_code;

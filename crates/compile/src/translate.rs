@@ -66,7 +66,20 @@ impl Translation {
 ///
 /// Where the bytes are not a module, or one that uses a feature that is not enabled.
 pub fn translate(wasm: impl Into<Bytes>, features: Features) -> Result<Translation> {
-    let bytes = wasm.into();
+    translate_bytes(wasm.into(), features, true)
+}
+
+/// Reads a core module whose function bodies were validated when it was compiled: they
+/// are not validated again.
+///
+/// # Errors
+///
+/// As [`translate`]; what is wrong with a body shows when that is compiled.
+pub fn translate_validated(wasm: impl Into<Bytes>, features: Features) -> Result<Translation> {
+    translate_bytes(wasm.into(), features, false)
+}
+
+fn translate_bytes(bytes: Bytes, features: Features, with_bodies: bool) -> Result<Translation> {
     ensure!(
         u32::try_from(bytes.len()).is_ok_and(|len| len < u32::MAX),
         "the module is {} bytes long, the limit is 4 GiB",
@@ -83,7 +96,9 @@ pub fn translate(wasm: impl Into<Bytes>, features: Features) -> Result<Translati
     for payload in parser.parse_all(&bytes) {
         reader.payload(payload?)?;
     }
-    validate_bodies(std::mem::take(&mut reader.to_validate))?;
+    if with_bodies {
+        validate_bodies(std::mem::take(&mut reader.to_validate))?;
+    }
     let Reader {
         mut module, bodies, ..
     } = reader;

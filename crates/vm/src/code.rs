@@ -11,6 +11,11 @@
 //!
 //! Not here: what the functions are called (the embedder's `tag`), the mapping
 //! (`executable`).
+//!
+//! # Safety
+//!
+//! The image is readable where it runs, as long as the mapping lives, and nobody writes
+//! to a whole image once it is published.
 
 use crate::executable::{Executable, Views};
 use crate::registry;
@@ -81,6 +86,17 @@ impl CodeMemory {
         start..start + self.bytes
     }
 
+    /// The image.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: see the module: `bytes` long, readable, unchanging while `self` lives.
+        unsafe { std::slice::from_raw_parts(self.memory.run().as_ptr(), self.bytes) }
+    }
+
+    /// Where its functions are: (start, length), by start.
+    pub fn functions(&self) -> &[(u32, u32)] {
+        &self.functions
+    }
+
     /// Its traps, by offset.
     pub fn traps(&self) -> &[(u32, Trap)] {
         &self.traps
@@ -140,6 +156,8 @@ mod tests {
             assert_eq!(registry::trap_at(start), Some(Trap::Unreachable));
             assert_eq!(registry::trap_at(start + 1), None);
             assert_eq!(registry::trap_at(start + 2), Some(Trap::IntegerOverflow));
+            assert_eq!(code.bytes(), [0x0f, 0x0b, 0x90, 0xc3]);
+            assert_eq!(code.functions(), [(0, 2), (3, 1)]);
             assert_eq!(code.function_at(1), Some((0, 0..2)));
             assert_eq!(code.function_at(2), None);
             assert_eq!(code.function_at(3), Some((1, 3..4)));

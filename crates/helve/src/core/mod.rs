@@ -23,6 +23,7 @@
 //! ```
 
 pub(crate) mod asynchronous;
+pub(crate) mod artifact;
 pub(crate) mod backtrace;
 pub(crate) mod config;
 pub(crate) mod const_expr;

@@ -14,7 +14,8 @@ use crate::core::engine::Engine;
 use helve_base::core_type::*;
 use helve_base::id::*;
 use helve_base::vmctx::CodePtr;
-use helve_base::{Error, PrimaryMap, Result, bail, error::Context as _};
+use helve_base::{Error, PrimaryMap, Result, Trap, bail, error::Context as _};
+use helve_compile::artifact_file::Locations;
 use helve_compile::module::EntityIndex;
 use helve_compile::{Bytes, FunctionRange};
 use helve_vm::code::CodeMemory;
@@ -39,7 +40,7 @@ pub(crate) struct ModuleInner {
     pub bytes: Arc<[u8]>,
     /// Data segments as ranges of `bytes`.
     pub data: Vec<Range<usize>>,
-    _code: Arc<CodeMemory>,
+    pub code: Arc<CodeMemory>,
 }
 
 // SAFETY: `slots` are addresses of immutable code that the module keeps alive.
@@ -50,8 +51,16 @@ unsafe impl Sync for ModuleInner {}
 /// What a backtrace needs to know about a module's code; the tag of its `CodeMemory`.
 pub(crate) struct ModuleCode {
     pub info: Arc<helve_compile::Module>,
-    functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
-    locations: Vec<(u32, u32)>,
+    pub functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
+    pub locations: Locations,
+}
+
+/// Machine code of a module that is not published yet.
+pub(crate) struct ModuleImage<'a> {
+    pub image: &'a [u8],
+    pub functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
+    pub traps: Vec<(u32, Trap)>,
+    pub locations: Locations,
 }
 
 impl ModuleCode {
@@ -69,11 +78,7 @@ impl ModuleCode {
     /// The offset in the module of the instruction that trapped at `offset` in the code,
     /// or whose call returns there.
     pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
-        let i = self
-            .locations
-            .binary_search_by_key(&offset, |&(at, _)| at)
-            .ok()?;
-        self.locations.get(i).map(|&(_, wasm)| wasm)
+        self.locations.at(offset)
     }
 }
 
@@ -117,9 +122,24 @@ impl Module {
         let part = Bytes::from(&bytes).slice(range);
         let part = part.ok_or_else(|| Error::msg("a module outside of its file"))?;
         let translation = helve_compile::translate(part, engine.config().features)?;
-        let info = translation.module().clone();
         let compiled = engine.compiler().compile_module(&translation)?;
+        let code = ModuleImage {
+            image: &compiled.image,
+            functions: compiled.functions,
+            traps: compiled.traps,
+            locations: compiled.locations.into(),
+        };
+        Module::publish(engine, translation.module().clone(), bytes, start, code)
+    }
 
+    /// Makes a module of its code. It starts at `start` in `bytes`.
+    pub(crate) fn publish(
+        engine: &Engine,
+        info: Arc<helve_compile::Module>,
+        bytes: Arc<[u8]>,
+        start: usize,
+        compiled: ModuleImage<'_>,
+    ) -> Result<Module> {
         let types = engine_types(engine, &info)?;
         let type_ids = types
             .values()
@@ -140,7 +160,7 @@ impl Module {
             functions: compiled.functions,
             locations: compiled.locations,
         });
-        let code = CodeMemory::publish(&compiled.image, compiled.traps, functions, tag)?;
+        let code = CodeMemory::publish(compiled.image, compiled.traps, functions, tag)?;
         let slots = starts
             .into_iter()
             .map(|start| code.address(start))
@@ -162,7 +182,7 @@ impl Module {
             slots,
             bytes,
             data,
-            _code: code,
+            code,
         })))
     }
 
