@@ -7,14 +7,18 @@
 //!
 //! Not here: instances (`instance`), core modules' code (core's `Module`).
 
+use crate::component::fused::FusedCode;
 use crate::core::Module;
 use crate::core::engine::Engine;
 use helve_abi::flat::Side;
 use helve_abi::program::{CallPrograms, Programs};
 use helve_abi::types::FuncTypeId;
-use helve_base::{PrimaryMap, Result, bail, error::Context};
+use helve_base::{PrimaryMap, Result, bail, ensure, error::Context};
+use helve_compile::Bytes;
+use helve_compile::artifact_file::{Artifact, StoredModule};
 use helve_decode::plan::*;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,11 +28,14 @@ pub struct Component(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
+    /// The bytes it was decoded from.
+    source: Bytes,
     plan: Plan,
     modules: PrimaryMap<StaticModuleId, Module>,
     programs: Programs,
     lifted: PrimaryMap<LiftedId, Arc<CallPrograms>>,
     lowered: PrimaryMap<LoweredId, Arc<CallPrograms>>,
+    fused: FusedCode,
 }
 
 impl Component {
@@ -56,31 +63,26 @@ impl Component {
 
     /// Compiles a binary component.
     pub fn from_binary(engine: &Engine, bytes: &[u8]) -> Result<Component> {
-        let core = engine.config().features;
-        let features = match core == helve_compile::Features::SUPPORTED {
-            true => helve_decode::Features::all(core.as_wasmparser()),
-            false => {
-                let mut features = helve_decode::Features::default();
-                features.core = core.as_wasmparser();
-                features
-            }
-        };
-        let options = helve_decode::Options {
-            features,
-            limits: engine.limits().clone(),
-            ..Default::default()
-        };
-        let plan = helve_decode::decode(bytes, &options)?;
-        let bytes: Arc<[u8]> = bytes.into();
-        let ranges: Vec<_> = plan
-            .modules
-            .values()
-            .map(|module| module.range.clone())
-            .collect();
-        let modules = ranges
-            .into_par_iter()
-            .map(|range| Module::from_range(engine, bytes.clone(), range))
-            .collect::<Result<Vec<Module>>>()?;
+        ensure!(
+            !Artifact::looks_like(bytes),
+            "this is compiled code: it is loaded by `Component::deserialize`"
+        );
+        let plan = decode(engine, bytes)?;
+        let whole: Arc<[u8]> = bytes.into();
+        let modules = each_module(&plan, |_, range| {
+            Module::from_range(engine, whole.clone(), range)
+        })?;
+        Component::from_parts(engine, Bytes::from(&whole), plan, modules, None)
+    }
+
+    /// Puts a component together. Its adapters are compiled now unless they are given.
+    pub(crate) fn from_parts(
+        engine: &Engine,
+        source: Bytes,
+        plan: Plan,
+        modules: PrimaryMap<StaticModuleId, Module>,
+        adapters: Option<StoredModule>,
+    ) -> Result<Component> {
         let mut programs = Programs::new();
         let mut call = |ty: FuncTypeId, options: OptionsId, side| {
             Arc::new(programs.call(&plan.types, ty, plan.options[options].signature(side)))
@@ -95,13 +97,19 @@ impl Component {
             .values()
             .map(|lowered| call(lowered.ty, lowered.options, Side::Lower))
             .collect();
+        let fused = match engine.config().slow_calls {
+            false => FusedCode::new(engine, &plan, adapters)?,
+            true => FusedCode::default(),
+        };
         Ok(Component(Arc::new(Inner {
             engine: engine.clone(),
-            modules: modules.into_iter().collect(),
+            source,
+            modules,
             plan,
             programs,
             lifted,
             lowered,
+            fused,
         })))
     }
 
@@ -120,6 +128,16 @@ impl Component {
         self.0.plan.exports.iter().map(|(name, _)| &**name)
     }
 
+    /// The bytes it was decoded from.
+    pub(crate) fn source(&self) -> &Bytes {
+        &self.0.source
+    }
+
+    /// Every module that stands in the bytes.
+    pub(crate) fn modules(&self) -> &PrimaryMap<StaticModuleId, Module> {
+        &self.0.modules
+    }
+
     /// The plan of its instances.
     pub(crate) fn plan(&self) -> &Plan {
         &self.0.plan
@@ -127,6 +145,11 @@ impl Component {
 
     pub(crate) fn programs(&self) -> &Programs {
         &self.0.programs
+    }
+
+    /// Its adapters.
+    pub(crate) fn fused(&self) -> &FusedCode {
+        &self.0.fused
     }
 
     pub(crate) fn lifted_programs(&self, id: LiftedId) -> Arc<CallPrograms> {
@@ -143,6 +166,35 @@ impl Component {
             None => bail!("the component has no {id}"),
         }
     }
+}
+
+/// The plan of a component for this engine.
+pub(crate) fn decode(engine: &Engine, bytes: &[u8]) -> Result<Plan> {
+    let core = engine.config().features;
+    let features = match core == helve_compile::Features::SUPPORTED {
+        true => helve_decode::Features::all(core.as_wasmparser()),
+        false => {
+            let mut features = helve_decode::Features::default();
+            features.core = core.as_wasmparser();
+            features
+        }
+    };
+    let options = helve_decode::Options {
+        features,
+        limits: engine.limits().clone(),
+        ..Default::default()
+    };
+    helve_decode::decode(bytes, &options)
+}
+
+/// Makes every module that stands in the bytes, on all cores.
+pub(crate) fn each_module(
+    plan: &Plan,
+    make: impl Fn(StaticModuleId, Range<usize>) -> Result<Module> + Sync,
+) -> Result<PrimaryMap<StaticModuleId, Module>> {
+    let ranges: Vec<_> = plan.modules.iter().map(|(id, module)| (id, module.range.clone())).collect();
+    let made = ranges.into_par_iter().map(|(id, range)| make(id, range));
+    Ok(made.collect::<Result<Vec<Module>>>()?.into_iter().collect())
 }
 
 impl std::fmt::Debug for Component {

@@ -19,6 +19,7 @@ use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
 use crate::component::component::Component;
 use crate::component::func::{Func, TypedFunc};
+use crate::component::fused;
 use crate::component::link::{self, Binding};
 use crate::component::linker::Definition;
 use crate::component::resource::ResourceType;
@@ -472,6 +473,9 @@ impl InstanceData {
         let lowered = &self.plan().lowered[id];
         if self.plan().options[lowered.options].is_async || self.types()[lowered.ty].is_async {
             return Err(Error::msg("async functions are not supported yet"));
+        }
+        if let Some(func) = fused::make(self, store, id)? {
+            return Ok(func);
         }
         let options = self.call_options(store, lowered.options, lowered.owner)?;
         let programs = self.component.lowered_programs(id);

@@ -25,11 +25,13 @@
 //! # }
 //! ```
 
+mod artifact;
 mod builtins;
 mod call;
 #[allow(clippy::module_inception)]
 mod component;
 mod func;
+mod fused;
 mod handles;
 mod instance;
 mod lift;
@@ -43,6 +45,7 @@ mod state;
 pub(crate) mod store;
 pub mod typed;
 mod value;
+mod wave;
 
 pub use component::Component;
 pub use func::{Func, TypedFunc};
@@ -53,3 +56,4 @@ pub use resource::{Resource, ResourceAny, ResourceType};
 pub use resource_table::{ResourceTable, ResourceTableError};
 pub use typed::{ComponentNamedList, ComponentType, Lift, Lower};
 pub use value::Val;
+pub use wave::Invocation;

@@ -23,6 +23,7 @@ use crate::component::call::enter::LiftedFunc;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::component::Component;
+use crate::component::fused::Fused;
 use crate::component::handles::{HostHandles, ResourceKey};
 use crate::component::link::Binding;
 use crate::component::part::{Part, cannot_enter};
@@ -54,6 +55,8 @@ pub(crate) struct InstanceData {
     pub options: PrimaryMap<OptionsId, OnceCell<CallOptions>>,
     pub imported_funcs: PrimaryMap<ImportedFuncId, OnceCell<Binding>>,
     pub imported_modules: PrimaryMap<ImportedModuleId, OnceCell<core::Module>>,
+    /// Contexts of generated adapters.
+    pub fused: Fused,
 }
 
 /// As many empty cells as `like` has entries.
@@ -89,6 +92,7 @@ impl InstanceData {
             options: cells(&plan.options),
             imported_funcs: cells(&plan.imported_funcs),
             imported_modules: cells(&plan.imported_modules),
+            fused: Fused::default(),
             shared,
         }
     }

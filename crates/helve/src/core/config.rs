@@ -23,6 +23,8 @@ pub struct Config {
     pub(crate) verifier: bool,
     pub(crate) limits: Limits,
     pub(crate) features: Features,
+    /// Calls between components by way of the host.
+    pub(crate) slow_calls: bool,
 }
 
 impl Config {
@@ -40,6 +42,13 @@ impl Config {
     /// Whether the compiler checks its own intermediate code: slower, for tests.
     pub fn verifier(&mut self, on: bool) -> &mut Config {
         self.verifier = on;
+        self
+    }
+
+    /// Whether calls between components are generated code (the default), or go the slow
+    /// way through the host: for tests, which compare the two.
+    pub fn fused_adapters(&mut self, on: bool) -> &mut Config {
+        self.slow_calls = !on;
         self
     }
 

@@ -28,6 +28,11 @@ impl GuestMemory {
         GuestMemory(memory)
     }
 
+    /// What compiled code knows of it.
+    pub fn as_ptr(self) -> *mut VMMemory {
+        self.0.as_ptr()
+    }
+
     /// Its bytes.
     ///
     /// # Safety

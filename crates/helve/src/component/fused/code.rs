@@ -1,0 +1,234 @@
+//! The adapters of a component as machine code: which pairs there are, and what they
+//! have in common.
+//!
+//! **Flags.** A call enters the callee's instance and its ancestors that the caller is not
+//! in; each has a `may_enter` flag to be checked and set. It matters only for an instance
+//! that could be entered again while it runs. Control leaves an instance towards instances
+//! that were made before it, or towards ancestors; so it only comes back through an
+//! ancestor's own code, which needs a `canon lower` or a `resource.drop` (whose destructor
+//! is a call). Where no ancestor has either, the flag is left alone. The host always finds
+//! the root's flag, which the host's own calls set.
+//!
+//! Not here: contexts (`context`).
+//!
+//! # Safety
+//!
+//! Addresses of code are kept beside the code, and belong to functions of the shapes asked
+//! for, in their order.
+
+use crate::core::engine::Engine;
+use helve_abi::types::FuncTypeId;
+use helve_abi::CanonBuiltin;
+use helve_base::error::ErrorKind;
+use helve_base::vmctx::CodePtr;
+use helve_base::{PrimaryMap, Result, ensure};
+use helve_compile::CompiledModule;
+use helve_compile::artifact_file::StoredModule;
+use helve_compile::component::{AdapterShape, CompiledAdapters, ContextSlots, SideShape};
+use helve_decode::adapter::{Meeting, Relation};
+use helve_decode::plan::*;
+use helve_vm::code::CodeMemory;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The adapters of one component.
+#[derive(Default)]
+pub(crate) struct FusedCode {
+    adapters: PrimaryMap<LoweredId, Option<Adapter>>,
+    subprograms: Box<[CodePtr]>,
+    code: Option<Arc<CodeMemory>>,
+}
+
+/// The adapter of one lowered function.
+#[derive(Clone, Debug)]
+pub(crate) struct Adapter {
+    /// Its code.
+    pub code: CodePtr,
+    /// What it calls.
+    pub lifted: LiftedId,
+    /// The instances whose `may_enter` it checks and sets.
+    pub entering: Arc<[ComponentInstanceId]>,
+}
+
+// SAFETY: addresses of immutable code that this keeps alive.
+unsafe impl Send for FusedCode {}
+// SAFETY: as above.
+unsafe impl Sync for FusedCode {}
+
+impl FusedCode {
+    /// Compiles the adapters of every pair of the plan that can have one.
+    /// An artifact has them `stored`.
+    pub fn new(engine: &Engine, plan: &Plan, stored: Option<StoredModule>) -> Result<FusedCode> {
+        let pairs = Pairs::new(plan);
+        let mut shapes = Vec::new();
+        let mut places = HashMap::new();
+        let mut found: PrimaryMap<LoweredId, Option<(usize, Pair)>> = PrimaryMap::new();
+        for id in plan.lowered.keys() {
+            let pair = pairs.pair(id).map(|pair| {
+                let place = *places.entry(pair.shape).or_insert_with(|| {
+                    shapes.push(pair.shape);
+                    shapes.len() - 1
+                });
+                (place, pair)
+            });
+            found.push(pair);
+        }
+        if shapes.is_empty() {
+            return Ok(FusedCode::default());
+        }
+        if let Some(stored) = stored {
+            return publish(stored_adapters(stored, shapes.len())?, found);
+        }
+        let compiled = match engine.compiler().compile_adapters(&plan.types, &shapes) {
+            Ok(compiled) => compiled,
+            Err(error) if error.kind() == ErrorKind::Bug => return Err(error),
+            // A type too large for the compiler: such calls go the slow way.
+            Err(_) => return Ok(FusedCode::default()),
+        };
+        publish(compiled, found)
+    }
+
+    /// The adapter of a lowered function, if it has one.
+    pub fn adapter(&self, id: LoweredId) -> Option<&Adapter> {
+        self.adapters.get(id)?.as_ref()
+    }
+
+    /// The code of all of them, if there are any.
+    pub fn code(&self) -> Option<&CodeMemory> {
+        self.code.as_deref()
+    }
+
+    /// What adapters' contexts point to.
+    pub fn subprograms(&self) -> *const CodePtr {
+        self.subprograms.as_ptr()
+    }
+}
+
+/// Adapters of this many shapes out of an artifact.
+fn stored_adapters(stored: StoredModule, adapters: usize) -> Result<CompiledAdapters> {
+    ensure!(stored.functions.len() >= adapters, "compiled adapters of another component");
+    let code = CompiledModule {
+        image: stored.code.to_vec(),
+        alignment: 1,
+        functions: stored.functions,
+        traps: stored.traps,
+        locations: Vec::new(),
+    };
+    Ok(CompiledAdapters { code, adapters })
+}
+
+fn publish(
+    compiled: CompiledAdapters,
+    found: PrimaryMap<LoweredId, Option<(usize, Pair)>>,
+) -> Result<FusedCode> {
+    let starts: Vec<u32> = compiled.adapters().collect();
+    let subprograms: Vec<u32> = compiled.subprograms().collect();
+    let image = compiled.code;
+    let functions = image.functions.values().map(|f| (f.start, f.len)).collect();
+    let code = CodeMemory::publish(&image.image, image.traps, functions, Arc::new(()))?;
+    let adapters = found.into_iter().map(|(_, found)| {
+        let (place, pair) = found?;
+        Some(Adapter {
+            code: code.address(*starts.get(place)?),
+            lifted: pair.lifted,
+            entering: pair.entering,
+        })
+    });
+    Ok(FusedCode {
+        adapters: adapters.collect(),
+        subprograms: subprograms.into_iter().map(|at| code.address(at)).collect(),
+        code: Some(code),
+    })
+}
+
+/// A lower and the lift it meets.
+struct Pair {
+    lifted: LiftedId,
+    shape: AdapterShape,
+    entering: Arc<[ComponentInstanceId]>,
+}
+
+/// What about a plan decides its adapters.
+struct Pairs<'a> {
+    plan: &'a Plan,
+    /// Instances whose code can enter others.
+    active: HashSet<ComponentInstanceId>,
+    /// Instances whose code sees context slots.
+    context: HashSet<ComponentInstanceId>,
+}
+
+impl<'a> Pairs<'a> {
+    fn new(plan: &'a Plan) -> Pairs<'a> {
+        let mut active: HashSet<_> = plan.lowered.values().map(|lowered| lowered.owner).collect();
+        let mut context = HashSet::new();
+        for def in plan.builtins.values() {
+            match def.op {
+                CanonBuiltin::ResourceDrop { .. } => active.insert(def.owner),
+                CanonBuiltin::ContextGet { .. } | CanonBuiltin::ContextSet { .. } => {
+                    context.insert(def.owner)
+                }
+                _ => false,
+            };
+        }
+        Pairs { plan, active, context }
+    }
+
+    fn pair(&self, id: LoweredId) -> Option<Pair> {
+        let lowered = &self.plan.lowered[id];
+        let Meeting::Lift { lifted: lifted_id, relation } = self.plan.meeting(id) else {
+            return None;
+        };
+        let lifted = &self.plan.lifted[lifted_id];
+        // An instance's memory may overlap itself; the slow way copies first.
+        if relation == Relation::Same || !self.same_type(lowered.ty, lifted.ty) {
+            return None;
+        }
+        let [from, to] = [lowered.options, lifted.options].map(|id| &self.plan.options[id]);
+        if from.is_async || to.is_async || !AdapterShape::supports(&self.plan.types, lifted.ty) {
+            return None;
+        }
+        let side = |options: &CanonicalOptions, owner| SideShape {
+            width: options.width,
+            encoding: options.string_encoding,
+            context: self.context.contains(&owner),
+        };
+        let entering = self.entering(lowered.owner, lifted.owner);
+        let slots = match (self.context.contains(&lifted.owner), relation) {
+            (false, _) => ContextSlots::Unused,
+            (true, Relation::Ancestor) => ContextSlots::Saved,
+            // It isn't running, or the call would not be let in.
+            (true, _) => ContextSlots::Zeroed,
+        };
+        Some(Pair {
+            lifted: lifted_id,
+            shape: AdapterShape {
+                ty: lifted.ty,
+                caller: side(from, lowered.owner),
+                callee: side(to, lifted.owner),
+                entering: entering.len() as u32,
+                post_return: to.post_return.is_some(),
+                slots,
+            },
+            entering,
+        })
+    }
+
+    fn same_type(&self, a: FuncTypeId, b: FuncTypeId) -> bool {
+        let types = &self.plan.types;
+        a == b || types.equal_funcs(a, types, b, &mut |a, b| a == b)
+    }
+
+    /// The instances that a call enters and that could be entered again meanwhile.
+    fn entering(
+        &self,
+        caller: ComponentInstanceId,
+        callee: ComponentInstanceId,
+    ) -> Arc<[ComponentInstanceId]> {
+        let around = |id| std::iter::once(id).chain(self.plan.ancestors(id));
+        let callers: HashSet<_> = around(caller).collect();
+        around(callee)
+            .filter(|id| !callers.contains(id))
+            .filter(|id| self.plan.ancestors(*id).any(|id| self.active.contains(&id)))
+            .collect()
+    }
+}

@@ -1,0 +1,23 @@
+//! Calls between components of one root by generated adapters.
+//!
+//! ```text
+//!  Component::new   plan --shapes--> compiler --> FusedCode (one image)            (code)
+//!  instantiation    a lowered function's adapter + pointers --> AdapterContext     (context)
+//!  a call           caller -> adapter -> callee; what is rare or about handles
+//!                   goes through routines                                          (routines)
+//! ```
+//!
+//! Where there is no adapter (the pair meets only in the linker, functions that can block,
+//! values that the host moves, calls of an instance to itself, `Config::fused_adapters`
+//! off), `call::adapter` does the same slowly. Both give the same results and trap with
+//! the same texts; the tests compare them.
+//!
+//! Not here: what adapters do (`helve_compile::component`).
+
+mod code;
+mod context;
+mod routines;
+mod transcode;
+
+pub(crate) use code::FusedCode;
+pub(crate) use context::{Fused, make};
