@@ -4,10 +4,8 @@
 //!   image bytes + traps + functions --publish--> Arc<CodeMemory> --drop--> unknown, unmapped
 //! ```
 //!
-//! Whoever may run code of an image holds its `Arc`. A whole image is published at once
-//! today. Functions compiled later, one by one, will be images appended to one
-//! `Executable` that stays writable through its second view; the registry needs nothing
-//! new for that, as it knows ranges, not mappings.
+//! Whoever may run code of an image holds its `Arc`. A whole image is published at once;
+//! functions compiled one by one go to a `region`.
 //!
 //! Not here: what the functions are called (the embedder's `tag`), the mapping
 //! (`executable`).
@@ -18,7 +16,7 @@
 //! to a whole image once it is published.
 
 use crate::executable::{Executable, Views};
-use crate::registry;
+use crate::registry::{self, Found};
 use helve_base::vmctx::CodePtr;
 use helve_base::{Result, Trap, ensure};
 use std::any::Any;
@@ -128,9 +126,23 @@ impl Drop for CodeMemory {
 /// The published code at `pc`, and where in it. May lock: for backtraces, not for
 /// signal handlers.
 pub fn lookup(pc: usize) -> Option<(Arc<CodeMemory>, u32)> {
-    let code = registry::find(pc)?;
+    let Found::Image(code) = registry::find(pc)? else {
+        return None;
+    };
     let offset = u32::try_from(pc - code.range().start).ok()?;
     Some((code, offset))
+}
+
+/// The tag of the published code at `pc`, and where in it: in the image, or in the
+/// function of a [`CodeRegion`](crate::region::CodeRegion). May lock, as [`lookup`].
+pub fn find(pc: usize) -> Option<(Arc<dyn Any + Send + Sync>, u32)> {
+    match registry::find(pc)? {
+        Found::Image(code) => {
+            let offset = u32::try_from(pc - code.range().start).ok()?;
+            Some((code.tag.clone(), offset))
+        }
+        Found::Region(region) => region.find(pc),
+    }
 }
 
 #[cfg(test)]

@@ -117,6 +117,16 @@ impl Executable {
         self.run
     }
 
+    /// Its size in bytes, whole pages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether code can be added while other code of the region runs.
+    pub(crate) fn has_two_views(&self) -> bool {
+        self.write.is_some_and(|view| view != self.run)
+    }
+
     /// Writes `code` at `offset`; other code of the region may be running.
     pub(crate) fn write(&mut self, offset: usize, code: &[u8]) -> Result<()> {
         let Some(view) = self.write else {

@@ -21,6 +21,7 @@
 //! pointers derived from the allocation. Indices are asserted against the counts that
 //! the allocation was made for; validated modules cannot fail that.
 
+use crate::lazy::LazyCode;
 use crate::limiter::Limiter;
 use crate::memory::Memory;
 use crate::table::Table;
@@ -61,6 +62,8 @@ pub struct InstanceParts {
     pub limiter: Option<NonNull<dyn Limiter>>,
     /// Kept alive with the instance: what `slots`, `type_ids` and the code live in.
     pub keep: Arc<dyn Any + Send + Sync>,
+    /// Compiles functions whose slots hold stubs (see [`crate::lazy`]), if any do.
+    pub lazy: Option<Arc<dyn LazyCode>>,
 }
 
 /// A core instance. Its address ([`Box`]) is stable for its life.
@@ -78,6 +81,7 @@ pub struct Instance {
     elems: RefCell<Vec<Box<[*mut u8]>>>,
     limiter: Option<NonNull<dyn Limiter>>,
     keep: Arc<dyn Any + Send + Sync>,
+    lazy: Option<Arc<dyn LazyCode>>,
 }
 
 // SAFETY: it owns what it points to, or its store does, with which it moves; it is used
@@ -123,6 +127,7 @@ impl Instance {
             elems: RefCell::default(),
             limiter: parts.limiter,
             keep: parts.keep,
+            lazy: parts.lazy,
         });
         // SAFETY: each place is within the allocation, by its layout, and of that type.
         unsafe {
@@ -202,6 +207,11 @@ impl Instance {
     /// What it keeps alive.
     pub fn keep(&self) -> &Arc<dyn Any + Send + Sync> {
         &self.keep
+    }
+
+    /// What compiles its functions when they are first called.
+    pub(crate) fn lazy(&self) -> Option<&Arc<dyn LazyCode>> {
+        self.lazy.as_ref()
     }
 
     /// Sets the component instance's hot block.

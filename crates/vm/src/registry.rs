@@ -1,7 +1,7 @@
 //! Which code is at a pc: for the signal handler without locks, for others with one.
 //!
 //! ```text
-//!   MASTER (mutex)   start -> (range, traps, Weak<CodeMemory>)      the truth
+//!   MASTER (mutex)   start -> (range, traps, Weak owner)            the truth
 //!      | every change publishes a sorted copy
 //!      v
 //!   SNAPSHOT (atomic pointer) -> [range, traps] ...                 what handlers read
@@ -21,6 +21,7 @@
 //! still published.
 
 use crate::code::CodeMemory;
+use crate::region::{CodeRegion, Index};
 use helve_base::Trap;
 use std::collections::BTreeMap;
 use std::ptr::null_mut;
@@ -32,15 +33,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 struct Entry {
     start: usize,
     end: usize,
-    /// Sorted by offset from `start`.
-    traps: *const [(u32, Trap)],
+    traps: Traps,
+}
+
+/// Where the traps of a range are.
+#[derive(Clone, Copy)]
+enum Traps {
+    /// Sorted by offset from the range's start.
+    Image(*const [(u32, Trap)]),
+    /// With the functions of a region, which grows.
+    Region(*const Index),
+}
+
+/// Whose range it is.
+enum Owner {
+    Image(Weak<CodeMemory>),
+    Region(Weak<CodeRegion>),
+}
+
+/// What is at a pc.
+pub(crate) enum Found {
+    Image(Arc<CodeMemory>),
+    Region(Arc<CodeRegion>),
 }
 
 // SAFETY: the tables are immutable, and alive while the code is (see the head).
 unsafe impl Send for Entry {}
 
 struct Master {
-    code: BTreeMap<usize, (Entry, Weak<CodeMemory>)>,
+    code: BTreeMap<usize, (Entry, Owner)>,
     retired: Vec<Retired>,
 }
 
@@ -63,12 +84,25 @@ pub(crate) fn register(code: &Arc<CodeMemory>) {
     let entry = Entry {
         start: range.start,
         end: range.end,
-        traps: code.traps(),
+        traps: Traps::Image(code.traps()),
     };
+    insert(entry, Owner::Image(Arc::downgrade(code)));
+}
+
+/// Makes a region known, before there is code in it.
+pub(crate) fn register_region(region: &Arc<CodeRegion>) {
+    let range = region.range();
+    let entry = Entry {
+        start: range.start,
+        end: range.end,
+        traps: Traps::Region(region.index()),
+    };
+    insert(entry, Owner::Region(Arc::downgrade(region)));
+}
+
+fn insert(entry: Entry, owner: Owner) {
     let mut master = master();
-    master
-        .code
-        .insert(range.start, (entry, Arc::downgrade(code)));
+    master.code.insert(entry.start, (entry, owner));
     publish(&mut master);
 }
 
@@ -80,10 +114,16 @@ pub(crate) fn unregister(start: usize) {
 }
 
 /// The code at `pc`.
-pub(crate) fn find(pc: usize) -> Option<Arc<CodeMemory>> {
+pub(crate) fn find(pc: usize) -> Option<Found> {
     let master = master();
-    let (_, (entry, code)) = master.code.range(..=pc).next_back()?;
-    if pc < entry.end { code.upgrade() } else { None }
+    let (_, (entry, owner)) = master.code.range(..=pc).next_back()?;
+    if pc >= entry.end {
+        return None;
+    }
+    match owner {
+        Owner::Image(code) => Some(Found::Image(code.upgrade()?)),
+        Owner::Region(region) => Some(Found::Region(region.upgrade()?)),
+    }
 }
 
 /// The trap at exactly `pc`. Async-signal-safe.
@@ -103,8 +143,12 @@ fn search(entries: &[Entry], pc: usize) -> Option<Trap> {
         return None;
     }
     let offset = u32::try_from(pc - entry.start).ok()?;
-    // SAFETY: `pc` was being executed, so its code and table are alive.
-    let traps = unsafe { &*entry.traps };
+    let traps = match entry.traps {
+        // SAFETY: `pc` was being executed, so its code and table are alive.
+        Traps::Image(traps) => unsafe { &*traps },
+        // SAFETY: as above.
+        Traps::Region(index) => return unsafe { &*index }.trap_at(offset),
+    };
     let i = traps.binary_search_by_key(&offset, |&(at, _)| at).ok()?;
     traps.get(i).map(|&(_, trap)| trap)
 }

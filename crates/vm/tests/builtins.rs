@@ -82,6 +82,7 @@ fn instance(
         data: vec![2..7, 0..0],
         limiter,
         keep: Arc::new(()),
+        lazy: None,
     };
     // SAFETY: no code runs that would use the null tables.
     let instance = unsafe { Instance::new(parts) }.unwrap();
@@ -318,6 +319,7 @@ fn segments_outside_of_the_module_are_errors() {
         data: vec![0..1, 1..4],
         limiter: None,
         keep: Arc::new(()),
+        lazy: None,
     };
     // SAFETY: no code runs.
     assert!(unsafe { Instance::new(parts) }.is_err());

@@ -186,6 +186,7 @@ fn new_instance(
         data: inner.data.clone(),
         limiter: Some(store.limiter.as_ptr()),
         keep: inner.clone(),
+        lazy: None,
     };
     // SAFETY: offsets, slots and type ids are of one module, kept alive by `keep`; the
     // store and its limiter outlive the instance; imports are set next.

@@ -12,8 +12,9 @@
 //! As in `x86_64`.
 
 use super::EntryRecord;
+use crate::lazy;
 use crate::traps;
-use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw};
+use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw, offset};
 use std::mem::offset_of;
 
 /// Calls `trampoline(code, callee, args)`; 0 when it returned, 1 when it was left.
@@ -90,6 +91,96 @@ unsafe extern "C" fn trap_landing(store: *mut VMStoreContext) {
         "b {raise}",
         trapped = sym traps::trapped,
         raise = sym raise,
+    )
+}
+
+/// Where every stub of [`stub_block`] goes, with the function's index in `w16`, entered as
+/// the function itself is: the callee's context in `x2`, arguments in the registers of the
+/// `tail` convention (`x2` to `x7`, `v0` to `v7`) and on the stack. Nothing of that may
+/// change.
+#[unsafe(naked)]
+unsafe extern "C" fn fill_stub() {
+    core::arch::naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "stp x0, x1, [sp, #-16]!",
+        "stp x2, x3, [sp, #-16]!",
+        "stp x4, x5, [sp, #-16]!",
+        "stp x6, x7, [sp, #-16]!",
+        "stp q0, q1, [sp, #-32]!",
+        "stp q2, q3, [sp, #-32]!",
+        "stp q4, q5, [sp, #-32]!",
+        "stp q6, q7, [sp, #-32]!",
+        "mov x0, x2",
+        "mov w1, w16",
+        "ldr x2, [x29]",
+        "mov x3, x30",
+        "bl {fill}",
+        "mov x17, x0",
+        "ldp q6, q7, [sp], #32",
+        "ldp q4, q5, [sp], #32",
+        "ldp q2, q3, [sp], #32",
+        "ldp q0, q1, [sp], #32",
+        "ldp x6, x7, [sp], #16",
+        "ldp x4, x5, [sp], #16",
+        "ldp x2, x3, [sp], #16",
+        "ldp x0, x1, [sp], #16",
+        "ldp x29, x30, [sp], #16",
+        "cbz x17, 2f",
+        "br x17",
+        "2:",
+        "ldr x0, [x2, #{store}]",
+        "b {raise}",
+        fill = sym lazy::fill,
+        raise = sym raise,
+        store = const offset::VMCONTEXT_STORE,
+    )
+}
+
+/// Bytes of one stub, and of the head of a block of them.
+pub(crate) const STUB_BYTES: usize = 16;
+
+/// Stubs for `count` functions from `first` on: the block's head, which is the address of
+/// `fill_stub`, then one stub after the other. Their number is bounded by the reach of
+/// `ldr` (1 MiB).
+pub(crate) fn stub_block(first: u32, count: u32) -> Vec<u8> {
+    let mut code = Vec::with_capacity((count as usize + 1) * STUB_BYTES);
+    let target: unsafe extern "C" fn() = fill_stub;
+    code.extend((target as usize).to_le_bytes());
+    code.resize(STUB_BYTES, 0);
+    for index in first..first.saturating_add(count) {
+        let (low, high) = (index & 0xffff, index >> 16);
+        let back = ((-((code.len() + 8) as i32) / 4) as u32) & 0x7ffff;
+        for instruction in [
+            // movz w16, low; movk w16, high, lsl 16
+            0x5280_0010 | (low << 5),
+            0x72a0_0010 | (high << 5),
+            // ldr x17, the head; br x17
+            0x5800_0011 | (back << 5),
+            0xd61f_0220,
+        ] {
+            code.extend(instruction.to_le_bytes());
+        }
+    }
+    code
+}
+
+/// Calls `f(data)` on the stack whose high end is `top`, which is aligned.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn call_on(
+    top: usize,
+    f: unsafe extern "C" fn(*mut u8),
+    data: *mut u8,
+) {
+    core::arch::naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "mov sp, x0",
+        "mov x0, x2",
+        "blr x1",
+        "mov sp, x29",
+        "ldp x29, x30, [sp], #16",
+        "ret",
     )
 }
 

@@ -7,6 +7,9 @@
 //! | `trap_landing` | where the signal handler sends a trapped thread: records the backtrace, then raises |
 //! | `Registers` | pc, sp, fp of an interrupted thread, and sending it elsewhere |
 //! | `publish` | makes freshly written code visible to instruction fetch |
+//! | `fill_stub` | where stubs of functions that are not compiled yet jump to: saves all argument registers, asks `lazy::fill` for the code, goes on there |
+//! | `stub_block` | the bytes of many such stubs |
+//! | `call_on` | calls a function on another stack |
 //! | `stack_pointer` | about where the stack is now |
 //!
 //! Not here: what they are used for (`traps`, `signals`, `code`).

@@ -15,8 +15,9 @@
 //! that was interrupted in compiled code.
 
 use super::EntryRecord;
+use crate::lazy;
 use crate::traps;
-use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw};
+use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw, offset};
 use std::mem::offset_of;
 
 /// Calls `trampoline(code, callee, args)`; 0 when it returned, 1 when it was left.
@@ -89,6 +90,106 @@ unsafe extern "C" fn trap_landing(store: *mut VMStoreContext) {
         "jmp {raise}",
         trapped = sym traps::trapped,
         raise = sym raise,
+    )
+}
+
+/// Where every stub of [`stub_block`] goes, with the function's index in `eax`, entered as
+/// the function itself is: the callee's context in `rdi`, arguments in the registers of the
+/// `tail` convention (those of System V) and on the stack. Nothing of that may change.
+#[unsafe(naked)]
+unsafe extern "C" fn fill_stub() {
+    core::arch::naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push rcx",
+        "push r8",
+        "push r9",
+        "sub rsp, 128",
+        "movups [rsp], xmm0",
+        "movups [rsp + 16], xmm1",
+        "movups [rsp + 32], xmm2",
+        "movups [rsp + 48], xmm3",
+        "movups [rsp + 64], xmm4",
+        "movups [rsp + 80], xmm5",
+        "movups [rsp + 96], xmm6",
+        "movups [rsp + 112], xmm7",
+        "mov esi, eax",
+        // The frame that calls: its frame pointer and the address it is returned to.
+        "mov rdx, [rbp]",
+        "mov rcx, [rbp + 8]",
+        // The stack is aligned: return address and rbp, then 6 * 8 + 128 bytes.
+        "cld",
+        "call {fill}",
+        "movups xmm0, [rsp]",
+        "movups xmm1, [rsp + 16]",
+        "movups xmm2, [rsp + 32]",
+        "movups xmm3, [rsp + 48]",
+        "movups xmm4, [rsp + 64]",
+        "movups xmm5, [rsp + 80]",
+        "movups xmm6, [rsp + 96]",
+        "movups xmm7, [rsp + 112]",
+        "add rsp, 128",
+        "pop r9",
+        "pop r8",
+        "pop rcx",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "pop rbp",
+        "test rax, rax",
+        "jz 2f",
+        "jmp rax",
+        "2:",
+        "mov rdi, [rdi + {store}]",
+        "jmp {raise}",
+        fill = sym lazy::fill,
+        raise = sym raise,
+        store = const offset::VMCONTEXT_STORE,
+    )
+}
+
+/// Bytes of one stub, and of the head of a block of them.
+pub(crate) const STUB_BYTES: usize = 16;
+
+/// Stubs for `count` functions from `first` on: the block's head, which is the address of
+/// `fill_stub`, then one stub after the other.
+pub(crate) fn stub_block(first: u32, count: u32) -> Vec<u8> {
+    let mut code = Vec::with_capacity((count as usize + 1) * STUB_BYTES);
+    let target: unsafe extern "C" fn() = fill_stub;
+    code.extend((target as usize).to_le_bytes());
+    code.resize(STUB_BYTES, 0xcc);
+    for index in first..first.saturating_add(count) {
+        // mov eax, index
+        code.push(0xb8);
+        code.extend(index.to_le_bytes());
+        // jmp [rip + back to the head]
+        let back = -((code.len() + 6) as i32);
+        code.extend([0xff, 0x25]);
+        code.extend(back.to_le_bytes());
+        code.resize(code.len().next_multiple_of(STUB_BYTES), 0xcc);
+    }
+    code
+}
+
+/// Calls `f(data)` on the stack whose high end is `top`, which is aligned.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn call_on(
+    top: usize,
+    f: unsafe extern "C" fn(*mut u8),
+    data: *mut u8,
+) {
+    core::arch::naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "mov rsp, rdi",
+        "mov rdi, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        "ret",
     )
 }
 
