@@ -28,18 +28,14 @@ fn call(store: &mut Store<()>, instance: Instance, name: &str, args: &[Val]) -> 
     Ok(results)
 }
 
-/// Each program exports `run`; its results, as text, or its trap.
-#[test]
-fn programs_give_what_they_should() {
-    use Val::{I32, I64};
-    let nine = [I32(9)];
-    let cases: &[(&str, &[Val], &str)] = &[
+/// Each program exports `run`: its arguments, and its results as text, or its trap.
+const PROGRAMS: &[(&str, &[Val], &str)] = &[
         ("(func (export \"run\") (result i32) i32.const 42)", &[], "i32:42"),
         (
             "(func $fac (export \"run\") (param i64) (result i64)
                (if (result i64) (i64.eqz (local.get 0)) (then (i64.const 1))
                  (else (i64.mul (local.get 0) (call $fac (i64.sub (local.get 0) (i64.const 1)))))))",
-            &[I64(20)],
+            &[Val::I64(20)],
             "i64:2432902008176640000",
         ),
         (
@@ -48,7 +44,7 @@ fn programs_give_what_they_should() {
                  (local.set 1 (i32.add (local.get 1) (local.get 0)))
                  (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
                (local.get 1))",
-            &nine,
+            &[Val::I32(9)],
             "i32:45",
         ),
         (
@@ -68,7 +64,7 @@ fn programs_give_what_they_should() {
              (func $a (result i32) i32.const 7) (func $b (result i32) i32.const 8)
              (func (export \"run\") (param i32) (result i32)
                (call_indirect (type $t) (i32.sub (local.get 0) (i32.const 7))))",
-            &nine,
+            &[Val::I32(9)],
             "i32:8",
         ),
         (
@@ -96,7 +92,7 @@ fn programs_give_what_they_should() {
              (func $odd (param i64) (result i32)
                (if (i64.eqz (local.get 0)) (then (return (i32.const 0))))
                (return_call $even (i64.sub (local.get 0) (i64.const 1))))",
-            &[I64(1_000_001)],
+            &[Val::I64(1_000_001)],
             "i32:0",
         ),
         ("(func (export \"run\") unreachable)", &[], "trap: wasm `unreachable` instruction executed"),
@@ -118,12 +114,12 @@ fn programs_give_what_they_should() {
         ),
         (
             "(func (export \"run\") (param i32) (drop (i32.div_s (local.get 0) (i32.const 0))))",
-            &nine,
+            &[Val::I32(9)],
             "trap: integer divide by zero",
         ),
         (
             "(func (export \"run\") (param i32) (drop (i32.div_s (i32.const 0x80000000) (i32.sub (i32.const 8) (local.get 0)))))",
-            &nine,
+            &[Val::I32(9)],
             "trap: integer overflow",
         ),
         (
@@ -133,12 +129,12 @@ fn programs_give_what_they_should() {
         ),
         (
             "(table 1 funcref) (func (export \"run\") (param i32) (call_indirect (local.get 0)))",
-            &nine,
+            &[Val::I32(9)],
             "trap: undefined element",
         ),
         (
             "(table 10 funcref) (func (export \"run\") (param i32) (call_indirect (local.get 0)))",
-            &nine,
+            &[Val::I32(9)],
             "trap: uninitialized element",
         ),
         (
@@ -153,7 +149,10 @@ fn programs_give_what_they_should() {
             "trap: out of bounds table access",
         ),
     ];
-    for (wat, args, expected) in cases {
+
+#[test]
+fn programs_give_what_they_should() {
+    for (wat, args, expected) in PROGRAMS {
         let (mut store, instance) = instantiate(&format!("(module {wat})"));
         let got = match call(&mut store, instance, "run", args) {
             Ok(values) => values
@@ -256,10 +255,30 @@ impl std::fmt::Display for Quit {
 
 impl std::error::Error for Quit {}
 
-#[test]
-fn host_functions_give_and_take() {
-    let engine = engine();
-    let mut linker = Linker::<Vec<String>>::new(&engine);
+const CALLS_HOST: &str = r#"(module
+          (import "h" "none" (func $none))
+          (import "h" "add" (func $add (param i32 i64 f32 f64) (result f64)))
+          (import "h" "swap" (func $swap (param i32 i64) (result i64 i32)))
+          (import "h" "log" (func $log (param i32 i32)))
+          (import "h" "quit" (func $quit (param i32)))
+          (import "h" "sum16" (func $sum16 (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+          (import "h" "twenty" (func $twenty (param i32) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)))
+          (import "h" "wrong" (func $wrong (result i32)))
+          (memory (export "memory") 1) (data (i32.const 8) "hello")
+          (func (export "add") (result f64) (call $none) (call $add (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4)))
+          (func (export "swap") (param i32 i64) (result i64 i32) (call $swap (local.get 0) (local.get 1)))
+          (func (export "log") (call $log (i32.const 8) (i32.const 5)))
+          (func (export "quit") (call $quit (i32.const 3)))
+          (func (export "wrong") (drop (call $wrong)))
+          (func (export "sum16") (result i32)
+            (call $sum16 (i32.const 1) (i32.const 2) (i32.const 3) (i32.const 4) (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8)
+              (i32.const 9) (i32.const 10) (i32.const 11) (i32.const 12) (i32.const 13) (i32.const 14) (i32.const 15) (i32.const 16)))
+          (func (export "twenty") (param i32) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+            (call $twenty (local.get 0))))"#;
+
+/// The functions that [`CALLS_HOST`] imports.
+fn host_functions(engine: &Engine) -> Linker<Vec<String>> {
+    let mut linker = Linker::<Vec<String>>::new(engine);
     linker.func_wrap("h", "none", || {}).unwrap();
     linker
         .func_wrap("h", "add", |a: i32, b: i64, c: f32, d: f64| -> f64 {
@@ -310,6 +329,11 @@ fn host_functions_give_and_take() {
              p: i32| { a + b + c + d + e + f + g + h + i + j + k + l + m + n + o + p },
         )
         .unwrap();
+    dynamic_host_functions(&mut linker);
+    linker
+}
+
+fn dynamic_host_functions(linker: &mut Linker<Vec<String>>) {
     let ty = FuncType::new([ValType::I32], [ValType::I64; 20]);
     linker
         .func_new("h", "twenty", ty, |_, params, results| {
@@ -333,30 +357,13 @@ fn host_functions_give_and_take() {
             },
         )
         .unwrap();
-    let module = Module::new(
-        &engine,
-        r#"(module
-          (import "h" "none" (func $none))
-          (import "h" "add" (func $add (param i32 i64 f32 f64) (result f64)))
-          (import "h" "swap" (func $swap (param i32 i64) (result i64 i32)))
-          (import "h" "log" (func $log (param i32 i32)))
-          (import "h" "quit" (func $quit (param i32)))
-          (import "h" "sum16" (func $sum16 (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-          (import "h" "twenty" (func $twenty (param i32) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)))
-          (import "h" "wrong" (func $wrong (result i32)))
-          (memory (export "memory") 1) (data (i32.const 8) "hello")
-          (func (export "add") (result f64) (call $none) (call $add (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4)))
-          (func (export "swap") (param i32 i64) (result i64 i32) (call $swap (local.get 0) (local.get 1)))
-          (func (export "log") (call $log (i32.const 8) (i32.const 5)))
-          (func (export "quit") (call $quit (i32.const 3)))
-          (func (export "wrong") (drop (call $wrong)))
-          (func (export "sum16") (result i32)
-            (call $sum16 (i32.const 1) (i32.const 2) (i32.const 3) (i32.const 4) (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8)
-              (i32.const 9) (i32.const 10) (i32.const 11) (i32.const 12) (i32.const 13) (i32.const 14) (i32.const 15) (i32.const 16)))
-          (func (export "twenty") (param i32) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
-            (call $twenty (local.get 0))))"#,
-    )
-    .unwrap();
+}
+
+#[test]
+fn host_functions_give_and_take() {
+    let engine = engine();
+    let linker = host_functions(&engine);
+    let module = Module::new(&engine, CALLS_HOST).unwrap();
     let mut store = Store::new(&engine, Vec::new());
     let instance = linker.instantiate(&mut store, &module).unwrap();
     assert_eq!(
