@@ -9,18 +9,18 @@
 //! A [`Func`]'s instance is only followed after the check that the store at hand, which
 //! is therefore alive, is the one it belongs to.
 
-use crate::component::call::enter::LiftedFunc;
+use crate::component::call::enter::{CallShape, LiftedFunc};
 use crate::component::call::host::{first, first_mut};
 use crate::component::call::lane::Lane;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
-use crate::component::typed::{ComponentNamedList, InterfaceType, Lift, Lower, TypeCheck, lanes};
+use crate::component::typed::{ComponentNamedList, Lift, Lower, TypeCheck, lanes};
 use crate::component::value::{Val, lift_result, lower_passed};
 use crate::core::context::{AsContext, AsContextMut};
 use crate::core::store::{StoreId, StoreOpaque};
 use helve_abi::error::Content;
-use helve_abi::flat::Passing;
+use helve_abi::types::{FuncType, Types};
 use helve_base::{Result, ensure, error::Context};
 use helve_decode::plan::LiftedId;
 use std::marker::PhantomData;
@@ -83,6 +83,18 @@ impl Func {
         Ok(instance.types()[ty].params.len())
     }
 
+    /// Shows its type, and the types that it is made of, to `look`.
+    pub fn with_type<R>(
+        &self,
+        store: impl AsContext,
+        look: impl FnOnce(&Types, &FuncType) -> R,
+    ) -> Result<R> {
+        let store = store.as_context();
+        let instance = self.instance(store.opaque())?;
+        let ty = instance.plan().lifted[self.id].ty;
+        Ok(look(instance.types(), &instance.types()[ty]))
+    }
+
     /// Its type in words: `func(a: u32) -> string`.
     pub fn describe(&self, store: impl AsContext) -> Result<String> {
         let store = store.as_context();
@@ -105,13 +117,13 @@ impl Func {
     ) -> Result<()> {
         let mut store = store.as_context_mut();
         let (instance, lifted) = self.resolve(store.opaque())?;
-        let ty = &instance.types()[lifted.ty];
+        let ty = &instance.types()[lifted.shape.ty];
         ensure!(
             params.len() == ty.params.len() && results.len() == ty.result.iter().len(),
             "{} arguments and room for {} results where the function's type is {}",
             params.len(),
             results.len(),
-            instance.types().display_func(lifted.ty)
+            instance.types().display_func(lifted.shape.ty)
         );
         for (val, (name, ty)) in params.iter().zip(&ty.params) {
             val.check(instance.types(), *ty)
@@ -120,8 +132,8 @@ impl Func {
         lifted.call(
             instance,
             None,
-            |cx, lanes| lower_passed(cx, &lifted.programs.params, params, lanes),
-            |cx, lanes| lift_result(cx, &lifted.programs.result, lanes, results),
+            |cx, lanes| lower_passed(cx, &lifted.shape.programs.params, params, lanes),
+            |cx, lanes| lift_result(cx, &lifted.shape.programs.result, lanes, results),
         )
     }
 
@@ -185,46 +197,40 @@ where
         lifted.call(
             instance,
             None,
-            |cx, lanes| lower_params(cx, lifted, &params, lanes),
-            |cx, lanes| lift_typed_result(cx, lifted, lanes),
+            |cx, lanes| lower_params(cx, &lifted.shape, &params, lanes),
+            |cx, lanes| lift_typed_result(cx, &lifted.shape, lanes),
         )
     }
 }
 
+#[inline]
 fn lower_params<P: ComponentNamedList + Lower>(
     cx: &mut LowerContext<'_>,
-    lifted: &LiftedFunc,
+    shape: &CallShape,
     params: &P,
     dst: &mut [Lane],
 ) -> Result<()> {
-    let ty = cx.types()[lifted.ty]
-        .params_tuple
-        .map_or(InterfaceType::Bool, InterfaceType::Tuple);
-    match lifted.programs.params.passing {
-        Passing::Flat(_) => params.lower(cx, ty, first_mut(dst, lanes::<P>())?),
-        Passing::Memory => {
-            let (size, align) = (P::LAYOUT.size(cx.width()), P::LAYOUT.align(cx.width()));
-            let at = cx.allocate(align, size.into(), Content::Values)?;
-            params.store(cx, ty, at)?;
-            first_mut(dst, 1)?.fill(Lane::from_u64(at as u64));
-            Ok(())
-        }
+    if shape.flat_params {
+        return params.lower(cx, shape.params, first_mut(dst, lanes::<P>())?);
     }
+    let (size, align) = (P::LAYOUT.size(cx.width()), P::LAYOUT.align(cx.width()));
+    let at = cx.allocate(align, size.into(), Content::Values)?;
+    params.store(cx, shape.params, at)?;
+    first_mut(dst, 1)?.fill(Lane::from_u64(at as u64));
+    Ok(())
 }
 
+#[inline]
 fn lift_typed_result<R: ComponentNamedList + Lift>(
     cx: &mut LiftContext<'_>,
-    lifted: &LiftedFunc,
+    shape: &CallShape,
     src: &[Lane],
 ) -> Result<R> {
-    let ty = cx.types()[lifted.ty].result;
-    match lifted.programs.result.passing {
-        Passing::Flat(_) => R::lift_result(cx, ty, first(src, lanes::<R>())?),
-        Passing::Memory => {
-            let at = cx.address(src.first().copied().unwrap_or(Lane::ZERO));
-            let bytes =
-                cx.value_bytes(at, R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()))?;
-            R::load_result(cx, ty, bytes)
-        }
+    if shape.flat_result {
+        return R::lift_result(cx, shape.result, first(src, lanes::<R>())?);
     }
+    let (size, align) = (R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()));
+    let at = cx.address(src.first().copied().unwrap_or(Lane::ZERO));
+    let bytes = cx.value_bytes(at, size, align)?;
+    R::load_result(cx, shape.result, bytes)
 }

@@ -12,8 +12,8 @@
 
 use crate::component::builtins;
 use crate::component::call::adapter;
-use crate::component::call::enter::{CoreFunc, LiftedFunc};
-use crate::component::call::host::HostCall;
+use crate::component::call::enter::{CallShape, CoreFunc, LiftedFunc};
+use crate::component::call::host::Caller;
 use crate::component::call::lane::lanes_mut;
 use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
@@ -30,8 +30,6 @@ use crate::core::context::{AsContext, AsContextMut, StoreContextMut};
 use crate::core::instantiate::{ImportItem, instantiate};
 use crate::core::store::{StoreId, StoreOpaque};
 use helve_abi::names::{ExternName, NameMap};
-use helve_abi::program::CallPrograms;
-use helve_abi::types::FuncTypeId;
 use helve_base::{Bug, Error, Result, error::Context};
 use helve_decode::plan::*;
 use std::cell::OnceCell;
@@ -291,10 +289,8 @@ fn find_export(plan: &Plan, path: &[&str]) -> Option<ExportIndex> {
 }
 
 /// What is in a cell, made now if it is empty.
-fn get_or_make<'a, T>(
-    cell: Option<&'a OnceCell<T>>,
-    make: impl FnOnce() -> Result<T>,
-) -> Result<&'a T> {
+#[inline]
+fn get_or_make<T>(cell: Option<&OnceCell<T>>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
     let Some(cell) = cell else {
         return Err(Error::new(Bug("an id that is not of this plan".into())));
     };
@@ -461,9 +457,8 @@ impl InstanceData {
             Ok(LiftedFunc {
                 core: self.core_func(store, &lifted.core)?,
                 options: self.call_options(store, lifted.options, lifted.owner)?,
-                ty: lifted.ty,
                 owner: lifted.owner,
-                programs: self.component.lifted_programs(id),
+                shape: CallShape::new(self.types(), lifted.ty, self.component.lifted_programs(id)),
             })
         })
     }
@@ -477,30 +472,17 @@ impl InstanceData {
         if let Some(func) = fused::make(self, store, id)? {
             return Ok(func);
         }
-        let options = self.call_options(store, lowered.options, lowered.owner)?;
         let programs = self.component.lowered_programs(id);
-        let ty = programs.signature.core();
         let caller = Caller {
             instance: self.ptr(),
-            options,
-            ty: lowered.ty,
-            programs,
+            options: self.call_options(store, lowered.options, lowered.owner)?,
+            shape: CallShape::new(self.types(), lowered.ty, programs),
         };
         let callee = match lowered.callee {
             FuncRef::Lifted(id) => Func::new(self, id),
             FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
                 Some(Binding::Guest(func)) => *func,
-                Some(Binding::Host(func)) => {
-                    let func = func.clone();
-                    return core::Func::new_raw(store, &ty, move |_, lanes| {
-                        // SAFETY: compiled code of the instance's store calls, so both are alive.
-                        let instance = unsafe { caller.instance.get() };
-                        let call = caller.call(instance)?;
-                        // SAFETY: the linker's data type is the store's; in host calls
-                        // nothing borrows from the store.
-                        unsafe { func.call(&call, lanes_mut(lanes)) }
-                    });
-                }
+                Some(Binding::Host(func)) => return func.clone().lower(store, caller),
                 None => {
                     return Err(Error::new(Bug(
                         "an imported function that was not linked".into()
@@ -508,32 +490,10 @@ impl InstanceData {
                 }
             },
         };
+        let ty = caller.shape.programs.signature.core();
         core::Func::new_raw(store, &ty, move |_, lanes| {
-            // SAFETY: compiled code of the instance's store calls, so both are alive.
-            let instance = unsafe { caller.instance.get() };
-            let call = caller.call(instance)?;
-            adapter::call(&call, callee, lanes_mut(lanes))
-        })
-    }
-}
-
-/// The calling side of a lowered function, as its trampoline keeps it.
-struct Caller {
-    instance: InstancePtr,
-    options: CallOptions,
-    ty: FuncTypeId,
-    programs: Arc<CallPrograms>,
-}
-
-impl Caller {
-    /// One call, if calls may go out.
-    fn call<'a>(&'a self, instance: &'a InstanceData) -> Result<HostCall<'a>> {
-        instance.part(self.options.owner).check_leave()?;
-        Ok(HostCall {
-            instance,
-            options: &self.options,
-            ty: self.ty,
-            programs: &self.programs,
+            // SAFETY: compiled code of the instance's store calls.
+            adapter::call(unsafe { caller.call()? }, callee, lanes_mut(lanes))
         })
     }
 }

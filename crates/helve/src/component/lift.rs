@@ -35,7 +35,7 @@ impl<'a> LiftContext<'a> {
         instance: &'a InstanceData,
         scope: &'a mut CallScope,
     ) -> LiftContext<'a> {
-        let budget = instance.limits().lifted_bytes;
+        let budget = instance.lifted_bytes;
         LiftContext {
             memory,
             options,
@@ -109,7 +109,7 @@ impl<'a> LiftContext<'a> {
                 self.budget = left;
                 Ok(())
             }
-            None => Err(AbiError::LiftedTooMuch(self.instance.limits().lifted_bytes).into()),
+            None => Err(AbiError::LiftedTooMuch(self.instance.lifted_bytes).into()),
         }
     }
 
@@ -196,7 +196,7 @@ impl<'a> LiftContext<'a> {
         if !owned {
             self.scope.host_borrows.push(handle);
         }
-        Ok(ResourceAny::new(self.instance, id, handle, owned)?)
+        Ok(ResourceAny::new(self.instance, id, handle, owned))
     }
 }
 

@@ -110,6 +110,32 @@ impl<T: 'static> Linker<T> {
         self.root().into_instance(name)
     }
 
+    /// The name here that serves the import `name` of a component: itself, or another
+    /// version of the interface on its track.
+    pub fn resolve(&self, name: &str) -> Option<&str> {
+        self.names.resolve(name)
+    }
+
+    /// Other versions of the interface `name` that do not serve it: for messages.
+    pub fn other_versions(&self, name: &str) -> Vec<&str> {
+        self.names.other_versions(name)
+    }
+
+    /// Whether there is something at the end of this path of names, an import of the root
+    /// first. Its type is not looked at.
+    pub fn supplies(&self, path: &[&str]) -> bool {
+        let mut names = Some(&self.names);
+        path.iter()
+            .all(|name| match names.and_then(|names| names.get(name)) {
+                Some(Definition::Instance(inner)) => {
+                    names = Some(inner);
+                    true
+                }
+                Some(_) => names.take().is_some(),
+                None => false,
+            })
+    }
+
     /// Supplies every import of `component` that is still missing: functions that trap
     /// when they are called, and resource types nobody can make.
     pub fn define_unknown_imports_as_traps(&mut self, component: &Component) -> Result<()> {

@@ -177,13 +177,13 @@ impl ResourceAny {
         id: ResourceTypeId,
         handle: HostHandle,
         owned: bool,
-    ) -> Result<ResourceAny> {
-        Ok(ResourceAny {
+    ) -> ResourceAny {
+        ResourceAny {
             handle,
             ty: instance.resource_type(id),
             owned,
             store: instance.store_id(),
-        })
+        }
     }
 
     /// Its type.

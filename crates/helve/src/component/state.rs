@@ -32,7 +32,6 @@ use crate::component::store::StoreShared;
 use crate::core;
 use crate::core::store::{StoreId, StorePtr};
 use helve_abi::types::{ResourceTypeId, Types};
-use helve_base::limits::Limits;
 use helve_base::{Bug, EntityRef, Error, PrimaryMap, Result};
 use helve_decode::plan::*;
 use std::cell::{Cell, OnceCell};
@@ -45,6 +44,8 @@ pub(crate) struct InstanceData {
     store: StorePtr,
     store_id: StoreId,
     shared: Rc<StoreShared>,
+    /// Bytes that lifting one call's values may allocate.
+    pub lifted_bytes: usize,
     locked: Cell<bool>,
     pub parts: PrimaryMap<ComponentInstanceId, Part>,
     pub core: PrimaryMap<CoreInstanceId, OnceCell<core::Instance>>,
@@ -78,6 +79,7 @@ impl InstanceData {
             component: component.clone(),
             store,
             store_id,
+            lifted_bytes: component.engine().limits().lifted_bytes,
             locked: Cell::new(false),
             parts: plan
                 .component_instances
@@ -109,10 +111,6 @@ impl InstanceData {
     #[inline]
     pub fn types(&self) -> &Types {
         &self.component.plan().types
-    }
-
-    pub fn limits(&self) -> &Limits {
-        self.component.engine().limits()
     }
 
     #[inline]
@@ -210,20 +208,39 @@ impl InstanceData {
     }
 
     /// Ends what a call lent; `part` is the guest that took part in it.
+    #[inline]
     pub fn end_loans(&self, part: ComponentInstanceId, scope: &mut CallScope) -> Result<()> {
         if scope.is_empty() {
             return Ok(());
         }
-        self.part(part).end_loans(&mut scope.loans)?;
+        self.end_some_loans(part, scope)
+    }
+
+    fn end_some_loans(&self, part: ComponentInstanceId, scope: &mut CallScope) -> Result<()> {
+        let part = self.part(part);
+        part.end_loans(&mut scope.loans)?;
+        self.end_host_loans(scope);
+        match scope.task.take() {
+            Some(task) => part.end_scope(task),
+            None => Ok(()),
+        }
+    }
+
+    fn end_host_loans(&self, scope: &mut CallScope) {
         for handle in scope.host_lends.drain(..) {
             self.host_handles().end_loan(handle);
         }
         for handle in scope.host_borrows.drain(..) {
             self.host_handles().expire(handle);
         }
-        match scope.task.take() {
-            Some(task) => self.part(part).end_scope(task),
-            None => Ok(()),
+    }
+
+    /// Ends what the host lent to a call that failed; guests' tables are locked then.
+    #[cold]
+    pub fn abandon_loans(&self, scope: &mut CallScope) {
+        self.end_host_loans(scope);
+        if let Some(task) = scope.task.take() {
+            self.shared.scopes.borrow_mut().discard(task);
         }
     }
 }

@@ -45,7 +45,7 @@ pub use crate::component::lift::LiftContext;
 pub use crate::component::lower::LowerContext;
 pub use check::{CheckFn, TypeCheck};
 pub use helve_abi::layout::{Layout, PointerWidth, VariantLayout};
-pub use helve_abi::types::{InterfaceType, Types};
+pub use helve_abi::types::{FuncType, InterfaceType, Types};
 pub(crate) use scalar::character;
 
 use helve_abi::error::AbiError;
@@ -219,6 +219,7 @@ impl<'a> LaneCursor<'a> {
 
     /// The lanes of a `T`.
     #[inline]
+    #[allow(clippy::should_implement_trait)] // generic in what comes next
     pub fn next<T: ComponentType + ?Sized>(&mut self) -> Result<&'a mut [Lane]> {
         match std::mem::take(&mut self.0).split_at_mut_checked(lanes::<T>()) {
             Some((lanes, rest)) => {
@@ -243,6 +244,7 @@ impl<'a> LaneReader<'a> {
 
     /// The lanes of a `T`.
     #[inline]
+    #[allow(clippy::should_implement_trait)] // generic in what comes next
     pub fn next<T: ComponentType + ?Sized>(&mut self) -> Result<&'a [Lane]> {
         match self.0.split_at_checked(lanes::<T>()) {
             Some((lanes, rest)) => {

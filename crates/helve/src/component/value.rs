@@ -8,11 +8,15 @@ mod lift;
 mod lower;
 
 pub(crate) use lift::{lift_passed, lift_result};
-pub(crate) use lower::{lower_passed, lower_result};
+pub(crate) use lower::{check_result, lower_passed, lower_result};
 
 use crate::component::resource::ResourceAny;
 use helve_abi::types::{InterfaceType, Types};
 use helve_base::{Error, Result, bail, ensure, error::Context};
+use smallvec::SmallVec;
+
+/// The values of one call: mostly few, so kept in place.
+pub(crate) type Vals = SmallVec<[Val; 4]>;
 
 /// A component value.
 #[derive(Clone, Debug)]

@@ -26,10 +26,11 @@ use crate::core::func::call_raw;
 use crate::core::store::StorePtr;
 use helve_abi::flat::MAX_FLAT_PARAMS;
 use helve_abi::program::CallPrograms;
-use helve_abi::types::FuncTypeId;
+use helve_abi::types::{FuncTypeId, InterfaceType, Types};
 use helve_base::Result;
 use helve_base::vmctx::{EntryTrampoline, VMFuncRef};
 use helve_decode::plan::ComponentInstanceId;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -68,14 +69,50 @@ impl CoreFunc {
     }
 }
 
+/// A function's type and how its values cross, so that a call looks nothing up.
+#[derive(Clone, Debug)]
+pub(crate) struct CallShape {
+    pub ty: FuncTypeId,
+    /// The parameters as one tuple; anything where there are none.
+    pub params: InterfaceType,
+    pub result: Option<InterfaceType>,
+    /// Whether parameters, and the result, are lanes; else they go through memory.
+    pub flat_params: bool,
+    pub flat_result: bool,
+    /// Lanes that parameters or results take at most.
+    pub lanes: usize,
+    pub programs: Arc<CallPrograms>,
+}
+
+impl CallShape {
+    /// The shape of a function of type `ty`.
+    pub fn new(types: &Types, ty: FuncTypeId, programs: Arc<CallPrograms>) -> CallShape {
+        let func = &types[ty];
+        CallShape {
+            ty,
+            params: func
+                .params_tuple
+                .map_or(InterfaceType::Bool, InterfaceType::Tuple),
+            result: func.result,
+            flat_params: !programs.params.passing.is_memory(),
+            flat_result: !programs.result.passing.is_memory(),
+            lanes: programs
+                .signature
+                .params
+                .len()
+                .max(programs.signature.results.len()),
+            programs,
+        }
+    }
+}
+
 /// A lifted function of an instance, ready to be called.
 #[derive(Clone, Debug)]
 pub(crate) struct LiftedFunc {
     pub core: CoreFunc,
     pub options: CallOptions,
-    pub ty: FuncTypeId,
     pub owner: ComponentInstanceId,
-    pub programs: Arc<CallPrograms>,
+    pub shape: CallShape,
 }
 
 impl LiftedFunc {
@@ -93,13 +130,15 @@ impl LiftedFunc {
         let part = instance.part(self.owner);
         let context = part.context.replace([0; 2]);
         let mut entered = false;
-        match self.call_entered(instance, &mut entered, lower, lift) {
+        let mut scope = CallScope::default();
+        match self.call_entered(instance, &mut scope, &mut entered, lower, lift) {
             Ok(result) => {
                 part.context.set(context);
                 instance.leave(self.owner, caller);
                 Ok(result)
             }
             Err(error) => {
+                instance.abandon_loans(&mut scope);
                 // What the host did wrong before the guest ran leaves the guest as it was.
                 if entered || error.trap().is_some() || !part.may_leave.get() {
                     instance.lock();
@@ -112,21 +151,23 @@ impl LiftedFunc {
         }
     }
 
+    #[inline]
     fn call_entered<R>(
         &self,
         instance: &InstanceData,
+        scope: &mut CallScope,
         entered: &mut bool,
         lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
         lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
     ) -> Result<R> {
-        let mut lanes = [Lane::ZERO; MAX_LANES];
-        let mut scope = CallScope::default();
+        let mut space = [const { MaybeUninit::<Lane>::uninit() }; MAX_LANES];
+        let lanes = zeroed(&mut space, self.shape.lanes);
         lower(
-            &mut LowerContext::new(&self.options, instance, &mut scope),
-            &mut lanes,
+            &mut LowerContext::new(&self.options, instance, scope),
+            lanes,
         )?;
         *entered = true;
-        self.core.call(instance.store(), &mut lanes)?;
+        self.core.call(instance.store(), lanes)?;
         let result = {
             // SAFETY: lifting runs no guest.
             let memory = self
@@ -134,19 +175,30 @@ impl LiftedFunc {
                 .memory
                 .map_or(&[][..], |memory| unsafe { memory.bytes() });
             lift(
-                &mut LiftContext::new(memory, &self.options, instance, &mut scope),
-                &lanes,
+                &mut LiftContext::new(memory, &self.options, instance, scope),
+                lanes,
             )?
         };
         if !scope.is_empty() {
-            instance.end_loans(self.owner, &mut scope)?;
+            instance.end_loans(self.owner, scope)?;
         }
         if let Some(post_return) = self.options.post_return {
             let part = instance.part(self.owner);
             part.may_leave.set(false);
-            post_return.call(instance.store(), &mut lanes)?;
+            post_return.call(instance.store(), lanes)?;
             part.may_leave.set(true);
         }
         Ok(result)
     }
+}
+
+/// The first `count` lanes of `space`, set to zero.
+#[inline]
+fn zeroed(space: &mut [MaybeUninit<Lane>; MAX_LANES], count: usize) -> &mut [Lane] {
+    let lanes = &mut space[..count.min(MAX_LANES)];
+    for lane in lanes.iter_mut() {
+        lane.write(Lane::ZERO);
+    }
+    // SAFETY: all of them have just been written.
+    unsafe { &mut *(std::ptr::from_mut(lanes) as *mut [Lane]) }
 }

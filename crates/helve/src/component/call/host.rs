@@ -5,8 +5,8 @@
 //!  compiled code -> host trampoline -> host_call (C) -> HostCallable::call -> closure
 //! ```
 //!
-//! A [`HostFunc`] is what a linker holds, of any store; the canonical options come with
-//! each call. Not here: guest functions
+//! A [`HostFunc`] is what a linker holds, of any store; a [`Caller`] is one import of one
+//! instance, with all that its calls need. Not here: guest functions
 //! behind an import (`adapter`).
 //!
 //! # Safety
@@ -14,17 +14,18 @@
 //! While a closure runs, nothing but the context it is given borrows from the store:
 //! guest memory is not looked at, and instances are only reached by shared reference.
 
-use crate::component::call::lane::Lane;
+use crate::component::call::enter::CallShape;
+use crate::component::call::lane::{Lane, lanes_mut};
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
-use crate::component::state::InstanceData;
-use crate::component::typed::{ComponentNamedList, InterfaceType, Lift, Lower, TypeCheck, lanes};
-use crate::component::value::{self, Val};
+use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::typed::{ComponentNamedList, Lift, Lower, TypeCheck, lanes};
+use crate::component::value::{self, Val, Vals};
+use crate::core;
 use crate::core::context::StoreContextMut;
-use helve_abi::flat::Passing;
-use helve_abi::program::CallPrograms;
+use crate::core::store::StoreOpaque;
 use helve_abi::types::FuncTypeId;
 use helve_base::{Result, ensure};
 use std::marker::PhantomData;
@@ -33,16 +34,42 @@ use std::sync::Arc;
 /// A host function, of no particular store.
 pub(crate) type HostFunc = Arc<dyn HostCallable>;
 
+/// The calling side of one lowered function of one instance.
+pub(crate) struct Caller {
+    pub instance: InstancePtr,
+    pub options: CallOptions,
+    pub shape: CallShape,
+}
+
 /// One call of a host function.
+#[derive(Clone, Copy)]
 pub(crate) struct HostCall<'a> {
     pub instance: &'a InstanceData,
     pub options: &'a CallOptions,
-    pub ty: FuncTypeId,
-    pub programs: &'a CallPrograms,
+    pub shape: &'a CallShape,
+}
+
+impl Caller {
+    /// A call by compiled code, if calls may go out.
+    ///
+    /// # Safety
+    ///
+    /// Compiled code of the instance's store makes it now.
+    #[inline]
+    pub unsafe fn call(&self) -> Result<HostCall<'_>> {
+        // SAFETY: the store is alive, as its code runs.
+        let instance = unsafe { self.instance.get() };
+        instance.part(self.options.owner).check_leave()?;
+        Ok(HostCall {
+            instance,
+            options: &self.options,
+            shape: &self.shape,
+        })
+    }
 }
 
 /// What stands behind a [`HostFunc`].
-pub(crate) trait HostCallable: Send + Sync {
+pub(crate) trait HostCallable: Send + Sync + 'static {
     /// Whether it has the type `ty`.
     fn typecheck(&self, ty: FuncTypeId, cx: &TypeCheck<'_>) -> Result<()>;
 
@@ -52,7 +79,25 @@ pub(crate) trait HostCallable: Send + Sync {
     ///
     /// The instance's store is a `Store<T>` of the `T` the function was made for, and
     /// nothing borrows from it.
-    unsafe fn call(&self, call: &HostCall<'_>, lanes: &mut [Lane]) -> Result<()>;
+    unsafe fn call(&self, call: HostCall<'_>, lanes: &mut [Lane]) -> Result<()>;
+
+    /// The core function that calls it for `caller`. Per implementation, so that a call
+    /// goes straight from the trampoline into `call`.
+    fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func>;
+}
+
+/// [`HostCallable::lower`] of any one type.
+fn lower_as<C: HostCallable>(
+    func: Arc<C>,
+    store: &mut StoreOpaque,
+    caller: Caller,
+) -> Result<core::Func> {
+    let ty = caller.shape.programs.signature.core();
+    core::Func::new_raw(store, &ty, move |_, lanes| {
+        // SAFETY: compiled code calls. The linker's data type is the store's, as
+        // instantiating checks; in host calls nothing borrows from the store.
+        unsafe { func.call(caller.call()?, lanes_mut(lanes)) }
+    })
 }
 
 impl<'a> HostCall<'a> {
@@ -66,9 +111,25 @@ impl<'a> HostCall<'a> {
         LiftContext::new(memory, self.options, self.instance, scope)
     }
 
+    /// Runs the call with a scope for its loans, which end with it.
+    #[inline]
+    pub(crate) fn with_scope(
+        self,
+        run: impl FnOnce(HostCall<'a>, &mut CallScope) -> Result<()>,
+    ) -> Result<()> {
+        let mut scope = CallScope::default();
+        match run(self, &mut scope) {
+            Ok(()) => self.instance.end_loans(self.options.owner, &mut scope),
+            Err(error) => {
+                self.instance.abandon_loans(&mut scope);
+                Err(error)
+            }
+        }
+    }
+
     /// The core value that holds where the result goes, where it goes through memory.
     pub(crate) fn result_address(&self, lanes: &[Lane]) -> Lane {
-        let at = self.programs.signature.params.len().saturating_sub(1);
+        let at = self.shape.programs.signature.params.len().saturating_sub(1);
         lanes.get(at).copied().unwrap_or(Lane::ZERO)
     }
 }
@@ -92,42 +153,38 @@ where
         R::typecheck_result(ty.result, cx)
     }
 
-    unsafe fn call(&self, call: &HostCall<'_>, args: &mut [Lane]) -> Result<()> {
-        let ty = &call.instance.types()[call.ty];
-        let mut scope = CallScope::default();
-        let params = {
-            let mut cx = call.lifting(&mut scope);
-            let params = ty
-                .params_tuple
-                .map_or(InterfaceType::Bool, InterfaceType::Tuple);
-            match call.programs.params.passing {
-                Passing::Flat(_) => P::lift(&mut cx, params, first(args, lanes::<P>())?)?,
-                Passing::Memory => {
+    #[inline]
+    unsafe fn call(&self, call: HostCall<'_>, args: &mut [Lane]) -> Result<()> {
+        call.with_scope(|call, scope| {
+            let shape = call.shape;
+            let params = {
+                let mut cx = call.lifting(scope);
+                if shape.flat_params {
+                    P::lift(&mut cx, shape.params, first(args, lanes::<P>())?)?
+                } else {
                     let at = cx.address(args.first().copied().unwrap_or(Lane::ZERO));
-                    let layout = P::LAYOUT;
-                    let bytes =
-                        cx.value_bytes(at, layout.size(cx.width()), layout.align(cx.width()))?;
-                    P::load(&mut cx, params, bytes)?
+                    let (size, align) = (P::LAYOUT.size(cx.width()), P::LAYOUT.align(cx.width()));
+                    let bytes = cx.value_bytes(at, size, align)?;
+                    P::load(&mut cx, shape.params, bytes)?
                 }
+            };
+            // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
+            let store = unsafe { call.instance.store().context::<T>() };
+            let result = (self.func)(store, params)?;
+            let mut cx = LowerContext::new(call.options, call.instance, scope);
+            if shape.flat_result {
+                result.lower_result(&mut cx, shape.result, first_mut(args, lanes::<R>())?)
+            } else {
+                let (size, align) = (R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()));
+                let at = cx.address(call.result_address(args));
+                let at = cx.check_value(at, size, align)?;
+                result.store_result(&mut cx, shape.result, at)
             }
-        };
-        // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
-        let store = unsafe { call.instance.store().context::<T>() };
-        let result = (self.func)(store, params)?;
-        let to = call.result_address(args);
-        let mut cx = LowerContext::new(call.options, call.instance, &mut scope);
-        match call.programs.result.passing {
-            Passing::Flat(_) => {
-                result.lower_result(&mut cx, ty.result, first_mut(args, lanes::<R>())?)?
-            }
-            Passing::Memory => {
-                let layout = R::LAYOUT;
-                let at = cx.address(to);
-                let at = cx.check_value(at, layout.size(cx.width()), layout.align(cx.width()))?;
-                result.store_result(&mut cx, ty.result, at)?;
-            }
-        }
-        call.instance.end_loans(call.options.owner, &mut scope)
+        })
+    }
+
+    fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {
+        lower_as(self, store, caller)
     }
 }
 
@@ -160,19 +217,23 @@ where
         Ok(())
     }
 
-    unsafe fn call(&self, call: &HostCall<'_>, args: &mut [Lane]) -> Result<()> {
-        let mut scope = CallScope::default();
-        let params =
-            value::lift_passed(&mut call.lifting(&mut scope), &call.programs.params, args)?;
-        let ty = &call.instance.types()[call.ty];
-        let mut results = vec![Val::Bool(false); ty.result.iter().len()];
-        // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
-        let store = unsafe { call.instance.store().context::<T>() };
-        (self.func)(store, &params, &mut results)?;
-        let to = call.result_address(args);
-        let mut cx = LowerContext::new(call.options, call.instance, &mut scope);
-        value::lower_result(&mut cx, &call.programs.result, &results, to, args)?;
-        call.instance.end_loans(call.options.owner, &mut scope)
+    unsafe fn call(&self, call: HostCall<'_>, args: &mut [Lane]) -> Result<()> {
+        call.with_scope(|call, scope| {
+            let programs = &call.shape.programs;
+            let params = value::lift_passed(&mut call.lifting(scope), &programs.params, args)?;
+            let mut results: Vals = call.shape.result.iter().map(|_| Val::Bool(false)).collect();
+            // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
+            let store = unsafe { call.instance.store().context::<T>() };
+            (self.func)(store, &params, &mut results)?;
+            let to = call.result_address(args);
+            let mut cx = LowerContext::new(call.options, call.instance, scope);
+            value::check_result(&cx, &programs.result, &results)?;
+            value::lower_result(&mut cx, &programs.result, &results, to, args)
+        })
+    }
+
+    fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {
+        lower_as(self, store, caller)
     }
 }
 
@@ -184,12 +245,16 @@ impl HostCallable for Missing {
         Ok(())
     }
 
-    unsafe fn call(&self, _: &HostCall<'_>, _: &mut [Lane]) -> Result<()> {
+    unsafe fn call(&self, _: HostCall<'_>, _: &mut [Lane]) -> Result<()> {
         ensure!(
             false,
             "called `{}`, which the component imports and nobody supplies",
             self.0
         );
         Ok(())
+    }
+
+    fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {
+        lower_as(self, store, caller)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: what a guest's bytes may be (`lift`).
 
-use super::Val;
+use super::{Val, Vals};
 use crate::component::call::lane::Lane;
 use crate::component::lift::LiftContext;
 use crate::component::resource::not_a_handle;
@@ -72,7 +72,7 @@ pub(crate) fn lift_passed(
     cx: &mut LiftContext<'_>,
     passed: &Passed,
     lanes: &[Lane],
-) -> Result<Vec<Val>> {
+) -> Result<Vals> {
     let from = match passed.passing {
         Passing::Flat(_) => From::Lanes(lanes),
         Passing::Memory => {

@@ -82,14 +82,8 @@ pub(crate) fn lower_passed(
     }
 }
 
-/// Lowers results, to where lane `to` says if they go through memory.
-pub(crate) fn lower_result(
-    cx: &mut LowerContext<'_>,
-    passed: &Passed,
-    vals: &[Val],
-    to: Lane,
-    lanes: &mut [Lane],
-) -> Result<()> {
+/// That `vals` are the results that a guest gets.
+pub(crate) fn check_result(cx: &LowerContext<'_>, passed: &Passed, vals: &[Val]) -> Result<()> {
     let types = cx.types();
     ensure!(
         vals.len() == passed.parts.len(),
@@ -100,6 +94,17 @@ pub(crate) fn lower_result(
     for (val, (_, program)) in vals.iter().zip(&passed.parts) {
         val.check(types, cx.instance.component.programs()[*program].ty)?;
     }
+    Ok(())
+}
+
+/// Lowers results, to where lane `to` says if they go through memory.
+pub(crate) fn lower_result(
+    cx: &mut LowerContext<'_>,
+    passed: &Passed,
+    vals: &[Val],
+    to: Lane,
+    lanes: &mut [Lane],
+) -> Result<()> {
     match passed.passing {
         Passing::Flat(flat) => {
             let lanes = first_mut(lanes, flat.len())?;
