@@ -21,7 +21,7 @@
   (core instance $memory (instantiate $Memory))
   (core func $get-stdout (canon lower (func $stdout "get-stdout")))
   (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush")
-    (memory $memory "memory")))
+    (memory (core memory $memory "memory"))))
   (core module $Main
     (import "" "memory" (memory 1))
     (import "" "get-stdout" (func $get-stdout (result i32)))
