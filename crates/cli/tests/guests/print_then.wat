@@ -29,7 +29,7 @@
     (func $for-ever (param i64) (result i64)
       (i64.add (i64.const 1) (call $for-ever (i64.add (local.get 0) (i64.const 1)))))
     (func $body (result i32) BODY)
-    (func (export "run") (result i32)
+    (func $run (export "run") (result i32)
       (call $write (call $get-stdout) (i32.const 16) (i32.const 7) (i32.const 64))
       (call $body)))
   (core instance $main (instantiate $Main (with "" (instance
