@@ -6,8 +6,9 @@
 //! that could be entered again while it runs. Control leaves an instance towards instances
 //! that were made before it, or towards ancestors; so it only comes back through an
 //! ancestor's own code, which needs a `canon lower` or a `resource.drop` (whose destructor
-//! is a call). Where no ancestor has either, the flag is left alone. The host always finds
-//! the root's flag, which the host's own calls set.
+//! is a call). If that ancestor is not the parent, the call enters the instance below the
+//! ancestor too, whose flag was set on the way in. So an instance whose parent has neither
+//! needs no flag. The host always finds the root's flag, which the host's own calls set.
 //!
 //! Not here: contexts (`context`).
 //!
@@ -17,8 +18,8 @@
 //! for, in their order.
 
 use crate::core::engine::Engine;
-use helve_abi::types::FuncTypeId;
 use helve_abi::CanonBuiltin;
+use helve_abi::types::FuncTypeId;
 use helve_base::error::ErrorKind;
 use helve_base::vmctx::CodePtr;
 use helve_base::{PrimaryMap, Result, ensure};
@@ -106,7 +107,10 @@ impl FusedCode {
 
 /// Adapters of this many shapes out of an artifact.
 fn stored_adapters(stored: StoredModule, adapters: usize) -> Result<CompiledAdapters> {
-    ensure!(stored.functions.len() >= adapters, "compiled adapters of another component");
+    ensure!(
+        stored.functions.len() >= adapters,
+        "compiled adapters of another component"
+    );
     let code = CompiledModule {
         image: stored.code.to_vec(),
         alignment: 1,
@@ -170,12 +174,20 @@ impl<'a> Pairs<'a> {
                 _ => false,
             };
         }
-        Pairs { plan, active, context }
+        Pairs {
+            plan,
+            active,
+            context,
+        }
     }
 
     fn pair(&self, id: LoweredId) -> Option<Pair> {
         let lowered = &self.plan.lowered[id];
-        let Meeting::Lift { lifted: lifted_id, relation } = self.plan.meeting(id) else {
+        let Meeting::Lift {
+            lifted: lifted_id,
+            relation,
+        } = self.plan.meeting(id)
+        else {
             return None;
         };
         let lifted = &self.plan.lifted[lifted_id];
@@ -228,7 +240,10 @@ impl<'a> Pairs<'a> {
         let callers: HashSet<_> = around(caller).collect();
         around(callee)
             .filter(|id| !callers.contains(id))
-            .filter(|id| self.plan.ancestors(*id).any(|id| self.active.contains(&id)))
+            .filter(|id| {
+                let parent = self.plan.component_instances[*id].parent;
+                parent.is_some_and(|parent| self.active.contains(&parent))
+            })
             .collect()
     }
 }

@@ -21,6 +21,9 @@ use helve_base::vmctx::CodePtr;
 use helve_base::{Bug, Error, Result, for_each_component_builtin};
 use helve_vm::traps::host_call;
 
+/// Bytes of a string that are looked at and then copied.
+const PIECE: usize = 16 << 10;
+
 /// What a routine that fails returns.
 const FAILED: u64 = u64::MAX;
 
@@ -65,7 +68,11 @@ unsafe fn run(context: *mut u8, f: impl FnOnce(&AdapterContext) -> Result<u64>) 
             Ok(())
         })
     };
-    if left == status::RETURNED { value } else { FAILED }
+    if left == status::RETURNED {
+        value
+    } else {
+        FAILED
+    }
 }
 
 unsafe extern "C" fn refuse(context: *mut u8, guard: u32, x: u64, y: u64) -> u64 {
@@ -104,15 +111,28 @@ unsafe extern "C" fn copy_bytes(to: *mut u8, from: *mut u8, bytes: u64) {
 }
 
 unsafe extern "C" fn copy_utf8(to: *mut u8, from: *mut u8, bytes: u64) -> u64 {
+    let bytes = bytes as usize;
     // SAFETY: both ranges are in their memories, which differ.
-    let text = unsafe {
-        std::ptr::copy_nonoverlapping(from, to, bytes as usize);
-        std::slice::from_raw_parts(from, bytes as usize)
+    let text = unsafe { std::slice::from_raw_parts(from, bytes) };
+    let mut done = 0;
+    // Piece by piece, so that a piece is still in the cache when it is copied.
+    for piece in text.chunks(PIECE) {
+        if !piece.is_ascii() {
+            break;
+        }
+        // SAFETY: as above; pieces are parts of the whole.
+        unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), to.add(done), piece.len()) };
+        done += piece.len();
+    }
+    let Some(rest) = text.get(done..).filter(|rest| !rest.is_empty()) else {
+        return u64::MAX;
     };
-    match strings::utf8(text) {
+    // SAFETY: as above.
+    unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), to.add(done), rest.len()) };
+    match strings::utf8(rest) {
         Ok(_) => u64::MAX,
-        Err(AbiError::IncompleteUtf8(at)) => at as u64 * 2 + 1,
-        Err(AbiError::InvalidUtf8(at)) => at as u64 * 2,
+        Err(AbiError::IncompleteUtf8(at)) => (done + at) as u64 * 2 + 1,
+        Err(AbiError::InvalidUtf8(at)) => (done + at) as u64 * 2,
         Err(_) => 0,
     }
 }
@@ -171,7 +191,11 @@ unsafe extern "C" fn transfer_own(context: *mut u8, from: u32, ty: u32, index: u
 
 unsafe extern "C" fn begin_scope(context: *mut u8) -> u64 {
     // SAFETY: see the module.
-    unsafe { run(context, |context| Ok(context.instance().fused.begin()?.into())) }
+    unsafe {
+        run(context, |context| {
+            Ok(context.instance().fused.begin()?.into())
+        })
+    }
 }
 
 unsafe extern "C" fn transfer_borrow(context: *mut u8, scope: u64, ty: u32, index: u32) -> u64 {

@@ -24,9 +24,15 @@ pub(super) fn string(
     length: u64,
 ) -> Result<(u64, u64)> {
     let [caller, callee] = &context.sides;
-    let (source, target) = if from == 0 { (caller, callee) } else { (callee, caller) };
+    let (source, target) = if from == 0 {
+        (caller, callee)
+    } else {
+        (callee, caller)
+    };
     // SAFETY: no guest runs until the slice's last use.
-    let memory = source.memory.map_or(&[][..], |memory| unsafe { memory.bytes() });
+    let memory = source
+        .memory
+        .map_or(&[][..], |memory| unsafe { memory.bytes() });
     let range = strings::range(
         source.encoding,
         source.width,
