@@ -1,8 +1,10 @@
 //! The command `helve`: one file of this crate for each subcommand.
 //!
 //! ```text
-//! helve run app.wasm    run.rs
-//! helve wast a.wast     wast.rs
+//! helve run app.wasm       run.rs
+//! helve compile app.wasm   compile.rs    over load.rs
+//! helve inspect app.wasm   inspect/
+//! helve wast a.wast        wast.rs
 //! ```
 //!
 //! Exit codes: the guest's own where it ran; 1 where it failed or could not be run, 2 for
@@ -10,6 +12,9 @@
 
 #![forbid(unsafe_code)]
 
+mod compile;
+mod inspect;
+mod load;
 mod progress;
 mod run;
 mod wast;
@@ -34,17 +39,25 @@ Examples:
   helve run --dir . app.wasm notes.txt       ... that may use the current folder
   helve run --dir /srv/data::/data app.wasm  ... that sees /srv/data as /data
   helve run --env LANG=de app.wasm           ... with one environment variable
+  helve run --invoke 'add(1, 2)' calc.wasm   call an export, print its result
+  helve compile app.wasm -o app.helve        compile once ...
+  helve run app.helve                        ... and start at once, every time
+  helve inspect app.wasm                     what it is, needs and offers
   helve wast test.wast                       run a script of the official test suites";
 
 #[derive(Subcommand)]
 enum Command {
     Run(run::Run),
+    Compile(compile::Compile),
+    Inspect(inspect::Inspect),
     Wast(wast::Wast),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => run.main(),
+        Command::Compile(compile) => compile.main(),
+        Command::Inspect(inspect) => inspect.main(),
         Command::Wast(wast) => wast.main(),
     }
 }

@@ -17,11 +17,17 @@ impl Progress {
     /// Starts to watch the clock for `what`.
     pub fn start(what: String) -> Progress {
         if !std::io::stderr().is_terminal() {
-            return Progress { end: None, thread: None };
+            return Progress {
+                end: None,
+                thread: None,
+            };
         }
         let (end, ended) = mpsc::channel();
         let thread = std::thread::spawn(move || show(&what, &ended));
-        Progress { end: Some(end), thread: Some(thread) }
+        Progress {
+            end: Some(end),
+            thread: Some(thread),
+        }
     }
 }
 
@@ -30,7 +36,11 @@ fn show(what: &str, ended: &mpsc::Receiver<()>) {
     let mut shown = false;
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_secs(1)) {
         // Nobody is hurt if stderr takes no more.
-        let _ = write!(std::io::stderr(), "\r{what}, {} s", start.elapsed().as_secs());
+        let _ = write!(
+            std::io::stderr(),
+            "\r{what}, {} s",
+            start.elapsed().as_secs()
+        );
         shown = true;
     }
     if shown {

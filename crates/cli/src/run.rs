@@ -1,19 +1,20 @@
-//! `helve run`: a command component, or a core module of WASI 0.1 made into one.
+//! `helve run`: a command, or one call of any other export.
 
-use crate::progress::Progress;
+use crate::load::{self, Host};
 use clap::Args;
-use helve::component::{Component, Linker, ResourceTable};
-use helve::{Config, Context as _, Engine, Error, ErrorKind, Result, Store, bail};
-use helve_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxView, WasiView, p2, preview1};
-use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use helve::component::{Invocation, ResourceTable};
+use helve::{Context as _, Error, ErrorKind, Result, Store};
+use helve_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, p2};
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Run a command
 ///
 /// FILE is a component that exports `wasi:cli/run`, or a core module that imports WASI
-/// 0.1, in the binary or the text format. Exits with the guest's own code; with 1 where it
-/// reports failure or cannot be run; with 134 and a backtrace where it traps.
+/// 0.1, in the binary or the text format; or what `helve compile` made of one. Exits with
+/// the guest's own code; with 1 where it reports failure or cannot be run; with 134 and a
+/// backtrace where it traps.
 #[derive(Args)]
 pub struct Run {
     /// Let the guest use the folder HOST, under the name GUEST (HOST itself if not given)
@@ -24,12 +25,27 @@ pub struct Run {
     #[arg(long = "env", value_name = "K=V", value_parser = parse_env)]
     env: Vec<(String, String)>,
 
+    /// Call this export instead, with arguments in WAVE: 'add(1, 2)'
+    ///
+    /// The function is named as the component exports it, `ns:pkg/iface@1.0.0#func`, or by
+    /// any end of that which only one function has: `iface.func`, `func`, `counter.get`.
+    /// `helve inspect` lists them. Arguments are values as the Component Model writes them:
+    /// 7, -1.5, true, 'c', "text", [1, 2], (1, "two"), {name: "x", age: 3}, some(1), none,
+    /// ok(1), err("why"), {read, write}. Options at the end may be left out. The result is
+    /// printed to stdout in the same form; `err` makes helve exit with 1.
+    #[arg(long, value_name = "CALL")]
+    invoke: Option<String>,
+
     /// The component
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
     /// The guest's arguments
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     args: Vec<String>,
 }
 
@@ -48,7 +64,10 @@ impl std::str::FromStr for Grant {
         if host.is_empty() || guest.is_empty() {
             return Err("expected HOST or HOST::GUEST, neither of them empty".into());
         }
-        Ok(Grant { host: host.into(), guest: guest.into() })
+        Ok(Grant {
+            host: host.into(),
+            guest: guest.into(),
+        })
     }
 }
 
@@ -56,17 +75,6 @@ fn parse_env(s: &str) -> Result<(String, String), String> {
     match s.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("expected NAME=VALUE".into()),
-    }
-}
-
-struct Host {
-    ctx: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Host {
-    fn wasi(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
     }
 }
 
@@ -85,19 +93,38 @@ impl Run {
 
     fn run(&self) -> Result<Result<(), ()>> {
         let ctx = self.grants()?;
-        let engine = Engine::new(&Config::new())?;
-        let component = self.load(&engine)?;
-        let mut linker = Linker::new(&engine);
-        p2::add_to_linker(&mut linker)?;
-        let mut store = Store::new(&engine, Host { ctx, table: ResourceTable::new() });
-        let command = p2::Command::instantiate(&mut store, &component, &linker)
-            .with_context(|| format!("cannot run `{}`", self.file.display()))?;
-        command.run(&mut store)
+        let engine = load::engine()?;
+        let component = load::component(&engine, &self.file)?;
+        let linker = load::hosts(&engine)?;
+        let table = ResourceTable::new();
+        let mut store = Store::new(&engine, Host { ctx, table });
+        let place = || format!("cannot run `{}`", self.file.display());
+        let Some(text) = &self.invoke else {
+            let command = p2::Command::instantiate(&mut store, &component, &linker);
+            return command.with_context(place)?.run(&mut store);
+        };
+        let call = Invocation::parse(&component, text).with_context(place)?;
+        let instance = linker.instantiate(&mut store, &component);
+        let result = call.call(&mut store, &instance.with_context(place)?)?;
+        let Some(result) = result else {
+            return Ok(Ok(()));
+        };
+        writeln!(std::io::stdout(), "{result}").context("cannot write the result")?;
+        // `err` and `err(..)` are the only values that start so.
+        let failed = result == "err" || result.starts_with("err(");
+        Ok(if failed { Err(()) } else { Ok(()) })
     }
 
     fn grants(&self) -> Result<WasiCtx> {
-        let name = self.file.file_name().unwrap_or(self.file.as_os_str()).to_string_lossy();
-        let mut ctx = WasiCtx::builder().inherit_stdio().arg(name).args(&self.args);
+        let name = self
+            .file
+            .file_name()
+            .unwrap_or(self.file.as_os_str())
+            .to_string_lossy();
+        let mut ctx = WasiCtx::builder()
+            .inherit_stdio()
+            .arg(name)
+            .args(&self.args);
         for (name, value) in &self.env {
             ctx = ctx.env(name, value);
         }
@@ -106,44 +133,16 @@ impl Run {
         }
         Ok(ctx.build())
     }
-
-    fn load(&self, engine: &Engine) -> Result<Component> {
-        let bytes = read(&self.file)?;
-        let bytes = if preview1::is_core_module(&bytes) {
-            Cow::Owned(preview1::componentize(&bytes).with_context(|| format!("`{}` is a core module", self.file.display()))?)
-        } else {
-            bytes
-        };
-        let _progress = Progress::start(format!("compiling {}", self.file.display()));
-        Component::from_binary(engine, &bytes).with_context(|| format!("cannot load `{}`", self.file.display()))
-    }
-}
-
-/// The file's bytes, as the binary format.
-fn read(path: &Path) -> Result<Cow<'static, [u8]>> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    if bytes.starts_with(b"\0asm") {
-        return Ok(bytes.into());
-    }
-    let is_text = path.extension().is_some_and(|e| e == "wat") || bytes.starts_with(b"(") || bytes.starts_with(b";;");
-    if !is_text {
-        bail!("`{}` is not WebAssembly: it starts with neither `\\0asm` nor text of the text format", path.display());
-    }
-    let binary = wat::Parser::new().parse_bytes(Some(path), &bytes).map_err(Error::new)?;
-    Ok(binary.into_owned().into())
 }
 
 /// Says on stderr what went wrong, unless the guest just exited; the code to exit with.
-fn report(error: &Error) -> ExitCode {
+pub fn report(error: &Error) -> ExitCode {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return ExitCode::from(u8::try_from(*code).unwrap_or(FAILED));
     }
     match error.kind() {
         ErrorKind::Trap => {
             eprintln!("error: the guest trapped: {error:#}");
-            if let Some(backtrace) = error.downcast_ref::<helve::Backtrace>() {
-                eprint!("{backtrace}");
-            }
             ExitCode::from(TRAPPED)
         }
         ErrorKind::Host | ErrorKind::Bug => {

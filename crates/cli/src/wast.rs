@@ -37,6 +37,10 @@ impl Wast {
             failed += report.failures.len();
         }
         println!("{held} directives hold, {failed} do not");
-        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }

@@ -6,25 +6,44 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn helve(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_helve")).args(args).output().expect("helve starts")
+    Command::new(env!("CARGO_BIN_EXE_helve"))
+        .args(args)
+        .output()
+        .expect("helve starts")
 }
 
 fn example(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello").join(name).display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples/hello")
+        .join(name)
+        .display()
+        .to_string()
 }
 
 fn guest(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/guests")
+        .join(name)
 }
 
 /// Exit code, all of stdout, and what stderr must have in it.
 fn expect(args: &[&str], code: i32, stdout: &str, stderr: &[&str]) {
     let output = helve(args);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{args:?}\nstdout: {out}\nstderr: {err}");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{args:?}\nstdout: {out}\nstderr: {err}"
+    );
     assert_eq!(out, stdout, "{args:?}\nstderr: {err}");
     for part in stderr {
-        assert!(err.contains(part), "{args:?}: `{part}` is not in stderr: {err}");
+        assert!(
+            err.contains(part),
+            "{args:?}: `{part}` is not in stderr: {err}"
+        );
     }
     assert!(!err.contains("panicked"), "{args:?}: {err}");
 }
@@ -33,13 +52,24 @@ fn expect(args: &[&str], code: i32, stdout: &str, stderr: &[&str]) {
 fn components_of_c_programs() {
     let hello = example("hello.wasm");
     expect(&["run", &hello], 0, "Hello, world!\n", &[]);
-    expect(&["run", "--env", "GREETING=Hi", &hello, "you"], 0, "Hi, you!\n", &[]);
+    expect(
+        &["run", "--env", "GREETING=Hi", &hello, "you"],
+        0,
+        "Hi, you!\n",
+        &[],
+    );
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("hello.txt"), "a text\n").unwrap();
     std::fs::create_dir(folder.path().join("b")).unwrap();
     let grant = format!("{}::/data", folder.path().display());
-    let listed = "Hello, you!\n2 entries in /data:\n  b\n  hello.txt\n/data/hello.txt says: a text\n";
-    expect(&["run", "--dir", &grant, &hello, "you", "/data"], 0, listed, &[]);
+    let listed =
+        "Hello, you!\n2 entries in /data:\n  b\n  hello.txt\n/data/hello.txt says: a text\n";
+    expect(
+        &["run", "--dir", &grant, &hello, "you", "/data"],
+        0,
+        listed,
+        &[],
+    );
     let refused = "Hello, you!\ncannot open /data: No such file or directory\n";
     expect(&["run", &hello, "you", "/data"], 1, refused, &[]);
 }
@@ -49,8 +79,17 @@ fn a_component_that_writes_files() {
     let folder = tempfile::tempdir().unwrap();
     let grant = format!("{}::/data", folder.path().display());
     let expected = std::fs::read_to_string(example("files.expected")).unwrap();
-    expect(&["run", "--dir", &grant, &example("files.wasm"), "/data"], 0, &expected, &[]);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the guest tidies up");
+    expect(
+        &["run", "--dir", &grant, &example("files.wasm"), "/data"],
+        0,
+        &expected,
+        &[],
+    );
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "the guest tidies up"
+    );
 }
 
 #[test]
@@ -60,17 +99,38 @@ fn nothing_is_lost_however_it_ends() {
         ("(i32.const 0)", 0, &[]),
         ("(i32.const 1)", 1, &[]),
         ("unreachable", 134, &["unreachable", "body", "run"]),
-        ("(i32.wrap_i64 (call $for-ever (i64.const 0)))", 134, &["call stack exhausted", "for-ever"]),
-        ("(i32.load (i32.const -4))", 134, &["out of bounds memory access"]),
-        ("(i32.div_u (i32.const 1) (i32.const 0))", 134, &["integer divide by zero"]),
-        ("(i32.ne (i32.const -1) (memory.grow (i32.const 65000)))", 0, &[]),
+        (
+            "(i32.wrap_i64 (call $for-ever (i64.const 0)))",
+            134,
+            &["call stack exhausted", "for-ever"],
+        ),
+        (
+            "(i32.load (i32.const -4))",
+            134,
+            &["out of bounds memory access"],
+        ),
+        (
+            "(i32.div_u (i32.const 1) (i32.const 0))",
+            134,
+            &["integer divide by zero"],
+        ),
+        (
+            "(i32.ne (i32.const -1) (memory.grow (i32.const 65000)))",
+            0,
+            &[],
+        ),
         ("(i32.const 5)", 134, &["discriminant"]),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (body, code, stderr) in cases {
         let file = folder.path().join("guest.wat");
         std::fs::write(&file, text.replace("BODY", body)).unwrap();
-        expect(&["run", &file.display().to_string()], *code, "before\n", stderr);
+        expect(
+            &["run", &file.display().to_string()],
+            *code,
+            "before\n",
+            stderr,
+        );
     }
 }
 
@@ -106,7 +166,12 @@ fn files_that_cannot_run() {
         expect(&["run", &file.display().to_string()], 1, "", stderr);
     }
     expect(&["run", "no-such-file.wasm"], 1, "", &["no-such-file.wasm"]);
-    expect(&["run", "--dir", "no-such-folder", &example("hello.wasm")], 1, "", &["no-such-folder"]);
+    expect(
+        &["run", "--dir", "no-such-folder", &example("hello.wasm")],
+        1,
+        "",
+        &["no-such-folder"],
+    );
 }
 
 #[test]
@@ -115,8 +180,16 @@ fn the_command_line() {
     assert_eq!(help.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&help.stdout).contains("helve run --dir"));
     let version = helve(&["--version"]);
-    assert_eq!(String::from_utf8_lossy(&version.stdout), format!("helve {}\n", env!("CARGO_PKG_VERSION")));
-    for wrong in [&["run"][..], &["run", "--env", "X", "a.wasm"], &["run", "--dir", "", "a.wasm"], &["fly"]] {
+    assert_eq!(
+        String::from_utf8_lossy(&version.stdout),
+        format!("helve {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for wrong in [
+        &["run"][..],
+        &["run", "--env", "X", "a.wasm"],
+        &["run", "--dir", "", "a.wasm"],
+        &["fly"],
+    ] {
         assert_eq!(helve(wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
@@ -130,10 +203,25 @@ fn scripts() {
         helve(&["wast", &file.display().to_string()])
     };
     let one = r#"(module (func (export "one") (result i32) i32.const 1))"#;
-    let good = run(&format!(r#"{one} (assert_return (invoke "one") (i32.const 1))"#));
-    assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stderr));
-    assert_eq!(String::from_utf8_lossy(&good.stdout), "2 directives hold, 0 do not\n");
-    let bad = run(&format!("{one}\n  (assert_return (invoke \"one\") (i32.const 2))"));
+    let good = run(&format!(
+        r#"{one} (assert_return (invoke "one") (i32.const 1))"#
+    ));
+    assert_eq!(
+        good.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&good.stderr)
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&good.stdout),
+        "2 directives hold, 0 do not\n"
+    );
+    let bad = run(&format!(
+        "{one}\n  (assert_return (invoke \"one\") (i32.const 2))"
+    ));
     assert_eq!(bad.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&bad.stderr).contains("script.wast:2:4: "), "{bad:?}");
+    assert!(
+        String::from_utf8_lossy(&bad.stderr).contains("script.wast:2:4: "),
+        "{bad:?}"
+    );
 }

@@ -214,6 +214,17 @@ impl Artifact {
     ///
     /// Where the bytes are not what a builder with the same fingerprint made.
     pub fn open(bytes: Bytes, fingerprint: &str) -> Result<Artifact> {
+        let (artifact, made_by) = Artifact::read(bytes)?;
+        compare(&made_by, fingerprint)?;
+        Ok(artifact)
+    }
+
+    /// An artifact of any fingerprint, and that: to look at, its code may not run here.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are not what a builder made.
+    pub fn read(bytes: Bytes) -> Result<(Artifact, String)> {
         if !Artifact::looks_like(&bytes) {
             // The beginning of the magic alone is a file that was cut off very early.
             let cut = !bytes.is_empty() && MAGIC.starts_with(&bytes);
@@ -251,14 +262,21 @@ impl Artifact {
             .checked_add(fingerprint_len)
             .and_then(|end| content.get(table_end..end));
         let made_by = made_by.ok_or(ArtifactError::Malformed("the fingerprint's length"))?;
-        compare(&String::from_utf8_lossy(made_by), fingerprint)?;
+        let made_by = String::from_utf8_lossy(made_by).into_owned();
         let table = content.get(HEADER..table_end).unwrap_or_default();
         let parts = table
             .chunks_exact(ENTRY)
             .map(|entry| read_entry(entry, content.len()))
             .collect::<Option<_>>();
         let parts = parts.ok_or(ArtifactError::Malformed("a part outside of the file"))?;
-        Ok(Artifact { bytes, parts })
+        Ok((Artifact { bytes, parts }, made_by))
+    }
+
+    /// The wasm file that was compiled.
+    pub fn source(&self) -> Result<&[u8]> {
+        let source = self.find(Part::Source, 0);
+        let source = source.and_then(|range| self.bytes.get(range));
+        source.ok_or(ArtifactError::Malformed("no source"))
     }
 
     /// Where a part is, if there is such a one.

@@ -1,0 +1,102 @@
+//! From a file to a component: the engine, the formats that FILE may have, the hosts.
+//!
+//! ```text
+//!  text --> binary --+--> component --------------------> Component (compiled now)
+//!                    +--> module of WASI 0.1 --adapter--^
+//!  artifact of `helve compile` -------------------------> Component (compiled before)
+//! ```
+//!
+//! `run`, `compile` and `inspect` share it, so that what one accepts the others do.
+
+use crate::progress::Progress;
+use helve::component::{Component, Linker, ResourceTable};
+use helve::{Config, Context as _, Engine, Error, Result, bail};
+use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, preview1};
+use std::borrow::Cow;
+use std::path::Path;
+
+/// The data of a store.
+pub struct Host {
+    /// What the guest was granted.
+    pub ctx: WasiCtx,
+    /// What it was handed out.
+    pub table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn wasi(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.ctx,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// The engine of every subcommand: what one compiles another can run.
+pub fn engine() -> Result<Engine> {
+    Engine::new(&Config::new())
+}
+
+/// A linker with everything that `helve run` supplies.
+pub fn hosts(engine: &Engine) -> Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+    p2::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// The component in a file, compiled now unless the file is one of `helve compile`.
+pub fn component(engine: &Engine, path: &Path) -> Result<Component> {
+    if is_compiled(path)? {
+        // The user names the file to be run, as a shell's user names a program.
+        let component = Component::from_trusted_file(engine, path);
+        return component.with_context(|| format!("cannot load `{}`", path.display()));
+    }
+    let bytes = componentized(path)?;
+    let _progress = Progress::start(format!("compiling {}", path.display()));
+    Component::from_binary(engine, &bytes)
+        .with_context(|| format!("cannot load `{}`", path.display()))
+}
+
+/// Whether a file is one of `helve compile`.
+pub fn is_compiled(path: &Path) -> Result<bool> {
+    use std::io::Read;
+    let open = || -> Result<Vec<u8>> {
+        let mut start = Vec::new();
+        std::fs::File::open(path)?
+            .take(16)
+            .read_to_end(&mut start)?;
+        Ok(start)
+    };
+    let start = open().with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(Component::is_serialized(&start))
+}
+
+/// The file's bytes as a component: a core module is made one.
+pub fn componentized(path: &Path) -> Result<Cow<'static, [u8]>> {
+    let bytes = read(path)?;
+    if !preview1::is_core_module(&bytes) {
+        return Ok(bytes);
+    }
+    let component = preview1::componentize(&bytes);
+    let component = component.with_context(|| format!("`{}` is a core module", path.display()))?;
+    Ok(component.into())
+}
+
+/// The file's bytes, as the binary format.
+pub fn read(path: &Path) -> Result<Cow<'static, [u8]>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    if bytes.starts_with(b"\0asm") {
+        return Ok(bytes.into());
+    }
+    let is_text = path.extension().is_some_and(|e| e == "wat")
+        || bytes.starts_with(b"(")
+        || bytes.starts_with(b";;");
+    if !is_text {
+        bail!(
+            "`{}` is not WebAssembly: it starts with neither `\\0asm` nor text of the text format",
+            path.display()
+        );
+    }
+    let parsed = wat::Parser::new().parse_bytes(Some(path), &bytes);
+    Ok(parsed.map_err(Error::new)?.into_owned().into())
+}
