@@ -20,6 +20,11 @@ use alloc::vec::Vec;
 pub struct InstanceId(u32);
 
 impl InstanceId {
+    /// The one with this number; there can be no more than 2^32.
+    pub(crate) fn from_number(number: usize) -> InstanceId {
+        InstanceId(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
     /// Its number, counted from 0 in the order of [`Instances::add`].
     pub const fn get(self) -> u32 {
         self.0
@@ -214,9 +219,13 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// What a call from `caller` (`None`: the host) enters, from the callee outwards.
-    fn entering(&self, callee: InstanceId, caller: Option<InstanceId>) -> Vec<InstanceId> {
+    fn entering(
+        &self,
+        callee: InstanceId,
+        caller: Option<InstanceId>,
+    ) -> impl Iterator<Item = InstanceId> + '_ {
         let end = caller.and_then(|caller| self.common(callee, caller));
-        self.path(callee, end).collect()
+        self.path(callee, end)
     }
 
     /// Whether a call from `caller` may enter `callee`.
@@ -233,7 +242,6 @@ impl<F: FlagStorage> Instances<F> {
         }
         match self
             .entering(callee, caller)
-            .into_iter()
             .find(|id| !self.flags.get(*id).may_enter)
         {
             Some(instance) => Err(InstanceError::CannotEnter {
@@ -261,9 +269,12 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     fn set_may_enter(&mut self, callee: InstanceId, caller: Option<InstanceId>, may_enter: bool) {
-        for id in self.entering(callee, caller) {
+        let end = caller.and_then(|caller| self.common(callee, caller));
+        let mut next = Some(callee);
+        while let Some(id) = next.filter(|id| Some(*id) != end) {
             let flags = self.flags.get(id);
             self.flags.set(id, Flags { may_enter, ..flags });
+            next = self.parent(id);
         }
     }
 

@@ -22,7 +22,14 @@ extern crate alloc;
 extern crate std;
 
 mod audit;
+mod canon_lift;
+pub mod canon_lower;
+mod canon_thread;
+mod canon_waitable;
+mod choice;
+mod component_instance;
 pub mod copy_end;
+pub mod effect;
 pub mod error;
 pub mod error_context;
 pub mod future;
@@ -30,21 +37,31 @@ pub mod handles;
 pub mod instance;
 pub mod layout;
 pub mod resource;
+pub mod run_queue;
 mod slab;
+pub mod store;
+mod store_audit;
 pub mod stream;
 pub mod subtask;
+pub mod task;
 pub mod thread;
+mod trap;
 pub mod waitable;
 pub mod waitable_set;
 
 pub use copy_end::{CopyResult, CopyState, Copying, Direction, EndType};
+pub use effect::{Caller, Effect, Entry, Returning, Value};
 pub use error::{HandleError, Names, Refusal};
 pub use handles::{Kind, Slot, Storage, Table, TypeId, VecStorage};
 pub use instance::{InstanceError, InstanceId, Instances};
 pub use resource::{Dropped, Lent, Loans, ScopeId, Scopes};
+pub use run_queue::{Schedule, Told};
+pub use store::{Store, Tables, VecTables};
 pub use stream::{Buffer, CopyJob, Shape};
 pub use subtask::{Cancelling, SubtaskState};
+pub use task::{Abi, Callee, TaskId};
 pub use thread::{ThreadId, Threads};
+pub use trap::Trap;
 pub use waitable::{Arena, ContextId, Event, EventCode, SetId, WaitableId, Woken};
 
 /// The README's example, so that it stays true.

@@ -16,6 +16,7 @@
 use crate::error::{Found, HandleError, Refusal};
 use crate::handles::{Kind, Storage, Table, TypeId};
 use crate::resource::Loans;
+use crate::task::TaskId;
 use crate::waitable::{Arena, Event, EventCode, Waitable, WaitableId, What};
 
 /// Where a call is, by the numbers guests see.
@@ -59,6 +60,8 @@ pub(crate) struct Subtask {
     /// Whether the caller has been told that it is resolved.
     delivered: bool,
     loans: Loans,
+    /// The callee's task, where a `Store` runs it; else it is the host's.
+    pub task: Option<TaskId>,
 }
 
 /// What `subtask.cancel` comes to.
@@ -86,20 +89,21 @@ impl Arena {
             cancellation_requested: false,
             delivered: false,
             loans: Loans::new(),
+            task: None,
         };
         self.waitables
             .insert(Waitable::new(What::Subtask(subtask)))
             .map(WaitableId)
     }
 
-    fn subtask(&self, id: WaitableId) -> Result<&Subtask, HandleError> {
+    pub(crate) fn subtask(&self, id: WaitableId) -> Result<&Subtask, HandleError> {
         match &self.waitable(id)?.what {
             What::Subtask(subtask) => Ok(subtask),
             What::End(_) => Err(GONE),
         }
     }
 
-    fn subtask_mut(&mut self, id: WaitableId) -> Result<&mut Subtask, HandleError> {
+    pub(crate) fn subtask_mut(&mut self, id: WaitableId) -> Result<&mut Subtask, HandleError> {
         match &mut self.waitable_mut(id)?.what {
             What::Subtask(subtask) => Ok(subtask),
             What::End(_) => Err(GONE),

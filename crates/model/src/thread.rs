@@ -1,11 +1,28 @@
 //! The table of a component instance's threads: a second one, with the same indices and
 //! the same free list, but its own.
 //!
-//! What a thread is (its stack, whom it waits for) is the scheduler's; here it is a
-//! number.
+//! And what a thread is:
+//!
+//! ```text
+//!             resume-later, or it waits           its condition holds: in a ready list
+//!   SUSPENDED -------------------------> WAITING <------------------------> (ready)
+//!    |     ^                                |  ^                               |
+//!    |     | suspend                        |  | wait, yield                   |
+//!    |     +---------------- RUNNING -------|--+                               |
+//!    |                        ^   |         |                                  |
+//!    +------- switched to ----+   |         +-- cancelled, or promoted ---> RUNNING
+//!                                 +-- its function returns: gone
+//! ```
+//!
+//! A new thread is SUSPENDED; the implicit one of a task is resumed at once. RUNNING are
+//! all that stand on the stack of who resumed whom, not only the topmost one. Its stack
+//! is the user's, how it becomes ready `run_queue`'s and `store`'s.
 
 use crate::error::HandleError;
 use crate::handles::{Kind, Slot, Storage, Table, TypeId, VecStorage};
+use crate::run_queue::NodeId;
+use crate::task::TaskId;
+use crate::waitable::{SetId, WaitableId};
 
 /// A thread, by whatever number the scheduler gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,5 +76,98 @@ impl<S: Storage> Threads<S> {
     /// Whether the table is in order: for tests and fuzzing.
     pub fn audit(&self) -> Result<(), &'static str> {
         self.table.audit()
+    }
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Nothing: it lets others run.
+    Turn,
+    /// Its task may start.
+    Enter,
+    /// No other thread excludes this one: it is between two calls of a callback.
+    CallbackYield,
+    /// The same, and the set has an event.
+    CallbackSet(SetId),
+    /// The set has an event.
+    Set(SetId),
+    /// The end of a stream or future has an event; the subtask is resolved.
+    Waitable(WaitableId),
+    /// The call that it made synchronously is resolved.
+    Call(WaitableId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Suspended,
+    Waiting(Wait, Option<NodeId>),
+    Running,
+}
+
+/// A thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Thread {
+    pub task: TaskId,
+    /// Counts threads of the store, this one included.
+    pub serial: u64,
+    /// Its index in its instance's table of threads; 0: it has none (yet).
+    pub index: u32,
+    /// Of an explicit thread: the function it runs.
+    pub function: Option<u64>,
+    /// Whether its function has been called.
+    pub begun: bool,
+    /// Its place among its task's cancellable threads.
+    pub cancellable: Option<usize>,
+    /// Its context slots while it does not run.
+    pub storage: [u64; 2],
+    state: State,
+}
+
+impl Thread {
+    pub fn new(task: TaskId, serial: u64, function: Option<u64>) -> Thread {
+        Thread {
+            task,
+            serial,
+            index: 0,
+            function,
+            begun: false,
+            cancellable: None,
+            storage: [0; 2],
+            state: State::Suspended,
+        }
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.state == State::Suspended
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// What it waits for, and its place in a ready list.
+    pub fn waits(&self) -> Option<(Wait, Option<NodeId>)> {
+        match self.state {
+            State::Waiting(wait, node) => Some((wait, node)),
+            _ => None,
+        }
+    }
+
+    /// RUNNING -> SUSPENDED.
+    pub fn suspend(&mut self) {
+        self.state = State::Suspended;
+    }
+
+    /// -> WAITING.
+    pub fn wait(&mut self, wait: Wait, node: Option<NodeId>) {
+        self.state = State::Waiting(wait, node);
+    }
+
+    /// -> RUNNING; what it waited for.
+    pub fn run(&mut self) -> Option<(Wait, Option<NodeId>)> {
+        let waited = self.waits();
+        self.state = State::Running;
+        waited
     }
 }

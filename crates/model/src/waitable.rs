@@ -23,6 +23,7 @@ use crate::handles::{Kind, Slot, Storage, Table, TypeId};
 use crate::slab::Slab;
 use crate::stream::Shared;
 use crate::subtask::Subtask;
+use crate::thread::ThreadId;
 use crate::waitable_set::WaitableSet;
 use alloc::vec::Vec;
 
@@ -109,6 +110,9 @@ pub(crate) struct Waitable {
     pub set: Option<(SetId, usize)>,
     /// Whether a thread waits for just this one.
     pub sync_waiter: bool,
+    /// That thread, or the one that waits for a call which has no index, if a `Store`
+    /// runs them.
+    pub waiter: Option<ThreadId>,
     pub what: What,
 }
 
@@ -119,6 +123,7 @@ impl Waitable {
             pending: false,
             set: None,
             sync_waiter: false,
+            waiter: None,
             what,
         }
     }
@@ -140,7 +145,9 @@ pub struct Arena {
     pub(crate) sets: Slab<WaitableSet>,
     pub(crate) shared: Slab<Shared>,
     pub(crate) contexts: Slab<ErrorContext>,
-    woken: Vec<Woken>,
+    pub(crate) woken: Vec<Woken>,
+    /// Sets with ready lists that got their first event, or have lost their last one.
+    pub(crate) touched: Vec<SetId>,
 }
 
 impl Default for Arena {
@@ -161,6 +168,7 @@ impl Arena {
             shared: Slab::new(),
             contexts: Slab::new(),
             woken: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -227,6 +235,7 @@ impl Arena {
         let Some((set, place)) = self.waitables.get(id.0).and_then(|waitable| waitable.set) else {
             return;
         };
+        let id = set;
         let Some(set) = self.sets.get_mut(set.0) else {
             return;
         };
@@ -237,6 +246,9 @@ impl Arena {
             set.ready -= 1;
             set.ready
         };
+        if border == 0 && set.lists.iter().any(Option::is_some) {
+            self.touched.push(id);
+        }
         if place >= set.members.len() || border >= set.members.len() {
             return;
         }

@@ -5,6 +5,7 @@
 
 use crate::error::{HandleError, Refusal};
 use crate::handles::{Kind, Slot, Storage, Table, TypeId};
+use crate::run_queue::ListId;
 use crate::waitable::{Arena, Event, SetId, WaitableId};
 use alloc::vec::Vec;
 
@@ -19,6 +20,19 @@ pub(crate) struct WaitableSet {
     pub waiters: u32,
     /// Counts events taken, so that no member waits for ever behind the others.
     turn: usize,
+    /// Ready lists of those who wait, where a `Store` runs them; see [`Line`].
+    pub lists: [Option<ListId>; 3],
+}
+
+/// How a thread waits for a set: which of the set's ready lists it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// On its stack.
+    Plain = 0,
+    /// Between two calls of its callback.
+    Gated = 1,
+    /// On its stack, excluding others from its instance.
+    Held = 2,
 }
 
 /// Which of `n` events comes first: a number below `n`; larger ones wrap around.

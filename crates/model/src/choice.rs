@@ -1,0 +1,123 @@
+//! The free choices that the spec leaves open, made in order, by a seed, or as told.
+//!
+//! Four kinds: which ready thread runs, which thread learns that its task is to cancel,
+//! which event of a set comes first, and whether a thread that need not wait does.
+
+use crate::instance::{FlagStorage, InstanceId};
+use crate::run_queue::{ListId, Schedule, Told};
+use crate::store::{Store, Tables};
+use crate::task::TaskId;
+use crate::thread::ThreadId;
+use crate::trap::Trap;
+use crate::waitable::{Event, SetId};
+use alloc::vec::Vec;
+
+const STRAYED: Trap = Trap::Misuse("a recorded choice that is not possible here");
+
+impl<T: Tables, F: FlagStorage> Store<T, F> {
+    /// The next recorded choice; `None` where choices are not told.
+    fn told(&mut self) -> Result<Option<Told>, Trap> {
+        match &mut self.queue.schedule {
+            Schedule::Replay(told) => told.pop_front().ok_or(STRAYED).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        matches!(self.queue.schedule, Schedule::Replay(_))
+    }
+
+    fn told_thread(&mut self, among: &[ThreadId]) -> Result<ThreadId, Trap> {
+        let Some(Told::Thread { serial, of }) = self.told()? else {
+            return Err(STRAYED);
+        };
+        let found = among.iter().find(|id| self.serial(**id) == Some(serial));
+        match found {
+            Some(found) if of == among.len() => Ok(*found),
+            _ => Err(STRAYED),
+        }
+    }
+
+    /// Which thread below a list runs next.
+    pub(crate) fn choose_thread(&mut self, list: ListId) -> Result<Option<ThreadId>, Trap> {
+        if !self.is_told() {
+            return Ok(self.queue.pick(list));
+        }
+        let mut among = Vec::new();
+        self.queue.ready(list, &mut among);
+        match among.is_empty() {
+            true => Ok(None),
+            false => self.told_thread(&among).map(Some),
+        }
+    }
+
+    /// Which thread of a task is told that it is to cancel.
+    pub(crate) fn choose_cancelled(
+        &mut self,
+        task: TaskId,
+        but: Option<ThreadId>,
+    ) -> Result<Option<ThreadId>, Trap> {
+        let members = &self.task(task)?.cancellable;
+        let excluded = but.and_then(|but| {
+            let place = self.threads.get(but.0)?.cancellable?;
+            (members.get(place) == Some(&but)).then_some(place)
+        });
+        let count = members.len() - usize::from(excluded.is_some());
+        if count == 0 {
+            return Ok(None);
+        }
+        if self.is_told() {
+            let among: Vec<_> = members
+                .iter()
+                .copied()
+                .filter(|id| Some(*id) != but)
+                .collect();
+            return self.told_thread(&among).map(Some);
+        }
+        let mut chosen = self.queue.pick_of(count, 0);
+        if excluded.is_some_and(|place| chosen >= place) {
+            chosen += 1;
+        }
+        Ok(self.task(task)?.cancellable.get(chosen).copied())
+    }
+
+    /// Takes one event of a set, which has one.
+    pub(crate) fn choose_event(
+        &mut self,
+        instance: InstanceId,
+        set: SetId,
+    ) -> Result<Option<Event>, Trap> {
+        let ready = self.arena.ready_members(set);
+        let mut chosen = None;
+        if self.is_told() && !ready.is_empty() {
+            let Some(Told::Event { index, of }) = self.told()? else {
+                return Err(STRAYED);
+            };
+            let ready = self.arena.ready_members(set);
+            let place = ready.iter().position(|id| {
+                let waitable = self.arena.waitables.get(id.0);
+                waitable.is_some_and(|waitable| waitable.index == index)
+            });
+            if place.is_none() || of != ready.len() {
+                return Err(STRAYED);
+            }
+            chosen = place;
+        } else if matches!(self.queue.schedule, Schedule::Seeded(_)) && ready.len() > 1 {
+            let count = ready.len();
+            chosen = Some(self.queue.pick_of(count, 0));
+        }
+        self.with_table(instance, |table, arena| match chosen {
+            Some(chosen) => table.poll_set(arena, set, Some(&mut |_| chosen)),
+            None => table.poll_set(arena, set, None),
+        })
+    }
+
+    /// Whether a thread that need not wait goes on at once.
+    pub(crate) fn choose_keep(&mut self, by_default: bool) -> Result<bool, Trap> {
+        match self.told()? {
+            None => Ok(self.queue.keep(by_default)),
+            Some(Told::Keep(keep)) => Ok(keep),
+            Some(_) => Err(STRAYED),
+        }
+    }
+}

@@ -1,0 +1,659 @@
+//! A store: who runs, who is resumed by whom, and what happens when a thread stops.
+//!
+//! ```text
+//!   frames (the topmost one's thread is the current one)
+//!   +----------------------------+
+//!   | thread 7 | Cancel          |  thread 7 was resumed by subtask.cancel of thread 5
+//!   | thread 5 | Call, to task 3 |  thread 5 by the call that thread 2 made
+//!   | thread 2 | Tick            |  thread 2 by the event loop
+//!   +----------------------------+
+//!   when the current thread waits, suspends or ends, its frame goes and what is written
+//!   in it happens: the cancel, call or tick is over, or (a function that is not async
+//!   has no result yet) another thread of the instance runs.
+//! ```
+//!
+//! A thread that switches to another one leaves its frame to it. The stacks of the threads
+//! are the user's; so are memories and the copying between them. What the built-ins do is
+//! in the `canon_..` files, which thread comes first in `run_queue`.
+
+use crate::component_instance::ComponentInstance;
+use crate::effect::{Caller, Effect, Entry, Value};
+use crate::error::HandleError;
+use crate::handles::{Storage, Table, VecStorage};
+use crate::instance::{FlagStorage, InstanceId, Instances, VecFlags};
+use crate::resource::Scopes;
+use crate::run_queue::{ListId, RunQueue, Schedule};
+use crate::slab::Slab;
+use crate::task::{Callee, Task, TaskId};
+use crate::thread::{Thread, ThreadId, Wait};
+use crate::trap::Trap;
+use crate::waitable::{Arena, Event, WaitableId, Woken};
+use crate::waitable_set::Line;
+use alloc::vec::Vec;
+
+/// Where the handle tables of a store's instances are.
+pub trait Tables {
+    /// What they are in.
+    type Slots: Storage;
+    /// Does something with the table of an instance.
+    fn with<R>(
+        &mut self,
+        instance: InstanceId,
+        work: impl FnOnce(&mut Table<Self::Slots>) -> R,
+    ) -> Option<R>;
+    /// Makes place for a new instance's table, which is empty.
+    fn add(&mut self, instance: InstanceId);
+}
+
+/// Tables in a `Vec`.
+#[derive(Clone, Debug, Default)]
+pub struct VecTables(Vec<Table<VecStorage>>);
+
+impl Tables for VecTables {
+    type Slots = VecStorage;
+
+    fn with<R>(
+        &mut self,
+        instance: InstanceId,
+        work: impl FnOnce(&mut Table<VecStorage>) -> R,
+    ) -> Option<R> {
+        self.0.get_mut(instance.get() as usize).map(work)
+    }
+
+    fn add(&mut self, _: InstanceId) {
+        self.0.push(Table::new());
+    }
+}
+
+/// What a frame was made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Then {
+    /// The event loop let a thread of this instance run.
+    Tick(InstanceId),
+    /// A call: the callee ran for the first time, or again because its function is not
+    /// async and had no result.
+    Call {
+        task: TaskId,
+        callee: Callee,
+        caller: Caller,
+        /// Of a guest's call: whether it was lowered with `async`.
+        is_async: bool,
+    },
+    /// The host, or a guest's `subtask.cancel`, asked a task to cancel.
+    Cancel {
+        /// The instance that was entered for it.
+        entered: Option<InstanceId>,
+        by: Caller,
+        is_async: bool,
+    },
+}
+
+impl Then {
+    /// Whether the host made the frame: what a trap unwinds ends here.
+    fn is_hosts(&self) -> bool {
+        match self {
+            Then::Tick(_) => true,
+            Then::Call { caller, .. } => *caller == Caller::Host,
+            Then::Cancel { by, .. } => *by == Caller::Host,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    pub thread: ThreadId,
+    pub then: Then,
+}
+
+/// All component instances that can meet, and what they do.
+#[derive(Clone, Debug)]
+pub struct Store<T = VecTables, F = VecFlags> {
+    /// What handles point to.
+    pub arena: Arena,
+    /// The borrow scopes of tasks.
+    pub scopes: Scopes,
+    /// Who is in whom, and who may be entered and left.
+    pub instances: Instances<F>,
+    /// The handle tables.
+    pub tables: T,
+    pub(crate) components: Vec<ComponentInstance>,
+    pub(crate) tasks: Slab<Task>,
+    pub(crate) threads: Slab<Thread>,
+    pub(crate) queue: RunQueue,
+    pub(crate) frames: Vec<Frame>,
+    serial: u64,
+    stamp: u64,
+    last_task: Option<TaskId>,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store::with(VecTables::default(), Instances::default())
+    }
+}
+
+/// What goes on from one frame to the next.
+pub(crate) enum Next {
+    Effect(Effect),
+    /// The current thread stops; another one takes its frame.
+    Stop(Option<ThreadId>),
+}
+
+impl<T: Tables, F: FlagStorage> Store<T, F> {
+    /// A store whose tables and flags are there; both have no instances yet.
+    pub fn with(tables: T, instances: Instances<F>) -> Store<T, F> {
+        Store {
+            arena: Arena::new(),
+            scopes: Scopes::new(),
+            instances,
+            tables,
+            components: Vec::new(),
+            tasks: Slab::new(),
+            threads: Slab::new(),
+            queue: RunQueue::new(),
+            frames: Vec::new(),
+            serial: 0,
+            stamp: 0,
+            last_task: None,
+        }
+    }
+
+    /// A new component instance, in `parent` or a root.
+    pub fn add_instance(&mut self, parent: Option<InstanceId>) -> Result<InstanceId, HandleError> {
+        let component = ComponentInstance::new(&mut self.queue)?;
+        let id = self.instances.add(parent)?;
+        self.tables.add(id);
+        self.components.push(component);
+        Ok(id)
+    }
+
+    /// How free choices are made from now on.
+    pub fn set_schedule(&mut self, schedule: Schedule) {
+        self.queue.schedule = schedule;
+    }
+
+    /// How free choices are made.
+    pub fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.queue.schedule
+    }
+
+    /// The thread that runs.
+    pub fn current_thread(&self) -> Option<ThreadId> {
+        self.frames.last().map(|frame| frame.thread)
+    }
+
+    /// Counts the threads of the store up to this one.
+    pub fn serial(&self, thread: ThreadId) -> Option<u64> {
+        self.threads.get(thread.0).map(|thread| thread.serial)
+    }
+
+    /// The task that a thread is of.
+    pub fn task_of(&self, thread: ThreadId) -> Option<TaskId> {
+        self.threads.get(thread.0).map(|thread| thread.task)
+    }
+
+    /// Who called a task, while that is not resolved.
+    pub fn caller_of(&self, task: TaskId) -> Option<Caller> {
+        self.task(task).ok().map(|task| task.caller)
+    }
+
+    /// The task made last, by which its caller knows it.
+    pub fn last_task(&self) -> Option<TaskId> {
+        self.last_task
+    }
+
+    /// The instance whose code the thread runs.
+    pub fn instance_of(&self, thread: ThreadId) -> Option<InstanceId> {
+        let task = self.task_of(thread)?;
+        self.task(task).ok().map(|task| task.callee.instance)
+    }
+
+    /// The context slots of a thread that does not run, or is about to.
+    pub fn context_mut(&mut self, thread: ThreadId) -> Option<&mut [u64; 2]> {
+        let thread = self.threads.get_mut(thread.0)?;
+        Some(&mut thread.storage)
+    }
+
+    /// Whether a task is resolved (or gone).
+    pub fn is_resolved(&self, task: TaskId) -> bool {
+        self.task(task).map_or(true, Task::is_resolved)
+    }
+
+    /// Whether some thread can run when nobody does.
+    pub fn is_idle(&self) -> bool {
+        !self.queue.is_ready_list(self.queue.root())
+    }
+
+    /// Tasks and threads alive, for leak tests and "is anybody still there".
+    pub fn counts(&self) -> [usize; 2] {
+        [self.tasks.len(), self.threads.len()]
+    }
+
+    pub(crate) fn task(&self, id: TaskId) -> Result<&Task, Trap> {
+        let task = self.tasks.get(id.number);
+        task.filter(|task| task.stamp == id.stamp)
+            .ok_or(Trap::Misuse("a task that is gone"))
+    }
+
+    pub(crate) fn task_mut(&mut self, id: TaskId) -> Result<&mut Task, Trap> {
+        let task = self.tasks.get_mut(id.number);
+        task.filter(|task| task.stamp == id.stamp)
+            .ok_or(Trap::Misuse("a task that is gone"))
+    }
+
+    pub(crate) fn thread(&self, id: ThreadId) -> Result<&Thread, Trap> {
+        let gone = Trap::Misuse("a thread that is gone");
+        self.threads.get(id.0).ok_or(gone)
+    }
+
+    pub(crate) fn thread_mut(&mut self, id: ThreadId) -> Result<&mut Thread, Trap> {
+        let gone = Trap::Misuse("a thread that is gone");
+        self.threads.get_mut(id.0).ok_or(gone)
+    }
+
+    pub(crate) fn component(&self, id: InstanceId) -> Result<&ComponentInstance, Trap> {
+        let gone = Trap::Misuse("an instance of another store");
+        self.components.get(id.get() as usize).ok_or(gone)
+    }
+
+    pub(crate) fn component_mut(&mut self, id: InstanceId) -> Result<&mut ComponentInstance, Trap> {
+        let gone = Trap::Misuse("an instance of another store");
+        self.components.get_mut(id.get() as usize).ok_or(gone)
+    }
+
+    /// Does something with an instance's table and what its handles point to.
+    pub(crate) fn with_table<R>(
+        &mut self,
+        instance: InstanceId,
+        work: impl FnOnce(&mut Table<T::Slots>, &mut Arena) -> Result<R, HandleError>,
+    ) -> Result<R, Trap> {
+        let arena = &mut self.arena;
+        let done = self.tables.with(instance, |table| work(table, arena));
+        let done = done.ok_or(Trap::Misuse("an instance of another store"))?;
+        self.settle()?;
+        Ok(done?)
+    }
+
+    /// The current thread and its task.
+    pub(crate) fn current(&self) -> Result<(ThreadId, TaskId), Trap> {
+        let nobody = Trap::Misuse("a built-in that no guest calls");
+        let thread = self.current_thread().ok_or(nobody)?;
+        Ok((thread, self.thread(thread)?.task))
+    }
+
+    /// The current thread and the instance it is in, which may call out now.
+    pub(crate) fn enter_builtin(&self) -> Result<(ThreadId, InstanceId), Trap> {
+        let (thread, task) = self.current()?;
+        let instance = self.task(task)?.callee.instance;
+        self.instances.check_leave(instance)?;
+        Ok((thread, instance))
+    }
+
+    /// The current thread goes on with what its built-in returns.
+    pub(crate) fn go_on(&self, value: Value) -> Result<Effect, Trap> {
+        let (thread, _) = self.current()?;
+        Ok(Effect::Continue { thread, value })
+    }
+
+    pub(crate) fn new_task(&mut self, mut task: Task) -> Result<(TaskId, ThreadId), Trap> {
+        self.stamp += 1;
+        task.stamp = self.stamp;
+        let id = TaskId {
+            number: self.tasks.insert(task)?,
+            stamp: self.stamp,
+        };
+        self.last_task = Some(id);
+        let thread = self.new_thread(id, None)?;
+        self.task_mut(id)?.implicit = thread;
+        Ok((id, thread))
+    }
+
+    pub(crate) fn new_thread(
+        &mut self,
+        task: TaskId,
+        function: Option<u64>,
+    ) -> Result<ThreadId, Trap> {
+        self.serial += 1;
+        let thread = Thread::new(task, self.serial, function);
+        Ok(ThreadId(self.threads.insert(thread)?))
+    }
+
+    /// Gives a thread its index.
+    pub(crate) fn register_thread(&mut self, id: ThreadId) -> Result<u32, Trap> {
+        let task = self.thread(id)?.task;
+        let instance = self.task(task)?.callee.instance;
+        let index = self.component_mut(instance)?.threads.insert(id)?;
+        self.thread_mut(id)?.index = index;
+        self.task_mut(task)?.threads += 1;
+        Ok(index)
+    }
+
+    /// The thread at an index of an instance.
+    pub(crate) fn thread_at(&self, instance: InstanceId, index: u32) -> Result<ThreadId, Trap> {
+        Ok(self.component(instance)?.threads.get(index)?)
+    }
+
+    /// Who excludes others from an instance changes.
+    pub(crate) fn set_exclusive(
+        &mut self,
+        instance: InstanceId,
+        thread: Option<ThreadId>,
+    ) -> Result<(), Trap> {
+        let backpressure = self.instances.flags().get(instance).backpressure;
+        let gone = Trap::Misuse("an instance of another store");
+        let component = self.components.get_mut(instance.get() as usize);
+        let component = component.ok_or(gone)?;
+        component.set_exclusive(&mut self.queue, thread, backpressure);
+        Ok(())
+    }
+
+    /// Lets those go on whom the last change of a handle concerns.
+    pub(crate) fn settle(&mut self) -> Result<(), Trap> {
+        while let Some(set) = self.arena.touched.pop() {
+            let Some(set) = self.arena.sets.get(set.0) else {
+                continue;
+            };
+            for list in set.lists.iter().flatten() {
+                self.queue.set_open(*list, set.ready > 0);
+            }
+        }
+        for at in 0..self.arena.woken.len() {
+            if let Some(Woken::Waiter(id)) = self.arena.woken.get(at).copied() {
+                self.wake_waiter(id)?;
+            }
+        }
+        self.arena.woken.clear();
+        Ok(())
+    }
+
+    /// The thread that waits for just this waitable goes on, if it can now.
+    pub(crate) fn wake_waiter(&mut self, id: WaitableId) -> Result<(), Trap> {
+        let Ok(waitable) = self.arena.waitable(id) else {
+            return Ok(());
+        };
+        let Some(thread) = waitable.waiter else {
+            return Ok(());
+        };
+        let Some((wait, None)) = self.thread(thread)?.waits() else {
+            return Ok(());
+        };
+        if self.holds(wait, thread)? {
+            let node = self.queue.insert(self.own_list(thread)?, thread)?;
+            self.thread_mut(thread)?.wait(wait, Some(node));
+        }
+        Ok(())
+    }
+
+    /// Whether the condition that a thread waits for holds.
+    pub(crate) fn holds(&self, wait: Wait, thread: ThreadId) -> Result<bool, Trap> {
+        let task = self.task(self.thread(thread)?.task)?;
+        let component = self.component(task.callee.instance)?;
+        let backpressure = self
+            .instances
+            .flags()
+            .get(task.callee.instance)
+            .backpressure;
+        let free = component.exclusive().is_none();
+        Ok(match wait {
+            Wait::Turn => true,
+            Wait::Enter => !component.has_backpressure(backpressure, task.callee.excludes()),
+            Wait::CallbackYield => free,
+            Wait::CallbackSet(set) => free && self.arena.set_has_event(set),
+            Wait::Set(set) => self.arena.set_has_event(set),
+            Wait::Call(subtask) => self.arena.subtask_state(subtask)?.is_resolved(),
+            Wait::Waitable(id) => match self.arena.subtask_state(id) {
+                Ok(state) => state.is_resolved(),
+                Err(_) => self.arena.has_pending_event(id),
+            },
+        })
+    }
+
+    /// Where a thread is while it can run and waits for its turn.
+    fn own_list(&self, thread: ThreadId) -> Result<ListId, Trap> {
+        let task = self.task(self.thread(thread)?.task)?;
+        let component = self.component(task.callee.instance)?;
+        Ok(match component.exclusive() == Some(thread) {
+            true => component.lists.outer,
+            false => component.lists.inner,
+        })
+    }
+
+    /// The list that a thread waits in, if it can be in one already.
+    fn list_for(&mut self, wait: Wait, thread: ThreadId) -> Result<Option<ListId>, Trap> {
+        let task = self.task(self.thread(thread)?.task)?;
+        let excludes = task.callee.excludes();
+        let component = self.component(task.callee.instance)?;
+        let (lists, held) = (component.lists, component.exclusive() == Some(thread));
+        Ok(match wait {
+            Wait::Turn => Some(self.own_list(thread)?),
+            Wait::Enter if excludes => Some(lists.enter_exclusive),
+            Wait::Enter => Some(lists.enter),
+            Wait::CallbackYield => Some(lists.gate),
+            Wait::CallbackSet(set) => Some(self.set_list(set, Line::Gated, lists.gate)?),
+            Wait::Set(set) if held => Some(self.set_list(set, Line::Held, lists.outer)?),
+            Wait::Set(set) => Some(self.set_list(set, Line::Plain, lists.inner)?),
+            Wait::Waitable(_) | Wait::Call(_) if self.holds(wait, thread)? => {
+                Some(self.own_list(thread)?)
+            }
+            Wait::Waitable(id) | Wait::Call(id) => {
+                self.arena.waitable_mut(id)?.waiter = Some(thread);
+                None
+            }
+        })
+    }
+
+    /// The ready list of a set's waiters in one line, made when first needed.
+    fn set_list(
+        &mut self,
+        id: crate::waitable::SetId,
+        line: Line,
+        parent: ListId,
+    ) -> Result<ListId, Trap> {
+        let gone = Trap::Misuse("a waitable set that is gone");
+        let set = self.arena.sets.get_mut(id.0).ok_or(gone)?;
+        let place = set.lists.get_mut(line as usize).ok_or(gone)?;
+        if let Some(list) = *place {
+            return Ok(list);
+        }
+        let list = self.queue.add_list(Some(parent), set.ready > 0)?;
+        *place = Some(list);
+        Ok(list)
+    }
+
+    /// A thread starts to wait.
+    pub(crate) fn start_waiting(
+        &mut self,
+        thread: ThreadId,
+        wait: Wait,
+        cancellable: bool,
+    ) -> Result<(), Trap> {
+        let node = match self.list_for(wait, thread)? {
+            Some(list) => Some(self.queue.insert(list, thread)?),
+            None => None,
+        };
+        self.thread_mut(thread)?.wait(wait, node);
+        self.set_cancellable(thread, cancellable)
+    }
+
+    /// A thread that stopped can be resumed by cancellation, or can't.
+    pub(crate) fn set_cancellable(&mut self, id: ThreadId, cancellable: bool) -> Result<(), Trap> {
+        let thread = self.thread(id)?;
+        // A task that has not started is cancelled by other means.
+        let cancellable = cancellable && thread.index != 0;
+        let (task, place) = (thread.task, thread.cancellable);
+        match (cancellable, place) {
+            (true, None) => {
+                let members = &mut self.task_mut(task)?.cancellable;
+                members.push(id);
+                let place = members.len() - 1;
+                self.thread_mut(id)?.cancellable = Some(place);
+            }
+            (false, Some(place)) => {
+                let members = &mut self.task_mut(task)?.cancellable;
+                if place < members.len() {
+                    members.swap_remove(place);
+                }
+                if let Some(moved) = members.get(place).copied() {
+                    self.thread_mut(moved)?.cancellable = Some(place);
+                }
+                self.thread_mut(id)?.cancellable = None;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A stopped thread runs, in the topmost frame: what it does then.
+    pub(crate) fn run(&mut self, id: ThreadId, cancelled: bool) -> Result<Next, Trap> {
+        if self.thread(id)?.is_running() {
+            return Err(Trap::Misuse("a thread that is resumed while it runs"));
+        }
+        self.set_cancellable(id, false)?;
+        let thread = self.thread_mut(id)?;
+        let waited = thread.run();
+        let (begun, function, task) = (thread.begun, thread.function, thread.task);
+        thread.begun |= function.is_some();
+        if let Some((_, Some(node))) = waited {
+            self.queue.remove(node);
+        }
+        match (begun, function, waited) {
+            (false, Some(function), _) => Ok(Next::Effect(Effect::Start {
+                thread: id,
+                entry: Entry::Function(function),
+            })),
+            (false, None, None) => self.enter_implicit_thread(id, task),
+            (_, _, None) => Ok(Next::Effect(Effect::Continue {
+                thread: id,
+                value: Value::Number(u32::from(cancelled)),
+            })),
+            (_, _, Some((wait, _))) => self.after_wait(id, wait, cancelled),
+        }
+    }
+
+    /// The current thread waits until a condition holds, or is told that its task is to
+    /// cancel, or goes on at once.
+    pub(crate) fn wait_until(&mut self, wait: Wait, cancellable: bool) -> Result<Next, Trap> {
+        let (thread, task) = self.current()?;
+        if self.task_mut(task)?.deliver_pending_cancel(cancellable) {
+            return self.after_wait(thread, wait, true);
+        }
+        if self.holds(wait, thread)? && self.choose_keep(wait != Wait::Turn)? {
+            return self.after_wait(thread, wait, false);
+        }
+        self.start_waiting(thread, wait, cancellable)?;
+        Ok(Next::Stop(None))
+    }
+
+    /// What a thread does when its wait is over.
+    pub(crate) fn after_wait(
+        &mut self,
+        thread: ThreadId,
+        wait: Wait,
+        cancelled: bool,
+    ) -> Result<Next, Trap> {
+        let task = self.thread(thread)?.task;
+        let instance = self.task(task)?.callee.instance;
+        let value = match wait {
+            Wait::Turn => Value::Number(u32::from(cancelled)),
+            Wait::Enter => {
+                self.component_mut(instance)?.num_waiting_to_enter -= 1;
+                return match cancelled {
+                    true => self.never_enter(thread, task),
+                    false => self.enter(thread, task),
+                };
+            }
+            Wait::CallbackYield if cancelled => return self.callback(thread, Event::CANCELLED),
+            Wait::CallbackYield => return self.callback(thread, Event::NONE),
+            Wait::CallbackSet(set) => {
+                let event = self.event_of(instance, set, cancelled)?;
+                return self.callback(thread, event);
+            }
+            Wait::Set(set) => Value::Event(self.event_of(instance, set, cancelled)?),
+            Wait::Waitable(id) => return self.after_sync_wait(thread, id),
+            Wait::Call(subtask) => {
+                self.with_table(instance, |table, arena| {
+                    table.subtask_finish(arena, subtask)
+                })?;
+                Value::Results(subtask)
+            }
+        };
+        Ok(Next::Effect(Effect::Continue { thread, value }))
+    }
+
+    fn after_sync_wait(&mut self, thread: ThreadId, id: WaitableId) -> Result<Next, Trap> {
+        let instance = self.task(self.thread(thread)?.task)?.callee.instance;
+        self.arena.waitable_mut(id)?.waiter = None;
+        let event = self.with_table(instance, |table, arena| table.finish_sync_wait(arena, id))?;
+        let value = Value::Number(event.payload);
+        Ok(Next::Effect(Effect::Continue { thread, value }))
+    }
+
+    /// Follows frames until something is to be done outside.
+    pub(crate) fn follow(&mut self, next: Result<Next, Trap>) -> Result<Effect, Trap> {
+        let mut next = next?;
+        loop {
+            next = match next {
+                Next::Effect(effect) => return Ok(effect),
+                Next::Stop(Some(other)) => {
+                    let nobody = Trap::Misuse("a switch that nobody makes");
+                    self.frames.last_mut().ok_or(nobody)?.thread = other;
+                    self.run(other, false)?
+                }
+                Next::Stop(None) => self.stopped()?,
+            };
+        }
+    }
+
+    /// The topmost frame's thread has stopped.
+    fn stopped(&mut self) -> Result<Next, Trap> {
+        let nobody = Trap::Misuse("a stop of nobody");
+        let frame = self.frames.pop().ok_or(nobody)?;
+        match frame.then {
+            Then::Tick(instance) => {
+                self.instances.leave_to(instance, None);
+                Ok(Next::Effect(Effect::ToHost))
+            }
+            Then::Call { .. } => self.called(frame),
+            Then::Cancel {
+                entered,
+                by,
+                is_async,
+            } => {
+                if let Some(instance) = entered {
+                    self.instances.leave_to(instance, by.instance());
+                }
+                self.cancel_asked(by, is_async)
+            }
+        }
+    }
+
+    /// The event loop's turn: lets one thread run that can. `None`: nobody can.
+    pub fn tick(&mut self) -> Result<Option<Effect>, Trap> {
+        if !self.frames.is_empty() {
+            return Err(Trap::Misuse("a tick while a guest runs"));
+        }
+        let Some(thread) = self.choose_thread(self.queue.root())? else {
+            return Ok(None);
+        };
+        let task = self.thread(thread)?.task;
+        let instance = self.task(task)?.callee.instance;
+        self.instances.enter_from(instance, None)?;
+        let then = Then::Tick(instance);
+        self.frames.push(Frame { thread, then });
+        let next = self.run(thread, false);
+        self.follow(next).map(Some)
+    }
+
+    /// The frames that a trap unwinds, the topmost first, up to the one that the host
+    /// made.
+    pub(crate) fn unwind(&mut self) -> Vec<Frame> {
+        let mut gone = Vec::new();
+        while let Some(frame) = self.frames.pop() {
+            gone.push(frame);
+            if frame.then.is_hosts() {
+                break;
+            }
+        }
+        gone
+    }
+}
