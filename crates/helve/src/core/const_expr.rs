@@ -53,15 +53,13 @@ fn pop(stack: &mut SmallVec<[ValRaw; 4]>) -> Result<ValRaw> {
 fn i32s(stack: &mut SmallVec<[ValRaw; 4]>, f: impl Fn(i32, i32) -> i32) -> Result<ValRaw> {
     let (b, a) = (pop(stack)?, pop(stack)?);
     // SAFETY: typed by validation.
-    Ok(ValRaw {
-        i32: unsafe { f(a.i32, b.i32) },
-    })
+    let i32 = unsafe { f(a.i32, b.i32) };
+    Ok(ValRaw { i32 })
 }
 
 fn i64s(stack: &mut SmallVec<[ValRaw; 4]>, f: impl Fn(i64, i64) -> i64) -> Result<ValRaw> {
     let (b, a) = (pop(stack)?, pop(stack)?);
     // SAFETY: typed by validation.
-    Ok(ValRaw {
-        i64: unsafe { f(a.i64, b.i64) },
-    })
+    let i64 = unsafe { f(a.i64, b.i64) };
+    Ok(ValRaw { i64 })
 }

@@ -31,8 +31,9 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// See `StorePtr::context`.
     pub(crate) unsafe fn new(raw: RawCaller) -> Caller<'a, T> {
         // SAFETY: as the caller says.
+        let store = unsafe { raw.store.context() };
         Caller {
-            store: unsafe { raw.store.context() },
+            store,
             importer: raw.importer,
         }
     }
