@@ -391,7 +391,10 @@ impl InstanceData {
             }
             CoreDef::Builtin(id) => {
                 let func =
-                    get_or_make(self.builtins.get(*id), || builtins::make(self, store, *id))?;
+                    get_or_make(self.builtins.get(*id), || {
+                        let slow = builtins::make(self, store, *id)?;
+                        fused::builtin(self, store, *id, slow)
+                    })?;
                 Ok(core::Extern::Func(*func))
             }
         }
@@ -451,8 +454,12 @@ impl InstanceData {
     pub(crate) fn lifted_func(&self, store: &mut StoreOpaque, id: LiftedId) -> Result<&LiftedFunc> {
         get_or_make(self.lifted.get(id), || {
             let lifted = &self.plan().lifted[id];
-            if self.plan().options[lifted.options].is_async || self.types()[lifted.ty].is_async {
-                return Err(Error::msg("async functions are not supported yet"));
+            if self.is_async(lifted.options, lifted.ty) {
+                return Err(Error::msg(format!(
+                    "a function of {} is async: {}; async functions are not supported yet",
+                    self.part(lifted.owner).path,
+                    self.types().display_func(lifted.ty)
+                )));
             }
             Ok(LiftedFunc {
                 core: self.core_func(store, &lifted.core)?,
@@ -463,11 +470,25 @@ impl InstanceData {
         })
     }
 
+    /// Whether a lift or lower needs tasks.
+    fn is_async(&self, options: OptionsId, ty: helve_abi::types::FuncTypeId) -> bool {
+        self.plan().options[options].is_async || self.types()[ty].is_async
+    }
+
     /// The core function of a `canon lower`.
     fn make_lowered(&self, store: &mut StoreOpaque, id: LoweredId) -> Result<core::Func> {
         let lowered = &self.plan().lowered[id];
-        if self.plan().options[lowered.options].is_async || self.types()[lowered.ty].is_async {
-            return Err(Error::msg("async functions are not supported yet"));
+        if self.is_async(lowered.options, lowered.ty) {
+            let ty = self.types().display_func(lowered.ty);
+            let what = match lowered.callee {
+                FuncRef::Imported(id) => {
+                    format!("import `{}`", self.plan().imported_funcs[id].path)
+                }
+                FuncRef::Lifted(_) => format!("a call from {}", self.part(lowered.owner).path),
+            };
+            return Err(Error::msg(format!(
+                "{what} is async: {ty}; async functions are not supported yet"
+            )));
         }
         if let Some(func) = fused::make(self, store, id)? {
             return Ok(func);

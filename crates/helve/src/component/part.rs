@@ -13,13 +13,16 @@
 //! (`state`).
 
 use crate::component::handles::ResourceKey;
+use crate::component::hot::HotStorage;
 use crate::component::store::StoreShared;
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap};
 use helve_model::error::{HandleError, Names};
-use helve_model::handles::{Table, TypeId, VecStorage};
+use helve_model::handles::{Table, TypeId};
+use helve_model::layout::HotBlock;
 use helve_model::resource::{Dropped, Loans, ScopeId};
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,7 +38,9 @@ pub(crate) struct Part {
     pub context: Cell<[u64; 2]>,
     /// `backpressure.inc` less `backpressure.dec`.
     pub backpressure: Cell<u16>,
-    handles: RefCell<Table<VecStorage>>,
+    handles: RefCell<Table<HotStorage>>,
+    /// Room for one call's loans, kept so that lending allocates nothing.
+    spare: Cell<Loans>,
     shared: Rc<StoreShared>,
 }
 
@@ -47,7 +52,11 @@ impl Part {
             may_leave: Cell::new(true),
             context: Cell::default(),
             backpressure: Cell::new(0),
-            handles: RefCell::new(Table::with_storage(VecStorage::new(), most_handles)),
+            handles: RefCell::new(Table::with_storage(
+                HotStorage::new(most_handles),
+                most_handles,
+            )),
+            spare: Cell::default(),
             shared,
         }
     }
@@ -60,6 +69,11 @@ impl Part {
         } else {
             Err(cannot_leave())
         }
+    }
+
+    /// What generated code sees of the table.
+    pub fn hot(&self) -> NonNull<HotBlock> {
+        self.handles.borrow().storage().block()
     }
 
     /// A new owned handle: its index.
@@ -106,9 +120,15 @@ impl Part {
         Ok(self.checked(lent)?.rep)
     }
 
+    /// Room for a call's loans.
+    pub fn new_loans(&self) -> Loans {
+        self.spare.take()
+    }
+
     /// Ends a call's loans.
     pub fn end_loans(&self, loans: &mut Loans) -> Result<()> {
         let ended = self.handles.borrow_mut().end_loans(loans);
+        self.spare.set(std::mem::take(loans));
         self.checked(ended)
     }
 
@@ -146,6 +166,13 @@ impl std::fmt::Debug for Part {
         f.debug_struct("Part")
             .field("path", &self.path)
             .finish_non_exhaustive()
+    }
+}
+
+impl ResourceKey {
+    /// The tag of a slot that owns a resource of this type.
+    pub fn tag(self) -> u32 {
+        helve_model::layout::resource_tag(type_id(self))
     }
 }
 

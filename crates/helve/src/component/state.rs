@@ -218,7 +218,9 @@ impl InstanceData {
 
     fn end_some_loans(&self, part: ComponentInstanceId, scope: &mut CallScope) -> Result<()> {
         let part = self.part(part);
-        part.end_loans(&mut scope.loans)?;
+        if !scope.loans.is_empty() {
+            part.end_loans(&mut scope.loans)?;
+        }
         self.end_host_loans(scope);
         match scope.task.take() {
             Some(task) => part.end_scope(task),

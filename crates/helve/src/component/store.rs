@@ -48,7 +48,6 @@ impl std::fmt::Debug for Resources {
 }
 
 /// A resource type at run time.
-#[derive(Clone)]
 pub(crate) struct ResourceInfo {
     /// As the host sees it.
     pub ty: ResourceType,
@@ -110,10 +109,13 @@ impl StoreShared {
         key
     }
 
-    /// What a key stands for.
-    pub fn resource(&self, key: ResourceKey) -> Result<ResourceInfo> {
-        let info = self.resources.borrow().infos.get(key).cloned();
-        info.ok_or_else(|| Error::new(Bug("a resource type of another store".into())))
+    /// What ends resources of a type.
+    pub fn destructor(&self, key: ResourceKey) -> Result<Destructor> {
+        let resources = self.resources.borrow();
+        let info = resources.infos.get(key);
+        let info =
+            info.ok_or_else(|| Error::new(Bug("a resource type of another store".into())))?;
+        Ok(info.dtor.clone())
     }
 
     /// As the host sees it.

@@ -102,15 +102,16 @@ impl Val {
     /// Whether it is a value of `ty`; the error says where it is not. What a resource is
     /// shows only when it is lowered.
     pub(crate) fn check(&self, types: &Types, ty: InterfaceType) -> Result<()> {
+        let all = |vals: &[Val], ty| vals.iter().try_for_each(|val| val.check(types, ty));
         match (self, ty) {
             (Val::Record(fields), InterfaceType::Record(id)) => {
                 let expected = &types[id].fields;
                 count("fields", fields.len(), expected.len())?;
                 for ((name, val), field) in fields.iter().zip(expected) {
+                    let expected = &field.name;
                     ensure!(
-                        *name == *field.name,
-                        "expected field `{}`, found `{name}`",
-                        field.name
+                        *name == **expected,
+                        "expected field `{expected}`, found `{name}`"
                     );
                     val.check(types, field.ty)
                         .with_context(|| format!("in field `{name}`"))?;
@@ -120,28 +121,32 @@ impl Val {
             (Val::Tuple(vals), InterfaceType::Tuple(id)) => {
                 let expected = &types[id].types;
                 count("parts of a tuple", vals.len(), expected.len())?;
-                vals.iter()
-                    .zip(expected)
-                    .try_for_each(|(val, ty)| val.check(types, *ty))
+                let mut parts = vals.iter().zip(expected);
+                parts.try_for_each(|(val, ty)| val.check(types, *ty))
             }
-            (Val::List(vals), InterfaceType::List(id)) => vals
-                .iter()
-                .try_for_each(|val| val.check(types, types[id].element))
-                .context("in a list"),
+            (Val::List(vals), InterfaceType::List(id)) => {
+                all(vals, types[id].element).context("in a list")
+            }
             (Val::List(vals), InterfaceType::FixedList(id)) => {
                 count("items", vals.len(), types[id].length as usize)?;
-                vals.iter()
-                    .try_for_each(|val| val.check(types, types[id].element))
-                    .context("in a list")
+                all(vals, types[id].element).context("in a list")
             }
             (Val::Map(pairs), InterfaceType::Map(id)) => pairs.iter().try_for_each(|(key, val)| {
                 key.check(types, types[id].key)?;
                 val.check(types, types[id].value)
             }),
+            _ => self.check_choice(types, ty),
+        }
+    }
+
+    /// The same for what is one of several things, or has no parts.
+    fn check_choice(&self, types: &Types, ty: InterfaceType) -> Result<()> {
+        let no_case = |name: &str| format!("`{name}` is no case of {}", types.display(ty));
+        match (self, ty) {
             (Val::Variant(name, payload), InterfaceType::Variant(id)) => {
                 let case = types[id].cases.iter().find(|case| *case.name == **name);
                 let Some(case) = case else {
-                    bail!("`{name}` is no case of {}", types.display(ty))
+                    bail!("{}", no_case(name));
                 };
                 check_payload(payload.as_deref(), types, case.ty)
                     .with_context(|| format!("in case `{name}`"))
@@ -158,17 +163,12 @@ impl Val {
                     .context("in a result's error")
             }
             (Val::Enum(name), InterfaceType::Enum(id)) => {
-                ensure!(
-                    label(&types[id].names, name).is_some(),
-                    "`{name}` is no case of {}",
-                    types.display(ty)
-                );
+                ensure!(label(&types[id].names, name).is_some(), "{}", no_case(name));
                 Ok(())
             }
             (Val::Flags(set), InterfaceType::Flags(id)) => {
-                let unknown = set
-                    .iter()
-                    .find(|name| label(&types[id].names, name).is_none());
+                let names = &types[id].names;
+                let unknown = set.iter().find(|name| label(names, name).is_none());
                 ensure!(
                     unknown.is_none(),
                     "{unknown:?} is no flag of {}",

@@ -81,7 +81,7 @@ pub(crate) fn destroy(
     rep: u32,
     caller: Option<(&InstanceData, ComponentInstanceId)>,
 ) -> Result<()> {
-    match shared.resource(key)?.dtor {
+    match shared.destructor(key)? {
         Destructor::Host(dtor) => dtor(store, rep),
         Destructor::Guest(definer, id) => {
             // SAFETY: of the same store, which is alive.

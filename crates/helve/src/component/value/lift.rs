@@ -115,23 +115,37 @@ fn step<'p>(
     let Some(op) = ops.next() else {
         return Err(bug());
     };
-    Ok(match *op {
+    match *op {
+        Op::Call { at, program } => lift(cx, program, from.at(at)?),
+        Op::Record { kind, fields } => {
+            cx.charge((fields as usize).saturating_mul(size_of::<Val>()))?;
+            let vals = (0..fields).map(|_| step(cx, ops, from));
+            let vals = vals.collect::<Result<Vec<_>>>()?;
+            Ok(match kind {
+                RecordKind::Tuple(_) => Val::Tuple(vals),
+                RecordKind::Record(id) => {
+                    let fields = cx.types()[id].fields.iter();
+                    let names = fields.map(|field| field.name.to_string());
+                    Val::Record(names.zip(vals).collect())
+                }
+            })
+        }
+        op => part(cx, op, from),
+    }
+}
+
+/// Runs one operation that no others belong to.
+fn part(cx: &mut LiftContext<'_>, op: Op, from: From<'_>) -> Result<Val> {
+    Ok(match op {
         Op::Scalar { at, scalar } => scalar_val(scalar, from.get(at, scalar.bytes())?)?,
         Op::Flags { at, ty, bytes, .. } => {
             let bits = from.get(at, bytes.into())?;
-            let names = &cx.types()[ty].names;
-            let set = names
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| bits >> (i % 64) & 1 != 0);
+            let names = cx.types()[ty].names.iter().enumerate();
+            let set = names.filter(|(i, _)| bits >> (i % 64) & 1 != 0);
             Val::Flags(set.map(|(_, name)| name.to_string()).collect())
         }
-        Op::Enum {
-            at,
-            ty,
-            bytes,
-            cases,
-        } => {
+        #[rustfmt::skip]
+        Op::Enum { at, ty, bytes, cases } => {
             let case = from.discriminant(at, bytes.into(), cases)?;
             Val::Enum(cx.types()[ty].names[case as usize].to_string())
         }
@@ -157,40 +171,18 @@ fn step<'p>(
             let entries = lift_list(cx, entry, pair)?;
             Val::Map(entries.into_iter().map(map_entry).collect::<Result<_>>()?)
         }
-        Op::FixedList {
-            at,
-            element,
-            stride,
-            length,
-            ..
-        } => {
+        #[rustfmt::skip]
+        Op::FixedList { at, element, stride, length, .. } => {
             cx.charge((length as usize).saturating_mul(size_of::<Val>()))?;
-            let item = |i: u32| {
-                lift(
-                    cx,
-                    element,
-                    from.at(at.saturating_add(i.saturating_mul(stride)))?,
-                )
-            };
-            Val::List((0..length).map(item).collect::<Result<_>>()?)
+            let place = |i: u32| at.saturating_add(i.saturating_mul(stride));
+            let items = (0..length).map(|i| lift(cx, element, from.at(place(i))?));
+            Val::List(items.collect::<Result<_>>()?)
         }
-        Op::Variant {
-            at,
-            kind,
-            bytes,
-            payload,
-            cases,
-        } => {
+        #[rustfmt::skip]
+        Op::Variant { at, kind, bytes, payload, cases } => {
             let case = from.discriminant(at, bytes.into(), cases.len())?;
-            let program = cx
-                .instance
-                .component
-                .programs()
-                .cases(cases)
-                .get(case as usize)
-                .copied()
-                .flatten();
-            let value = match program {
+            let programs = cx.instance.component.programs().cases(cases);
+            let value = match programs.get(case as usize).copied().flatten() {
                 Some(program) => {
                     cx.charge(size_of::<Val>())?;
                     Some(Box::new(lift(cx, program, from.at(payload)?)?))
@@ -199,23 +191,7 @@ fn step<'p>(
             };
             variant_val(cx, kind, case, value)
         }
-        Op::Record { kind, fields } => {
-            cx.charge((fields as usize).saturating_mul(size_of::<Val>()))?;
-            let vals = (0..fields)
-                .map(|_| step(cx, ops, from))
-                .collect::<Result<Vec<_>>>()?;
-            match kind {
-                RecordKind::Tuple(_) => Val::Tuple(vals),
-                RecordKind::Record(id) => {
-                    let names = cx.types()[id]
-                        .fields
-                        .iter()
-                        .map(|field| field.name.to_string());
-                    Val::Record(names.zip(vals).collect())
-                }
-            }
-        }
-        Op::Call { at, program } => lift(cx, program, from.at(at)?)?,
+        Op::Record { .. } | Op::Call { .. } => return Err(bug()),
     })
 }
 

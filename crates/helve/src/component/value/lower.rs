@@ -147,17 +147,31 @@ fn step<'p>(
         return Err(mismatch());
     };
     match (*op, val) {
+        (Op::Record { .. }, Val::Record(fields)) => {
+            let mut vals = fields.iter().map(|(_, val)| val);
+            vals.try_for_each(|val| step(cx, ops, val, to))
+        }
+        (Op::Record { .. }, Val::Tuple(vals)) => {
+            vals.iter().try_for_each(|val| step(cx, ops, val, to))
+        }
+        (Op::Call { at, program }, val) => lower(cx, program, val, &mut to.at(at)?),
+        (op, val) => part(cx, op, val, to),
+    }
+}
+
+/// Runs one operation that no others belong to.
+fn part(cx: &mut LowerContext<'_>, op: Op, val: &Val, to: &mut To<'_>) -> Result<()> {
+    match (op, val) {
         (Op::Scalar { at, scalar }, val) => {
             to.put(cx, at, scalar.bytes(), scalar_bits(scalar, val)?)
         }
+        #[rustfmt::skip]
         (Op::Flags { at, ty, bytes, .. }, Val::Flags(set)) => {
             let names = &cx.types()[ty].names;
-            let bits = set
-                .iter()
-                .filter_map(|flag| label(names, flag))
-                .fold(0, |bits, i| bits | 1u64 << (i % 64));
-            to.put(cx, at, bytes.into(), bits)
+            let set = set.iter().filter_map(|flag| label(names, flag));
+            to.put(cx, at, bytes.into(), set.fold(0, |bits, i| bits | 1 << (i % 64)))
         }
+        #[rustfmt::skip]
         (Op::Enum { at, ty, bytes, .. }, Val::Enum(name)) => {
             let case = label(&cx.types()[ty].names, name).ok_or_else(mismatch)?;
             to.put(cx, at, bytes.into(), case.into())
@@ -175,10 +189,10 @@ fn step<'p>(
             let pair = cx.lower_string(text)?;
             to.put_pair(cx, at, pair)
         }
+        #[rustfmt::skip]
         (Op::List { at, element, .. }, Val::List(items)) => {
-            let pair = lower_list(cx, element, items.len(), |cx, i, to| {
-                lower(cx, element, &items[i], to)
-            })?;
+            let item = |cx: &mut LowerContext<'_>, i: usize, to: &mut To<'_>| lower(cx, element, &items[i], to);
+            let pair = lower_list(cx, element, items.len(), item)?;
             to.put_pair(cx, at, pair)
         }
         (Op::Map { at, entry, .. }, Val::Map(pairs)) => {
@@ -188,57 +202,21 @@ fn step<'p>(
             })?;
             to.put_pair(cx, at, pair)
         }
-        (
-            Op::FixedList {
-                at,
-                element,
-                stride,
-                ..
-            },
-            Val::List(items),
-        ) => {
-            for (i, item) in (0u32..).zip(items) {
-                lower(
-                    cx,
-                    element,
-                    item,
-                    &mut to.at(at.saturating_add(i.saturating_mul(stride)))?,
-                )?;
-            }
-            Ok(())
+        #[rustfmt::skip]
+        (Op::FixedList { at, element, stride, .. }, Val::List(items)) => {
+            let place = |i: u32| at.saturating_add(i.saturating_mul(stride));
+            (0..).zip(items).try_for_each(|(i, item)| lower(cx, element, item, &mut to.at(place(i))?))
         }
-        (
-            Op::Variant {
-                at,
-                kind,
-                bytes,
-                payload,
-                cases,
-            },
-            val,
-        ) => {
+        #[rustfmt::skip]
+        (Op::Variant { at, kind, bytes, payload, cases }, val) => {
             let (case, value) = variant_case(cx, kind, val)?;
             to.put(cx, at, bytes.into(), case.into())?;
-            let program = cx
-                .instance
-                .component
-                .programs()
-                .cases(cases)
-                .get(case as usize)
-                .copied()
-                .flatten();
-            match (program, value) {
+            let programs = cx.instance.component.programs().cases(cases);
+            match (programs.get(case as usize).copied().flatten(), value) {
                 (Some(program), Some(value)) => lower(cx, program, value, &mut to.at(payload)?),
                 _ => Ok(()),
             }
         }
-        (Op::Record { .. }, Val::Record(fields)) => fields
-            .iter()
-            .try_for_each(|(_, val)| step(cx, ops, val, to)),
-        (Op::Record { .. }, Val::Tuple(vals)) => {
-            vals.iter().try_for_each(|val| step(cx, ops, val, to))
-        }
-        (Op::Call { at, program }, val) => lower(cx, program, val, &mut to.at(at)?),
         _ => Err(mismatch()),
     }
 }
