@@ -1,11 +1,13 @@
-//! The handle tables of the WebAssembly Component Model as pure state machines.
+//! The handle tables and the concurrency of the WebAssembly Component Model as pure state
+//! machines.
 //!
 //! One table per component instance holds everything a guest has an index for:
 //! resources, the ends of streams and futures, subtasks, waitable sets and error
 //! contexts; a second one holds its threads. The rules are the Canonical ABI's, and the
 //! file names are its nouns. This crate decides; performing (running destructors,
 //! copying elements, resuming threads) is for whoever uses it: operations that need the
-//! outside return what is to be done.
+//! outside return what is to be done. [`Store`] puts them together with tasks, threads and
+//! calls: every canonical built-in is one transition of it, whose answer is one [`Effect`].
 //!
 //! It stands alone: no dependency, no `unsafe`, `no_std` with `alloc`, so that another
 //! engine can take it. Slots can live in memory that compiled code shares, through
@@ -36,6 +38,7 @@ pub mod future;
 pub mod handles;
 pub mod instance;
 pub mod layout;
+mod lockdown;
 pub mod resource;
 pub mod run_queue;
 mod slab;
@@ -54,6 +57,7 @@ pub use effect::{Caller, Effect, Entry, Returning, Value};
 pub use error::{HandleError, Names, Refusal};
 pub use handles::{Kind, Slot, Storage, Table, TypeId, VecStorage};
 pub use instance::{InstanceError, InstanceId, Instances};
+pub use lockdown::Ended;
 pub use resource::{Dropped, Lent, Loans, ScopeId, Scopes};
 pub use run_queue::{Schedule, Told};
 pub use store::{Store, Tables, VecTables};

@@ -224,9 +224,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         !self.queue.is_ready_list(self.queue.root())
     }
 
-    /// Tasks and threads alive, for leak tests and "is anybody still there".
-    pub fn counts(&self) -> [usize; 2] {
-        [self.tasks.len(), self.threads.len()]
+    /// Tasks, threads, ready lists and places in them alive, for leak tests.
+    pub fn counts(&self) -> [usize; 4] {
+        let [lists, nodes] = self.queue.counts();
+        [self.tasks.len(), self.threads.len(), lists, nodes]
     }
 
     pub(crate) fn task(&self, id: TaskId) -> Result<&Task, Trap> {
@@ -374,7 +375,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let Some(thread) = waitable.waiter else {
             return Ok(());
         };
-        let Some((wait, None)) = self.thread(thread)?.waits() else {
+        // A thread that a lock-down ended is gone before what it waited for.
+        let Some((wait, None)) = self.thread(thread).ok().and_then(Thread::waits) else {
             return Ok(());
         };
         if self.holds(wait, thread)? {
@@ -537,7 +539,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         if self.task_mut(task)?.deliver_pending_cancel(cancellable) {
             return self.after_wait(thread, wait, true);
         }
-        if self.holds(wait, thread)? && self.choose_keep(wait != Wait::Turn)? {
+        let yields = matches!(wait, Wait::Turn | Wait::CallbackYield);
+        if self.holds(wait, thread)? && self.choose_keep(!yields)? {
             return self.after_wait(thread, wait, false);
         }
         self.start_waiting(thread, wait, cancellable)?;

@@ -406,6 +406,30 @@ impl World {
         })
     }
 
+    /// A trap ends the tree, and leaves all else as it should be; what is left can be
+    /// ended too.
+    fn after_trap(&mut self) -> Result<(), String> {
+        let trapped = |trap: Trap| trap.to_string();
+        self.store.set_schedule(Schedule::InOrder);
+        self.store.trap().map_err(trapped)?;
+        self.store.audit()?;
+        let mut ended = Ended::default();
+        for instance in self.instances.clone() {
+            if !self.store.instances.is_locked_down(instance) {
+                self.store
+                    .lock_down(instance, &mut ended)
+                    .map_err(trapped)?;
+                self.store.audit()?;
+            }
+        }
+        let [tasks, threads, ..] = self.store.counts();
+        let [_, sets, ..] = self.store.arena.counts();
+        match (tasks, threads, sets) {
+            (0, 0, 0) => Ok(()),
+            left => Err(format!("left: {left:?}")),
+        }
+    }
+
     fn step(&mut self, line: &str) -> Result<String, Trap> {
         let words: Vec<&str> = line.split(' ').collect();
         match self.action(&words)? {
@@ -464,7 +488,10 @@ fn replay(run: &str) -> Result<usize, String> {
             _ => {}
         }
         if traps {
-            return Ok(actions);
+            return world
+                .after_trap()
+                .map(|()| actions)
+                .map_err(|what| format!("{place}: {what}"));
         }
         if let Schedule::Replay(left) = world.store.schedule_mut()
             && !left.is_empty()
