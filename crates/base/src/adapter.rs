@@ -8,8 +8,9 @@
 //!  | builtins ----------------+--> [CodePtr; ComponentBuiltin::ALL]
 //!  | subprograms -------------+--> [CodePtr], of the component's adapter code
 //!  | callee, post_return      |  core functions: slot and context
-//!  | sides[caller, callee]    |  memory, realloc, may_leave, context slots
+//!  | sides[caller, callee]    |  memory, realloc, may_leave, context slots, hot block
 //!  | entering ----------------+--> [*mut flag; as many as the adapter was made for]
+//!  | tags --------------------+--> [u32; the component's resource types]
 //!  +--------------------------+
 //! ```
 //!
@@ -44,6 +45,8 @@ pub struct VMAdapterContext {
     pub sides: [VMAdapterSide; 2],
     /// The `may_enter` flags of the instances that the call enters.
     pub entering: *const *mut u8,
+    /// The tag of a slot that owns such a resource, by the component's resource types.
+    pub tags: *const u32,
 }
 
 /// One side of a call; pointers that the adapter does not use are null.
@@ -58,6 +61,8 @@ pub struct VMAdapterSide {
     pub may_leave: *mut u8,
     /// The two context slots of its instance.
     pub context: *mut u64,
+    /// The hot block of its instance, which leads to its handles.
+    pub hot: *mut u8,
 }
 
 /// Which side of a call: the index into [`VMAdapterContext::sides`].
@@ -97,6 +102,8 @@ pub mod offset {
     pub const POST_RETURN: u32 = offset_of!(VMAdapterContext, post_return) as u32;
     /// `VMAdapterContext.entering`.
     pub const ENTERING: u32 = offset_of!(VMAdapterContext, entering) as u32;
+    /// `VMAdapterContext.tags`.
+    pub const TAGS: u32 = offset_of!(VMAdapterContext, tags) as u32;
     /// `VMAdapterSide.memory`.
     pub const SIDE_MEMORY: u32 = offset_of!(VMAdapterSide, memory) as u32;
     /// `VMAdapterSide.realloc`.
@@ -105,6 +112,8 @@ pub mod offset {
     pub const SIDE_MAY_LEAVE: u32 = offset_of!(VMAdapterSide, may_leave) as u32;
     /// `VMAdapterSide.context`.
     pub const SIDE_CONTEXT: u32 = offset_of!(VMAdapterSide, context) as u32;
+    /// `VMAdapterSide.hot`.
+    pub const SIDE_HOT: u32 = offset_of!(VMAdapterSide, hot) as u32;
 
     /// One side's part of the context.
     pub const fn side(side: AdapterSide) -> u32 {
@@ -256,6 +265,9 @@ mod tests {
             assert_eq!(builtin.index(), i);
         }
         assert_eq!(Guard::from_number(Guard::ALL.len() as u32), None);
-        assert_eq!(offset::side(AdapterSide::Callee) - offset::side(AdapterSide::Caller), 40);
+        assert_eq!(
+            offset::side(AdapterSide::Callee) - offset::side(AdapterSide::Caller),
+            48
+        );
     }
 }

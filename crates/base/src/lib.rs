@@ -13,6 +13,7 @@ pub mod core_type;
 pub mod error;
 pub mod id;
 pub mod limits;
+pub mod resource;
 pub mod trap;
 pub mod vmctx;
 

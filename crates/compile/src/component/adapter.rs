@@ -66,7 +66,7 @@ pub(super) fn adapter(
     let mut emit = Emit::new(b, shared, shape, AdapterSide::Caller, *context, target);
     let flags = emit.enter();
     let kept = emit.fresh_slots();
-    if lends {
+    if lends && !shape.lends_directly(types) {
         emit.scope = Some(emit.call_fallible(ComponentBuiltin::BeginScope, &[]));
     }
     let returned = emit.call(&caller, &callee, values);
@@ -144,6 +144,7 @@ impl Emit<'_, '_> {
             Passing::Flat(_) => None,
         };
         let returned = self.passed(&callee.result, &results, &caller.result, at);
+        self.end_lent();
         if let Some(scope) = self.scope {
             self.call_fallible(ComponentBuiltin::EndScope, &[scope]);
         }

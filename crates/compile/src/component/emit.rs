@@ -23,6 +23,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, Variable};
+use helve_abi::ResourceTypeId;
 use helve_abi::layout::PointerWidth;
 use helve_base::adapter::{AdapterSide, ComponentBuiltin, Guard, offset};
 use helve_base::builtin::Builtin;
@@ -43,6 +44,8 @@ pub(super) struct Emit<'a, 'b> {
     pub(super) from: AdapterSide,
     /// The number of the scope of what the call lends.
     pub(super) scope: Option<Value>,
+    /// Indices of handles that the call lends without a scope.
+    pub(super) lent: Vec<Value>,
     /// The core values that the source's flat forms are in.
     pub(super) lanes: Vec<Value>,
     /// The core values that the destination's flat forms become.
@@ -73,6 +76,7 @@ impl<'a, 'b> Emit<'a, 'b> {
             context,
             from,
             scope: None,
+            lent: Vec::new(),
             lanes: Vec::new(),
             targets: Vec::new(),
             weight: 0,
@@ -318,6 +322,18 @@ impl<'a, 'b> Emit<'a, 'b> {
     pub(super) fn set_may_leave(&mut self, side: AdapterSide, may: bool) {
         let flag = self.field(offset::side(side) + offset::SIDE_MAY_LEAVE);
         self.set_flag(flag, may);
+    }
+
+    /// The hot block of a side's instance.
+    pub(super) fn hot(&mut self, side: AdapterSide) -> Value {
+        self.field(offset::side(side) + offset::SIDE_HOT)
+    }
+
+    /// The tag of a slot that owns a resource of this type.
+    pub(super) fn tag(&mut self, ty: ResourceTypeId) -> Value {
+        let tags = self.field(offset::TAGS);
+        let at = ty.as_u32().saturating_mul(4);
+        load_fixed(&mut self.b, types::I32, tags, at)
     }
 
     /// Changes a flag.

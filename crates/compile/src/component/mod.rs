@@ -5,6 +5,7 @@
 //!                                 |  checks and sets flags           (adapter)
 //!                                 |  walks both sides' programs      (walk, list, string)
 //!                                 |  between two places              (place)
+//!                                 |  handles by the tables' layout   (handles)
 //!                                 +--call--> subprograms: parts too big to repeat   (set)
 //! ```
 //!
@@ -18,17 +19,22 @@
 //! traps comes first, because the destination's `realloc` can neither leave its instance
 //! nor reach the source's memory.
 //!
+//! `resource` has the built-ins of resources as generated functions.
+//!
 //! Not here: who resolves the context's pointers, and the routines that adapters call
 //! (helve's component layer); functions whose call can block (called by the host).
 
 mod adapter;
 mod emit;
+mod handles;
 mod list;
 mod place;
+mod resource;
 mod set;
 mod shape;
 mod string;
 mod walk;
 
+pub use resource::ResourceBuiltin;
 pub use set::CompiledAdapters;
 pub use shape::{AdapterShape, ContextSlots, SideShape};

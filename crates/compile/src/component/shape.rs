@@ -47,6 +47,9 @@ pub struct AdapterShape {
     pub post_return: bool,
     /// What happens to the callee's context slots.
     pub slots: ContextSlots,
+    /// Whether the callee defines every resource type that is lent to it: then it gets
+    /// representations, and no handles of its own.
+    pub definer: bool,
 }
 
 impl AdapterShape {
@@ -69,6 +72,14 @@ impl AdapterShape {
             is_async: false,
             callback: false,
         }
+    }
+
+    /// Whether all that the function lends are parameters of their own, whose
+    /// representations the callee gets: then the adapter itself counts the loans.
+    pub(super) fn lends_directly(&self, types: &Types) -> bool {
+        let mut params = types[self.ty].params.iter().map(|(_, ty)| *ty);
+        let borrow = |ty: InterfaceType| matches!(ty, InterfaceType::Borrow(_));
+        self.definer && params.all(|ty| borrow(ty) || !types.contains_borrow(ty))
     }
 
     /// Whether functions of this type can have adapters: those that can neither block nor

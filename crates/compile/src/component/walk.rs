@@ -13,12 +13,14 @@
 //! Not here: numbers (`place`), what is behind pointers (`list`, `string`).
 
 use super::emit::Emit;
+use super::handles;
 use super::place::Place;
 use super::set::{Pair, SMALL};
 use crate::types::POINTER;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, InstBuilder, Value, types};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::Switch;
+use helve_abi::ResourceTypeId;
 use helve_abi::program::{Cases, Handle, Op, ProgramId, Scalar};
 use helve_base::adapter::{AdapterSide, ComponentBuiltin, Guard, offset};
 
@@ -171,22 +173,95 @@ impl Emit<'_, '_> {
     fn handle(&mut self, handle: Handle, from: Place, to: Place) {
         let index = self.read(from, Scalar::U32);
         let new = match handle {
-            Handle::Own(id) => {
-                let side = self.from_number();
-                let ty = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
-                self.call_fallible(ComponentBuiltin::TransferOwn, &[side, ty, index])
-            }
-            Handle::Borrow(id) if self.from == AdapterSide::Caller => {
-                let ty = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
-                let Some(scope) = self.scope else {
-                    return self.impossible("a borrow without a scope");
-                };
-                self.call_fallible(ComponentBuiltin::TransferBorrow, &[scope, ty, index])
-            }
+            Handle::Own(id) => self.own(id, index),
+            Handle::Borrow(id) if self.from == AdapterSide::Caller => self.borrow(id, index),
             _ => return self.impossible("a handle that only the host can move"),
         };
-        let new = self.b.ins().ireduce(types::I32, new);
         self.write(to, Scalar::U32, new);
+    }
+
+    /// Moves an owned resource from one table to the other: its new index.
+    fn own(&mut self, id: ResourceTypeId, index: Value) -> Value {
+        self.weight = self.weight.saturating_add(8);
+        let slow = self.b.create_block();
+        self.b.set_cold_block(slow);
+        let done = self.block(&[types::I32]);
+        let (source, target, tag) = (self.hot(self.from), self.hot(self.to()), self.tag(id));
+        let slot = handles::find(&mut self.b, source, index);
+        handles::need_own(&mut self.b, slot, tag, slow);
+        let rep = handles::rep(&mut self.b, slot);
+        let new = handles::insert(&mut self.b, target, tag, rep, slow);
+        handles::remove(&mut self.b, source, index, slot);
+        self.b.ins().jump(done, &[BlockArg::Value(new)]);
+
+        self.b.switch_to_block(slow);
+        self.b.seal_block(slow);
+        let side = self.from_number();
+        let ty = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
+        let new = self.call_fallible(ComponentBuiltin::TransferOwn, &[side, ty, index]);
+        let new = self.b.ins().ireduce(types::I32, new);
+        self.b.ins().jump(done, &[BlockArg::Value(new)]);
+        self.b.switch_to_block(done);
+        self.b.seal_block(done);
+        self.b.block_params(done)[0]
+    }
+
+    /// Lends a resource: what the callee gets for it.
+    fn borrow(&mut self, id: ResourceTypeId, index: Value) -> Value {
+        if let Some(scope) = self.scope {
+            return self.borrow_in(scope, id, index);
+        }
+        self.weight = self.weight.saturating_add(4);
+        let slow = self.b.create_block();
+        self.b.set_cold_block(slow);
+        let (hot, tag) = (self.hot(self.from), self.tag(id));
+        let slot = handles::find(&mut self.b, hot, index);
+        let found = handles::tag(&mut self.b, slot);
+        // Owned and borrowed differ in bit 0.
+        let found = self.b.ins().bor_imm_u(found, 1);
+        let wanted = self.b.ins().bor_imm_u(tag, 1);
+        let same = self.b.ins().icmp(IntCC::Equal, found, wanted);
+        handles::need(&mut self.b, same, slow);
+        let lends = handles::lends(&mut self.b, slot);
+        let more = self.b.ins().iadd_imm_u(lends, 1);
+        handles::need(&mut self.b, more, slow);
+        handles::set_lends(&mut self.b, slot, more);
+        let rep = handles::rep(&mut self.b, slot);
+        self.lent.push(index);
+        let next = self.b.create_block();
+        self.b.ins().jump(next, &[]);
+
+        // Only to say what is wrong: this fails.
+        self.b.switch_to_block(slow);
+        self.b.seal_block(slow);
+        let scope = self.call_fallible(ComponentBuiltin::BeginScope, &[]);
+        self.borrow_in(scope, id, index);
+        self.b
+            .ins()
+            .trap(crate::trap_code(helve_base::Trap::Handle));
+        self.b.switch_to_block(next);
+        self.b.seal_block(next);
+        rep
+    }
+
+    fn borrow_in(&mut self, scope: Value, id: ResourceTypeId, index: Value) -> Value {
+        let ty = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
+        let new = self.call_fallible(ComponentBuiltin::TransferBorrow, &[scope, ty, index]);
+        self.b.ins().ireduce(types::I32, new)
+    }
+
+    /// Ends the loans that have no scope. What is lent stays where it is.
+    pub(super) fn end_lent(&mut self) {
+        if self.lent.is_empty() {
+            return;
+        }
+        let hot = self.hot(AdapterSide::Caller);
+        for index in std::mem::take(&mut self.lent) {
+            let slot = handles::slot(&mut self.b, hot, index);
+            let lends = handles::lends(&mut self.b, slot);
+            let fewer = self.b.ins().iadd_imm_s(lends, -1);
+            handles::set_lends(&mut self.b, slot, fewer);
+        }
     }
 
     /// A variant: the discriminant, then the payload of its case.

@@ -99,7 +99,7 @@ impl Component {
             .collect();
         let fused = match engine.config().slow_calls {
             false => FusedCode::new(engine, &plan, adapters)?,
-            true => FusedCode::default(),
+            true => FusedCode::none(&plan),
         };
         Ok(Component(Arc::new(Inner {
             engine: engine.clone(),

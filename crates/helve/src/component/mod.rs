@@ -33,6 +33,7 @@ mod component;
 mod func;
 mod fused;
 mod handles;
+mod hot;
 mod instance;
 mod lift;
 mod link;

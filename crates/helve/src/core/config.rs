@@ -25,6 +25,8 @@ pub struct Config {
     pub(crate) features: Features,
     /// Calls between components by way of the host.
     pub(crate) slow_calls: bool,
+    /// Built-ins of resources by way of the host.
+    pub(crate) slow_handles: bool,
 }
 
 impl Config {
@@ -42,6 +44,13 @@ impl Config {
     /// Whether the compiler checks its own intermediate code: slower, for tests.
     pub fn verifier(&mut self, on: bool) -> &mut Config {
         self.verifier = on;
+        self
+    }
+
+    /// Whether `resource.new`, `.rep` and `.drop` are generated code (the default), or
+    /// host functions: for tests, which compare the two.
+    pub fn inline_handles(&mut self, on: bool) -> &mut Config {
+        self.slow_handles = !on;
         self
     }
 

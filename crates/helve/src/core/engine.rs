@@ -15,11 +15,12 @@ use helve_base::id::SharedTypeId;
 use helve_base::limits::Limits;
 use helve_base::vmctx::{CodePtr, EntryTrampoline};
 use helve_base::{Bug, Result};
+use helve_compile::component::ResourceBuiltin;
 use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocator};
 use helve_fiber::{PoolConfig, StackPool};
 use helve_vm::code::CodeMemory;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// The compiler and everything else that stores and threads share. Cheap to clone.
 #[derive(Clone)]
@@ -31,8 +32,12 @@ struct Inner {
     types: TypeRegistry,
     entry: Trampolines,
     host: Trampolines,
+    resources: OnceLock<ResourceCode>,
     stacks: Arc<StackPool>,
 }
+
+/// The code of the built-ins of resources, in the order of `ResourceBuiltin::ALL`.
+type ResourceCode = [Arc<CodeMemory>; ResourceBuiltin::ALL.len()];
 
 /// Trampolines by type.
 type Trampolines = RwLock<HashMap<SharedTypeId, Arc<CodeMemory>>>;
@@ -59,6 +64,7 @@ impl Engine {
             types: TypeRegistry::default(),
             entry: Trampolines::default(),
             host: Trampolines::default(),
+            resources: OnceLock::new(),
             stacks: StackPool::new(PoolConfig {
                 stack_bytes: limits
                     .guest_stack_bytes
@@ -108,6 +114,23 @@ impl Engine {
         self.trampoline(&self.0.host, ty, Compiler::host_trampoline)
     }
 
+    /// The code of a built-in of resources.
+    pub(crate) fn resource_builtin(&self, builtin: ResourceBuiltin) -> Result<CodePtr> {
+        let code = match self.0.resources.get() {
+            Some(code) => code,
+            None => {
+                let mut made = Vec::new();
+                for builtin in ResourceBuiltin::ALL {
+                    made.push(publish(self.compiler().resource_builtin(builtin)?)?);
+                }
+                let made = ResourceCode::try_from(made);
+                let made = made.map_err(|_| Bug("a built-in without code".into()))?;
+                self.0.resources.get_or_init(|| made)
+            }
+        };
+        Ok(code[builtin as usize].address(0))
+    }
+
     fn trampoline(
         &self,
         known: &Trampolines,
@@ -126,13 +149,16 @@ impl Engine {
             .get(id)
             .ok_or_else(|| Bug("a trampoline of no type".into()))?;
         let function = compile(self.compiler(), &ty)?;
-        let len = u32::try_from(function.code.len()).unwrap_or(u32::MAX);
-        let code =
-            CodeMemory::publish(&function.code, function.traps, vec![(0, len)], Arc::new(()))?;
+        let code = publish(function)?;
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have been faster; then its one stays.
         Ok(known.entry(id).or_insert(code).address(0))
     }
+}
+
+fn publish(function: CompiledFunction) -> Result<Arc<CodeMemory>> {
+    let len = u32::try_from(function.code.len()).unwrap_or(u32::MAX);
+    CodeMemory::publish(&function.code, function.traps, vec![(0, len)], Arc::new(()))
 }
 
 impl std::fmt::Debug for Engine {

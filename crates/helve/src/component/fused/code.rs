@@ -19,7 +19,7 @@
 
 use crate::core::engine::Engine;
 use helve_abi::CanonBuiltin;
-use helve_abi::types::FuncTypeId;
+use helve_abi::types::{FuncTypeId, InterfaceType};
 use helve_base::error::ErrorKind;
 use helve_base::vmctx::CodePtr;
 use helve_base::{PrimaryMap, Result, ensure};
@@ -33,8 +33,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The adapters of one component.
-#[derive(Default)]
 pub(crate) struct FusedCode {
+    rules: Rules,
     adapters: PrimaryMap<LoweredId, Option<Adapter>>,
     subprograms: Box<[CodePtr]>,
     code: Option<Arc<CodeMemory>>,
@@ -60,12 +60,12 @@ impl FusedCode {
     /// Compiles the adapters of every pair of the plan that can have one.
     /// An artifact has them `stored`.
     pub fn new(engine: &Engine, plan: &Plan, stored: Option<StoredModule>) -> Result<FusedCode> {
-        let pairs = Pairs::new(plan);
+        let rules = Rules::new(plan);
         let mut shapes = Vec::new();
         let mut places = HashMap::new();
         let mut found: PrimaryMap<LoweredId, Option<(usize, Pair)>> = PrimaryMap::new();
         for id in plan.lowered.keys() {
-            let pair = pairs.pair(id).map(|pair| {
+            let pair = rules.pair(plan, id).map(|pair| {
                 let place = *places.entry(pair.shape).or_insert_with(|| {
                     shapes.push(pair.shape);
                     shapes.len() - 1
@@ -75,18 +75,33 @@ impl FusedCode {
             found.push(pair);
         }
         if shapes.is_empty() {
-            return Ok(FusedCode::default());
+            return Ok(FusedCode::none(plan));
         }
         if let Some(stored) = stored {
-            return publish(stored_adapters(stored, shapes.len())?, found);
+            return publish(rules, stored_adapters(stored, shapes.len())?, found);
         }
         let compiled = match engine.compiler().compile_adapters(&plan.types, &shapes) {
             Ok(compiled) => compiled,
             Err(error) if error.kind() == ErrorKind::Bug => return Err(error),
             // A type too large for the compiler: such calls go the slow way.
-            Err(_) => return Ok(FusedCode::default()),
+            Err(_) => return Ok(FusedCode::none(plan)),
         };
-        publish(compiled, found)
+        publish(rules, compiled, found)
+    }
+
+    /// No adapters.
+    pub fn none(plan: &Plan) -> FusedCode {
+        FusedCode {
+            rules: Rules::new(plan),
+            adapters: PrimaryMap::new(),
+            subprograms: Box::default(),
+            code: None,
+        }
+    }
+
+    /// What decides flags and context slots.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The adapter of a lowered function, if it has one.
@@ -122,6 +137,7 @@ fn stored_adapters(stored: StoredModule, adapters: usize) -> Result<CompiledAdap
 }
 
 fn publish(
+    rules: Rules,
     compiled: CompiledAdapters,
     found: PrimaryMap<LoweredId, Option<(usize, Pair)>>,
 ) -> Result<FusedCode> {
@@ -139,6 +155,7 @@ fn publish(
         })
     });
     Ok(FusedCode {
+        rules,
         adapters: adapters.collect(),
         subprograms: subprograms.into_iter().map(|at| code.address(at)).collect(),
         code: Some(code),
@@ -153,16 +170,15 @@ struct Pair {
 }
 
 /// What about a plan decides its adapters.
-struct Pairs<'a> {
-    plan: &'a Plan,
+pub(crate) struct Rules {
     /// Instances whose code can enter others.
     active: HashSet<ComponentInstanceId>,
     /// Instances whose code sees context slots.
     context: HashSet<ComponentInstanceId>,
 }
 
-impl<'a> Pairs<'a> {
-    fn new(plan: &'a Plan) -> Pairs<'a> {
+impl Rules {
+    fn new(plan: &Plan) -> Rules {
         let mut active: HashSet<_> = plan.lowered.values().map(|lowered| lowered.owner).collect();
         let mut context = HashSet::new();
         for def in plan.builtins.values() {
@@ -174,29 +190,30 @@ impl<'a> Pairs<'a> {
                 _ => false,
             };
         }
-        Pairs {
-            plan,
-            active,
-            context,
-        }
+        Rules { active, context }
     }
 
-    fn pair(&self, id: LoweredId) -> Option<Pair> {
-        let lowered = &self.plan.lowered[id];
+    /// Whether an instance has built-ins that see context slots.
+    pub fn sees_context(&self, id: ComponentInstanceId) -> bool {
+        self.context.contains(&id)
+    }
+
+    fn pair(&self, plan: &Plan, id: LoweredId) -> Option<Pair> {
+        let lowered = &plan.lowered[id];
         let Meeting::Lift {
             lifted: lifted_id,
             relation,
-        } = self.plan.meeting(id)
+        } = plan.meeting(id)
         else {
             return None;
         };
-        let lifted = &self.plan.lifted[lifted_id];
+        let lifted = &plan.lifted[lifted_id];
         // An instance's memory may overlap itself; the slow way copies first.
-        if relation == Relation::Same || !self.same_type(lowered.ty, lifted.ty) {
+        if relation == Relation::Same || !same_type(plan, lowered.ty, lifted.ty) {
             return None;
         }
-        let [from, to] = [lowered.options, lifted.options].map(|id| &self.plan.options[id]);
-        if from.is_async || to.is_async || !AdapterShape::supports(&self.plan.types, lifted.ty) {
+        let [from, to] = [lowered.options, lifted.options].map(|id| &plan.options[id]);
+        if from.is_async || to.is_async || !AdapterShape::supports(&plan.types, lifted.ty) {
             return None;
         }
         let side = |options: &CanonicalOptions, owner| SideShape {
@@ -204,7 +221,7 @@ impl<'a> Pairs<'a> {
             encoding: options.string_encoding,
             context: self.context.contains(&owner),
         };
-        let entering = self.entering(lowered.owner, lifted.owner);
+        let entering = self.entering(plan, lowered.owner, lifted.owner);
         let slots = match (self.context.contains(&lifted.owner), relation) {
             (false, _) => ContextSlots::Unused,
             (true, Relation::Ancestor) => ContextSlots::Saved,
@@ -220,30 +237,44 @@ impl<'a> Pairs<'a> {
                 entering: entering.len() as u32,
                 post_return: to.post_return.is_some(),
                 slots,
+                definer: defines_all(plan, lifted.ty, lifted.owner),
             },
             entering,
         })
     }
 
-    fn same_type(&self, a: FuncTypeId, b: FuncTypeId) -> bool {
-        let types = &self.plan.types;
-        a == b || types.equal_funcs(a, types, b, &mut |a, b| a == b)
-    }
-
     /// The instances that a call enters and that could be entered again meanwhile.
-    fn entering(
+    pub fn entering(
         &self,
+        plan: &Plan,
         caller: ComponentInstanceId,
         callee: ComponentInstanceId,
     ) -> Arc<[ComponentInstanceId]> {
-        let around = |id| std::iter::once(id).chain(self.plan.ancestors(id));
+        let around = |id| std::iter::once(id).chain(plan.ancestors(id));
         let callers: HashSet<_> = around(caller).collect();
         around(callee)
             .filter(|id| !callers.contains(id))
             .filter(|id| {
-                let parent = self.plan.component_instances[*id].parent;
+                let parent = plan.component_instances[*id].parent;
                 parent.is_some_and(|parent| self.active.contains(&parent))
             })
             .collect()
     }
+}
+
+fn same_type(plan: &Plan, a: FuncTypeId, b: FuncTypeId) -> bool {
+    let types = &plan.types;
+    a == b || types.equal_funcs(a, types, b, &mut |a, b| a == b)
+}
+
+/// Whether `owner` defines the resource type of every parameter that is a borrow.
+fn defines_all(plan: &Plan, ty: FuncTypeId, owner: ComponentInstanceId) -> bool {
+    let defines = |id| {
+        let origin = plan.resources.get(id).map(|def| &def.origin);
+        matches!(origin, Some(ResourceOrigin::Defined { owner: by, .. }) if *by == owner)
+    };
+    plan.types[ty].params.iter().all(|(_, ty)| match ty {
+        InterfaceType::Borrow(id) => defines(*id),
+        _ => true,
+    })
 }

@@ -17,6 +17,7 @@
 
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
+use crate::component::fused::resource::ResourceBox;
 use crate::component::fused::routines;
 use crate::component::part::Part;
 use crate::component::state::{InstanceData, InstancePtr};
@@ -26,13 +27,16 @@ use helve_base::adapter::{VMAdapterContext, VMAdapterSide};
 use helve_base::vmctx::{CodePtr, VMFuncRef, VMFunctionImport};
 use helve_base::{Bug, Error, Result};
 use helve_decode::plan::*;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr::{NonNull, null, null_mut};
 
 /// What an instance keeps for its adapters.
 #[derive(Default)]
 pub(crate) struct Fused {
     contexts: RefCell<Vec<ContextBox>>,
+    resources: RefCell<Vec<ResourceBox>>,
+    /// Tags of the plan's resource types; 0 while one is not defined yet.
+    tags: OnceCell<Box<[Cell<u32>]>>,
     /// Scopes of running calls, by number.
     scopes: RefCell<Vec<CallScope>>,
     /// Numbers of scopes that are free.
@@ -40,6 +44,24 @@ pub(crate) struct Fused {
 }
 
 impl Fused {
+    /// Keeps what a built-in of resources points to.
+    pub(super) fn keep(&self, context: ResourceBox) {
+        self.resources.borrow_mut().push(context);
+    }
+
+    /// The tags of all resource types that are defined by now. An adapter is made after
+    /// the types of its function.
+    fn tags(&self, instance: &InstanceData) -> *const u32 {
+        let count = instance.resources.len();
+        let tags = self
+            .tags
+            .get_or_init(|| (0..count).map(|_| Cell::new(0)).collect());
+        for (tag, key) in tags.iter().zip(instance.resources.values()) {
+            tag.set(key.get().map_or(0, |key| key.tag()));
+        }
+        tags.as_ptr().cast()
+    }
+
     /// A new scope: its number.
     pub fn begin(&self) -> Result<u32> {
         if let Some(number) = self.free.borrow_mut().pop() {
@@ -132,6 +154,7 @@ pub(crate) fn make(
         post_return: function(instance, store, options[1].post_return.as_ref())?,
         sides: vm_sides,
         entering: entering.as_ptr(),
+        tags: instance.fused.tags(instance),
     };
     let context = Box::into_raw(Box::new(AdapterContext {
         vm,
@@ -170,6 +193,7 @@ const NO_SIDE: VMAdapterSide = VMAdapterSide {
     realloc: NO_FUNCTION,
     may_leave: null_mut(),
     context: null_mut(),
+    hot: null_mut(),
 };
 
 fn side(
@@ -184,6 +208,7 @@ fn side(
         realloc: function(instance, store, options.realloc.as_ref())?,
         may_leave: part.may_leave.as_ptr().cast(),
         context: part.context.as_ptr().cast(),
+        hot: part.hot().as_ptr().cast(),
     })
 }
 

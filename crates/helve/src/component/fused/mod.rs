@@ -16,8 +16,10 @@
 
 mod code;
 mod context;
+mod resource;
 mod routines;
 mod transcode;
 
 pub(crate) use code::FusedCode;
 pub(crate) use context::{Fused, make};
+pub(crate) use resource::builtin;

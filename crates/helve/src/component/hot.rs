@@ -1,0 +1,169 @@
+//! A handle table's slots in memory that generated code shares.
+//!
+//! ```text
+//!  Table (helve_model: the rules) --Storage--> HotBlock --> slots       this file
+//!  generated code ---------------------------> HotBlock --> slots       helve_compile
+//! ```
+//!
+//! Not here: the layout and the rules (`helve_model`).
+//!
+//! # Safety
+//!
+//! The block never moves while its table exists; slots move only when the table grows.
+//! Only raw pointers lead to either, and each access is over before guests run again, so
+//! that generated code may read and write both.
+
+use helve_model::handles::{Header, MAX_INDEX, Slot, Storage};
+use helve_model::layout::HotBlock;
+use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
+use std::ptr::NonNull;
+
+/// Slot 0 of a table without memory: free, and never written to.
+static NOTHING: Aligned = Aligned([0; 4]);
+
+#[repr(align(16))]
+struct Aligned([u32; 4]);
+
+/// Fewest slots that memory is got for.
+const FIRST: u32 = 16;
+
+/// Slots and header of one component instance's table.
+pub(crate) struct HotStorage(NonNull<HotBlock>);
+
+impl HotStorage {
+    /// An empty table with indices up to `limit`.
+    pub fn new(limit: u32) -> HotStorage {
+        let block = Box::new(HotBlock {
+            slots: NOTHING.0.as_ptr() as usize,
+            len: 1,
+            limit: limit.min(MAX_INDEX),
+            ..HotBlock::default()
+        });
+        // SAFETY: a box is never null.
+        HotStorage(unsafe { NonNull::new_unchecked(Box::into_raw(block)) })
+    }
+
+    /// The block, for contexts of generated code.
+    pub fn block(&self) -> NonNull<HotBlock> {
+        self.0
+    }
+
+    fn read(&self) -> HotBlock {
+        // SAFETY: ours, and read as a whole.
+        unsafe { self.0.as_ptr().read() }
+    }
+
+    /// The address of a slot that there is memory for.
+    fn slot(&self, index: u32) -> Option<*mut Slot> {
+        let block = self.read();
+        let slots = std::ptr::with_exposed_provenance_mut::<Slot>(block.slots);
+        // SAFETY: within the slots, as `capacity` says.
+        (index < block.capacity).then(|| unsafe { slots.add(index as usize) })
+    }
+}
+
+impl Storage for HotStorage {
+    fn header(&self) -> Header {
+        let HotBlock { len, free, .. } = self.read();
+        Header { len, free }
+    }
+
+    fn set_header(&mut self, header: Header) {
+        // SAFETY: ours; single fields are written.
+        unsafe {
+            (*self.0.as_ptr()).len = header.len;
+            (*self.0.as_ptr()).free = header.free;
+        }
+    }
+
+    fn get(&self, index: u32) -> Slot {
+        match self.slot(index) {
+            // SAFETY: in range, and initialised: memory is zeroed first.
+            Some(slot) => unsafe { slot.read() },
+            None => Slot::default(),
+        }
+    }
+
+    fn set(&mut self, index: u32, slot: Slot) {
+        if let Some(place) = self.slot(index) {
+            // SAFETY: in range, and ours.
+            unsafe { place.write(slot) };
+        }
+    }
+
+    fn reserve(&mut self, index: u32) -> bool {
+        let block = self.read();
+        if index < block.capacity {
+            return true;
+        }
+        let wanted = (index + 1).max(FIRST).max(block.capacity.saturating_mul(2));
+        let wanted = wanted.min(MAX_INDEX + 1);
+        let (Ok(old), Ok(new)) = (layout(block.capacity), layout(wanted)) else {
+            return false;
+        };
+        let slots = std::ptr::with_exposed_provenance_mut::<u8>(block.slots);
+        // SAFETY: `new` is not empty; `old` is what the slots were allocated with, if they
+        // were; what is new is zeroed before it counts.
+        let slots = unsafe {
+            if block.capacity == 0 {
+                alloc_zeroed(new)
+            } else {
+                let slots = realloc(slots, old, new.size());
+                if !slots.is_null() {
+                    slots
+                        .add(old.size())
+                        .write_bytes(0, new.size() - old.size());
+                }
+                slots
+            }
+        };
+        if slots.is_null() {
+            return false;
+        }
+        // SAFETY: ours; single fields are written.
+        unsafe {
+            (*self.0.as_ptr()).slots = slots.expose_provenance();
+            (*self.0.as_ptr()).capacity = wanted;
+        }
+        true
+    }
+}
+
+fn layout(slots: u32) -> Result<Layout, std::alloc::LayoutError> {
+    Layout::array::<Slot>(slots as usize)
+}
+
+impl Drop for HotStorage {
+    fn drop(&mut self) {
+        let block = self.read();
+        if let (Ok(layout), true) = (layout(block.capacity), block.capacity > 0) {
+            // SAFETY: allocated by `reserve` with this layout.
+            unsafe { dealloc(std::ptr::with_exposed_provenance_mut(block.slots), layout) };
+        }
+        // SAFETY: from `Box::into_raw` in `new`; the instance is going, so no code runs.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helve_model::handles::{Table, TypeId};
+
+    #[test]
+    fn a_table_grows_and_reuses() {
+        let mut table = Table::with_storage(HotStorage::new(1000), 1000);
+        let ty = TypeId::new(7).unwrap();
+        assert!(table.get(0).is_err() && table.get(1).is_err());
+        for i in 1..=1000 {
+            assert_eq!(table.new_own(ty, i * 3).unwrap(), i);
+        }
+        assert!(table.new_own(ty, 0).is_err());
+        for i in (1..=1000).step_by(7) {
+            assert_eq!(table.take_own(i, ty).unwrap(), i * 3);
+        }
+        table.audit().unwrap();
+        assert_eq!(table.new_own(ty, 5).unwrap(), 995);
+        assert_eq!(table.rep(995, ty).unwrap(), 5);
+    }
+}
