@@ -137,7 +137,7 @@ fn nothing_is_lost_however_it_ends() {
 #[test]
 fn core_modules_of_wasi_0_1() {
     let file = guest("preview1.wat").display().to_string();
-    expect(&["run", &file], 1, "one\n", &[]);
+    expect(&["run", &file], 7, "one\n", &[]);
 }
 
 #[test]

@@ -1,11 +1,25 @@
 //! Core modules of WASI 0.1 as components, by the adapter that is published for it.
 //!
-//! A module that exports `_start` becomes a command, any other a reactor. Not here: any
-//! implementation of WASI 0.1; the adapter speaks 0.2 with us.
+//! A module that exports `_start` becomes a command, any other a reactor. The adapter
+//! speaks 0.2 with us, but for one thing: it turns every exit code but 0 into 1. So the
+//! import of `proc_exit` is sent past it, to `wasi:cli/exit`'s `exit-with-code`. Not here:
+//! any implementation of WASI 0.1.
 
 use helve::{Context as _, Error, Result};
+use std::convert::Infallible;
 use wasi_preview1_component_adapter_provider as adapters;
-use wit_component::ComponentEncoder;
+use wasm_encoder::reencode::{self, Reencode};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// The interface that `proc_exit` is sent to, and a world that imports it.
+const EXIT: &str = "wasi:cli/exit@0.2.12";
+const EXIT_WIT: &str = "package wasi:cli@0.2.12;
+interface exit {
+  exit: func(status: result);
+  exit-with-code: func(status-code: u8);
+}
+world exits { import exit; }";
 
 /// Whether `bytes` are a core module (and not a component, or anything else).
 pub fn is_core_module(bytes: &[u8]) -> bool {
@@ -17,14 +31,16 @@ pub fn is_core_module(bytes: &[u8]) -> bool {
 /// # Errors
 /// Where the module is not valid, or imports something that is not WASI 0.1.
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
-    let adapter = if exports_start(module) {
+    let facts = Facts::of(module);
+    let adapter = if facts.exports_start {
         adapters::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {
         adapters::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
     };
+    let code = if facts.imports_exit { exit_with_code(module)? } else { module.to_vec() };
     let encode = || {
         ComponentEncoder::default()
-            .module(module)?
+            .module(&code)?
             .adapter(adapters::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?
             .validate(true)
             .encode()
@@ -33,12 +49,70 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
     encoded.context("a core module, which cannot be made a component: only modules that import WASI 0.1 can")
 }
 
-/// Whether a module exports `_start`. A broken module says no: the encoder then says why.
-fn exports_start(module: &[u8]) -> bool {
-    let sections = wasmparser::Parser::new(0).parse_all(module);
-    let exports = sections.filter_map(|payload| match payload {
-        Ok(wasmparser::Payload::ExportSection(exports)) => Some(exports),
-        _ => None,
-    });
-    exports.flatten().flatten().any(|export| export.name == "_start")
+/// What decides how a module is adapted. A broken module has neither: the encoder then
+/// says what is wrong with it.
+#[derive(Default)]
+struct Facts {
+    exports_start: bool,
+    imports_exit: bool,
+}
+
+impl Facts {
+    fn of(module: &[u8]) -> Facts {
+        let mut facts = Facts::default();
+        for payload in wasmparser::Parser::new(0).parse_all(module) {
+            match payload {
+                Ok(wasmparser::Payload::ImportSection(imports)) => {
+                    facts.imports_exit = imports.into_imports().flatten().any(|i| is_exit(&i));
+                }
+                Ok(wasmparser::Payload::ExportSection(exports)) => {
+                    facts.exports_start = exports.into_iter().flatten().any(|e| e.name == "_start");
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        facts
+    }
+}
+
+fn is_exit(import: &wasmparser::Import<'_>) -> bool {
+    import.module == adapters::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME && import.name == "proc_exit"
+}
+
+/// Writes a module again, with its import of `proc_exit` sent elsewhere.
+struct Redirect;
+
+impl Reencode for Redirect {
+    type Error = Infallible;
+
+    fn parse_imports(
+        &mut self,
+        section: &mut wasm_encoder::ImportSection,
+        imports: wasmparser::Imports<'_>,
+    ) -> Result<(), reencode::Error<Infallible>> {
+        match imports {
+            wasmparser::Imports::Single(_, import) if is_exit(&import) => {
+                section.import(EXIT, "exit-with-code", self.entity_type(import.ty)?);
+                Ok(())
+            }
+            other => reencode::utils::parse_imports(self, section, other),
+        }
+    }
+}
+
+fn exit_with_code(module: &[u8]) -> Result<Vec<u8>> {
+    let mut redirected = wasm_encoder::Module::new();
+    Redirect
+        .parse_core_module(&mut redirected, wasmparser::Parser::new(0), module)
+        .map_err(|e| Error::msg(format!("not a valid core module: {e}")))?;
+    let mut bytes = redirected.finish();
+    let mut embed = || {
+        let mut resolve = Resolve::default();
+        let package = resolve.push_source("exit.wit", EXIT_WIT)?;
+        let world = resolve.select_world(&[package], Some("exits"))?;
+        embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8, false)
+    };
+    embed().map_err(|e| Error::msg(format!("{e:#}")))?;
+    Ok(bytes)
 }
