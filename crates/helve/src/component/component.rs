@@ -139,10 +139,12 @@ impl Component {
     }
 
     /// The plan of its instances.
+    #[inline]
     pub(crate) fn plan(&self) -> &Plan {
         &self.0.plan
     }
 
+    #[inline]
     pub(crate) fn programs(&self) -> &Programs {
         &self.0.programs
     }

@@ -57,6 +57,7 @@ impl Func {
     ///
     /// The result outlives the borrow of the store: instances stay where they are while
     /// guests run.
+    #[inline]
     pub(crate) fn resolve<'a>(
         &self,
         store: &mut StoreOpaque,

@@ -465,6 +465,7 @@ impl InstanceData {
                 core: self.core_func(store, &lifted.core)?,
                 options: self.call_options(store, lifted.options, lifted.owner)?,
                 owner: lifted.owner,
+                chain: self.ancestors(lifted.owner).collect(),
                 shape: CallShape::new(self.types(), lifted.ty, self.component.lifted_programs(id)),
             })
         })

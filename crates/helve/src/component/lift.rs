@@ -29,6 +29,7 @@ pub struct LiftContext<'a> {
 
 impl<'a> LiftContext<'a> {
     /// `memory` is that of `options`, or empty where they have none.
+    #[inline]
     pub(crate) fn new(
         memory: &'a [u8],
         options: &'a CallOptions,

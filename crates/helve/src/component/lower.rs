@@ -37,6 +37,7 @@ pub struct LowerContext<'a> {
 }
 
 impl<'a> LowerContext<'a> {
+    #[inline]
     pub(crate) fn new(
         options: &'a CallOptions,
         instance: &'a InstanceData,
@@ -168,6 +169,7 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Checks an address where the guest wants results.
+    #[inline]
     pub(crate) fn check_value(&mut self, at: u64, size: u32, align: u32) -> Result<usize> {
         if at & u64::from(align - 1) != 0 {
             return Err(AbiError::Unaligned.into());
@@ -241,6 +243,7 @@ impl<'a> LowerContext<'a> {
     }
 
     /// A new `own` handle of the guest for this representation.
+    #[inline]
     pub fn lower_own(&mut self, rep: u32, ty: ResourceTypeId) -> Result<u32> {
         self.instance
             .part(self.options.owner)

@@ -77,6 +77,7 @@ impl Part {
     }
 
     /// A new owned handle: its index.
+    #[inline]
     pub fn insert_own(&self, key: ResourceKey, rep: u32) -> Result<u32> {
         let index = self.handles.borrow_mut().new_own(type_id(key), rep);
         self.checked(index)
@@ -93,6 +94,7 @@ impl Part {
     }
 
     /// The representation behind a handle.
+    #[inline]
     pub fn rep(&self, key: ResourceKey, index: u32) -> Result<u32> {
         let rep = self.handles.borrow().rep(index, type_id(key));
         self.checked(rep)
@@ -115,12 +117,14 @@ impl Part {
     }
 
     /// Lends a handle for as long as the call of `loans` lasts: its representation.
+    #[inline]
     pub fn lend(&self, loans: &mut Loans, key: ResourceKey, index: u32) -> Result<u32> {
         let lent = self.handles.borrow_mut().lend(loans, index, type_id(key));
         Ok(self.checked(lent)?.rep)
     }
 
     /// Room for a call's loans.
+    #[inline]
     pub fn new_loans(&self) -> Loans {
         self.spare.take()
     }

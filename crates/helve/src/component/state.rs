@@ -100,6 +100,7 @@ impl InstanceData {
     }
 
     /// Its address, for closures that live as long as the store.
+    #[inline]
     pub fn ptr(&self) -> InstancePtr {
         InstancePtr(NonNull::from(self))
     }
@@ -118,14 +119,17 @@ impl InstanceData {
         self.store
     }
 
+    #[inline]
     pub fn store_id(&self) -> StoreId {
         self.store_id
     }
 
+    #[inline]
     pub fn shared(&self) -> &StoreShared {
         &self.shared
     }
 
+    #[inline]
     pub fn host_handles(&self) -> &HostHandles {
         &self.shared.host_handles
     }
@@ -154,6 +158,7 @@ impl InstanceData {
     }
 
     /// Whether `part` defines the resource type, so that it sees representations.
+    #[inline]
     pub fn implements(&self, part: ComponentInstanceId, id: ResourceTypeId) -> bool {
         matches!(
             self.plan().resources.get(id),
@@ -169,8 +174,29 @@ impl InstanceData {
         })
     }
 
+    /// Enters an instance and its ancestors, `chain`, from the host.
+    #[inline]
+    pub fn enter_chain(&self, chain: &[ComponentInstanceId]) -> Result<()> {
+        if self.locked.get() || !chain.iter().all(|id| self.part(*id).may_enter.get()) {
+            return Err(cannot_enter());
+        }
+        chain
+            .iter()
+            .for_each(|id| self.part(*id).may_enter.set(false));
+        Ok(())
+    }
+
+    /// Ends what [`InstanceData::enter_chain`] began.
+    #[inline]
+    pub fn leave_chain(&self, chain: &[ComponentInstanceId]) {
+        chain
+            .iter()
+            .for_each(|id| self.part(*id).may_enter.set(true));
+    }
+
     /// Enters `callee` from `caller`, or from the host: it and its ancestors, those that
     /// the caller is not in, can't be entered again until [`InstanceData::leave`].
+    #[inline]
     pub fn enter(
         &self,
         callee: ComponentInstanceId,
@@ -186,6 +212,7 @@ impl InstanceData {
     }
 
     /// Ends what [`InstanceData::enter`] began.
+    #[inline]
     pub fn leave(&self, callee: ComponentInstanceId, caller: Option<ComponentInstanceId>) {
         self.entering(callee, caller)
             .for_each(|id| self.part(id).may_enter.set(true));

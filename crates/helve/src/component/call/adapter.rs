@@ -17,7 +17,7 @@ use crate::component::call::host::HostCall;
 use crate::component::call::lane::Lane;
 use crate::component::func::Func;
 use crate::component::lower::LowerContext;
-use crate::component::value;
+use crate::component::value::{self, Vals};
 use helve_base::Result;
 use std::cell::RefCell;
 
@@ -42,11 +42,13 @@ pub(crate) fn call(call: HostCall<'_>, callee: Func, lanes: &mut [Lane]) -> Resu
             |cx, dst| {
                 let mut scope = scope.borrow_mut();
                 let mut from = call.lifting(&mut scope);
-                let vals = value::lift_passed(&mut from, &programs.params, &lanes.borrow())?;
+                let mut vals = Vals::new();
+                value::lift_passed(&mut from, &programs.params, &lanes.borrow(), &mut vals)?;
                 value::lower_passed(cx, &lifted.shape.programs.params, &vals, dst)
             },
             |cx, src| {
-                let vals = value::lift_passed(cx, &lifted.shape.programs.result, src)?;
+                let mut vals = Vals::new();
+                value::lift_passed(cx, &lifted.shape.programs.result, src, &mut vals)?;
                 let mut scope = scope.borrow_mut();
                 let mut into = LowerContext::new(call.options, call.instance, &mut scope);
                 let mut lanes = lanes.borrow_mut();

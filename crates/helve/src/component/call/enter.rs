@@ -112,6 +112,8 @@ pub(crate) struct LiftedFunc {
     pub core: CoreFunc,
     pub options: CallOptions,
     pub owner: ComponentInstanceId,
+    /// The owner and its ancestors: what a call of the host enters.
+    pub chain: Box<[ComponentInstanceId]>,
     pub shape: CallShape,
 }
 
@@ -126,7 +128,7 @@ impl LiftedFunc {
         lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
         lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
     ) -> Result<R> {
-        instance.enter(self.owner, caller)?;
+        self.enter(instance, caller)?;
         let part = instance.part(self.owner);
         let context = part.context.replace([0; 2]);
         let mut entered = false;
@@ -134,7 +136,7 @@ impl LiftedFunc {
         match self.call_entered(instance, &mut scope, &mut entered, lower, lift) {
             Ok(result) => {
                 part.context.set(context);
-                instance.leave(self.owner, caller);
+                self.leave(instance, caller);
                 Ok(result)
             }
             Err(error) => {
@@ -144,10 +146,26 @@ impl LiftedFunc {
                     instance.lock();
                 } else {
                     part.context.set(context);
-                    instance.leave(self.owner, caller);
+                    self.leave(instance, caller);
                 }
                 Err(error)
             }
+        }
+    }
+
+    #[inline]
+    fn enter(&self, instance: &InstanceData, caller: Option<ComponentInstanceId>) -> Result<()> {
+        match caller {
+            None => instance.enter_chain(&self.chain),
+            caller => instance.enter(self.owner, caller),
+        }
+    }
+
+    #[inline]
+    fn leave(&self, instance: &InstanceData, caller: Option<ComponentInstanceId>) {
+        match caller {
+            None => instance.leave_chain(&self.chain),
+            caller => instance.leave(self.owner, caller),
         }
     }
 

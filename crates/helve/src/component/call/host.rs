@@ -102,6 +102,7 @@ fn lower_as<C: HostCallable>(
 
 impl<'a> HostCall<'a> {
     /// The context that lifts the arguments.
+    #[inline]
     pub(crate) fn lifting<'s>(&'s self, scope: &'s mut CallScope) -> LiftContext<'s> {
         // SAFETY: no guest runs while arguments are lifted, and the host does not write.
         let memory = self
@@ -128,6 +129,7 @@ impl<'a> HostCall<'a> {
     }
 
     /// The core value that holds where the result goes, where it goes through memory.
+    #[inline]
     pub(crate) fn result_address(&self, lanes: &[Lane]) -> Lane {
         let at = self.shape.programs.signature.params.len().saturating_sub(1);
         lanes.get(at).copied().unwrap_or(Lane::ZERO)
@@ -189,6 +191,7 @@ where
 }
 
 /// The first `n` lanes.
+#[inline]
 pub(crate) fn first(lanes: &[Lane], n: usize) -> Result<&[Lane]> {
     lanes
         .get(..n)
@@ -196,6 +199,7 @@ pub(crate) fn first(lanes: &[Lane], n: usize) -> Result<&[Lane]> {
 }
 
 /// The first `n` lanes.
+#[inline]
 pub(crate) fn first_mut(lanes: &mut [Lane], n: usize) -> Result<&mut [Lane]> {
     lanes
         .get_mut(..n)
@@ -220,7 +224,13 @@ where
     unsafe fn call(&self, call: HostCall<'_>, args: &mut [Lane]) -> Result<()> {
         call.with_scope(|call, scope| {
             let programs = &call.shape.programs;
-            let params = value::lift_passed(&mut call.lifting(scope), &programs.params, args)?;
+            let mut params = Vals::new();
+            value::lift_passed(
+                &mut call.lifting(scope),
+                &programs.params,
+                args,
+                &mut params,
+            )?;
             let mut results: Vals = call.shape.result.iter().map(|_| Val::Bool(false)).collect();
             // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
             let store = unsafe { call.instance.store().context::<T>() };

@@ -38,6 +38,7 @@ impl GuestMemory {
     /// # Safety
     ///
     /// No guest may run and nobody else may write to the memory during `'a`.
+    #[inline]
     pub unsafe fn bytes<'a>(self) -> &'a [u8] {
         // SAFETY: the memory is alive, `base` is valid for `len` bytes, and nobody
         // writes, as the caller says.
@@ -52,6 +53,7 @@ impl GuestMemory {
     /// # Safety
     ///
     /// No guest may run and nobody else may use the memory during `'a`.
+    #[inline]
     pub unsafe fn bytes_mut<'a>(self) -> &'a mut [u8] {
         // SAFETY: as above.
         unsafe {

@@ -67,12 +67,13 @@ impl<'a> From<'a> {
     }
 }
 
-/// Lifts the values that were passed in `lanes`.
-pub(crate) fn lift_passed(
+/// Lifts the values that were passed in `lanes`, in order, into `put`.
+pub(crate) fn lift_each(
     cx: &mut LiftContext<'_>,
     passed: &Passed,
     lanes: &[Lane],
-) -> Result<Vals> {
+    mut put: impl FnMut(Val),
+) -> Result<()> {
     let from = match passed.passing {
         Passing::Flat(_) => From::Lanes(lanes),
         Passing::Memory => {
@@ -80,11 +81,27 @@ pub(crate) fn lift_passed(
             From::Memory(cx.value_bytes(at, passed.size, passed.align)?)
         }
     };
-    passed
-        .parts
-        .iter()
-        .map(|(at, program)| lift(cx, *program, from.at(*at)?))
-        .collect()
+    let programs = cx.instance.component.programs();
+    for (start, program) in &passed.parts {
+        // A number needs no walk.
+        if let [Op::Scalar { at, scalar }] = *programs[*program].ops {
+            let bits = from.get(start.saturating_add(at), scalar.bytes())?;
+            put(scalar_val(scalar, bits)?);
+        } else {
+            put(lift(cx, *program, from.at(*start)?)?);
+        }
+    }
+    Ok(())
+}
+
+/// Lifts the values that were passed in `lanes`.
+pub(crate) fn lift_passed(
+    cx: &mut LiftContext<'_>,
+    passed: &Passed,
+    lanes: &[Lane],
+    vals: &mut Vals,
+) -> Result<()> {
+    lift_each(cx, passed, lanes, |val| vals.push(val))
 }
 
 /// Lifts a function's result into `results`.
@@ -94,10 +111,12 @@ pub(crate) fn lift_result(
     lanes: &[Lane],
     results: &mut [Val],
 ) -> Result<()> {
-    for (result, val) in results.iter_mut().zip(lift_passed(cx, passed, lanes)?) {
-        *result = val;
-    }
-    Ok(())
+    let mut results = results.iter_mut();
+    lift_each(cx, passed, lanes, |val| {
+        if let Some(result) = results.next() {
+            *result = val;
+        }
+    })
 }
 
 /// Runs a program.

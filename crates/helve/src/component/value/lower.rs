@@ -124,8 +124,15 @@ fn lower_parts(
     vals: &[Val],
     to: &mut To<'_>,
 ) -> Result<()> {
-    for ((at, program), val) in passed.parts.iter().zip(vals) {
-        lower(cx, *program, val, &mut to.at(*at)?)?;
+    let programs = cx.instance.component.programs();
+    for ((start, program), val) in passed.parts.iter().zip(vals) {
+        // A number needs no walk.
+        if let [Op::Scalar { at, scalar }] = *programs[*program].ops {
+            let bits = scalar_bits(scalar, val)?;
+            to.put(cx, start.saturating_add(at), scalar.bytes(), bits)?;
+        } else {
+            lower(cx, *program, val, &mut to.at(*start)?)?;
+        }
     }
     Ok(())
 }
