@@ -4,7 +4,9 @@
 //! made at random; both are given the same values, bytes and core values, and must answer
 //! or trap alike. Not here: the official scripts (helve-wast), code (helve-compile).
 
+mod donuts;
 mod guest;
+mod resources;
 mod types;
 
 use guest::Options;
