@@ -11,6 +11,7 @@
 //!  | sides[caller, callee]    |  memory, realloc, may_leave, context slots, hot block
 //!  | entering ----------------+--> [*mut flag; as many as the adapter was made for]
 //!  | tags --------------------+--> [u32; the component's resource types]
+//!  | calls -------------------+--> u32
 //!  +--------------------------+
 //! ```
 //!
@@ -47,6 +48,8 @@ pub struct VMAdapterContext {
     pub entering: *const *mut u8,
     /// The tag of a slot that owns such a resource, by the component's resource types.
     pub tags: *const u32,
+    /// Counts the calls that lend without a scope of the store's.
+    pub calls: *mut u32,
 }
 
 /// One side of a call; pointers that the adapter does not use are null.
@@ -102,6 +105,8 @@ pub mod offset {
     pub const POST_RETURN: u32 = offset_of!(VMAdapterContext, post_return) as u32;
     /// `VMAdapterContext.entering`.
     pub const ENTERING: u32 = offset_of!(VMAdapterContext, entering) as u32;
+    /// `VMAdapterContext.calls`.
+    pub const CALLS: u32 = offset_of!(VMAdapterContext, calls) as u32;
     /// `VMAdapterContext.tags`.
     pub const TAGS: u32 = offset_of!(VMAdapterContext, tags) as u32;
     /// `VMAdapterSide.memory`.
@@ -150,6 +155,11 @@ macro_rules! for_each_component_builtin {
             /// Lends a resource to the callee: (scope, resource type, index) -> new index,
             /// or the representation where the callee defines the type.
             TransferBorrow = transfer_borrow(VMContext, I64, I32, I32) -> I64;
+            /// Makes room for one more handle: (side).
+            GrowHandles = grow_handles(VMContext, I32) -> I64;
+            /// The callee has kept this many handles that it borrowed: (how many). Always
+            /// fails.
+            BorrowsRemain = borrows_remain(VMContext, I64) -> I64;
             /// Ends a scope: (scope). Fails while the callee has borrowed handles.
             EndScope = end_scope(VMContext, I64) -> I64;
         }

@@ -37,7 +37,7 @@ fn plain(ty: FuncTypeId) -> AdapterShape {
         entering: 0,
         post_return: false,
         slots: ContextSlots::Unused,
-        definer: false,
+        defines: 0,
     }
 }
 
@@ -168,7 +168,7 @@ fn random_types_in_every_pairing_of_options() {
             entering: random.next(3) as u32,
             post_return: random.next(2) == 0,
             slots: slots[random.next(3) as usize],
-            definer: random.next(2) == 0,
+            defines: random.next(16) as u32,
         };
         let compiled = compiler.compile_adapters(&types, &[shape]);
         let compiled = compiled

@@ -79,6 +79,11 @@ pub const SLOT_LENDS: u32 = offset_of!(Slot, lends) as u32;
 /// `Slot.scope`.
 pub const SLOT_SCOPE: u32 = offset_of!(Slot, scope) as u32;
 
+/// Set in the scope of a borrowed handle that no [`Scopes`](crate::resource::Scopes)
+/// counts: the generated code that lent it looks itself, at the end of the call, whether
+/// it is still there.
+pub const UNCOUNTED_SCOPE: u32 = 1 << 31;
+
 /// Bytes of a hot block.
 pub const HOT_SIZE: u32 = size_of::<HotBlock>() as u32;
 /// `HotBlock.slots`.

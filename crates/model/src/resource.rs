@@ -16,6 +16,7 @@
 
 use crate::error::{Found, HandleError};
 use crate::handles::{Kind, Slot, Storage, Table, TypeId};
+use crate::layout::UNCOUNTED_SCOPE;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
@@ -112,7 +113,9 @@ impl Scopes {
             }
             return Ok(id);
         }
-        let number = u32::try_from(self.counts.len() + 1).map_err(|_| HandleError::TooMany {
+        let number = u32::try_from(self.counts.len() + 1);
+        let number = number.ok().filter(|number| *number < UNCOUNTED_SCOPE);
+        let number = number.ok_or(HandleError::TooMany {
             what: "borrow scopes",
         })?;
         self.counts.push(Some(0));
@@ -243,6 +246,10 @@ impl<S: Storage> Table<S> {
         if slot.kind() == Kind::Own {
             self.free(index);
             return Ok(Dropped::Own { rep: slot.rep });
+        }
+        if slot.scope & UNCOUNTED_SCOPE != 0 {
+            self.free(index);
+            return Ok(Dropped::Borrow);
         }
         let gone = HandleError::Misuse {
             what: "borrow scope",

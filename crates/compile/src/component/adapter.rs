@@ -187,7 +187,9 @@ impl Emit<'_, '_> {
             Passing::Flat(flat) => self.target_lanes(flat, through_frame),
             Passing::Memory => self.target_memory(target, at),
         };
-        for (&(from_at, one), &(to_at, other)) in source.parts.iter().zip(&*target.parts) {
+        let parts = source.parts.iter().zip(&*target.parts);
+        for (param, (&(from_at, one), &(to_at, other))) in (0..).zip(parts) {
+            self.param = param;
             self.pair(
                 Pair::new(one, other),
                 from.part(from_at),

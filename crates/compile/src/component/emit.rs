@@ -44,8 +44,14 @@ pub(super) struct Emit<'a, 'b> {
     pub(super) from: AdapterSide,
     /// The number of the scope of what the call lends.
     pub(super) scope: Option<Value>,
-    /// Indices of handles that the call lends without a scope.
+    /// Which parameter is being moved.
+    pub(super) param: u32,
+    /// Indices of handles that the call lends without a scope of the store's.
     pub(super) lent: Vec<Value>,
+    /// What the callee got for some of them: index and tag.
+    pub(super) given: Vec<(Value, Value)>,
+    /// The scope of those, made up.
+    pub(super) call: Option<Value>,
     /// The core values that the source's flat forms are in.
     pub(super) lanes: Vec<Value>,
     /// The core values that the destination's flat forms become.
@@ -76,7 +82,10 @@ impl<'a, 'b> Emit<'a, 'b> {
             context,
             from,
             scope: None,
+            param: 0,
             lent: Vec::new(),
+            given: Vec::new(),
+            call: None,
             lanes: Vec::new(),
             targets: Vec::new(),
             weight: 0,

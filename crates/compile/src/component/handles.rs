@@ -56,6 +56,11 @@ pub(super) fn rep(b: &mut FunctionBuilder<'_>, slot: Value) -> Value {
     load(b, slot, SLOT_REP)
 }
 
+/// The scope of a borrowed handle.
+pub(super) fn scope(b: &mut FunctionBuilder<'_>, slot: Value) -> Value {
+    load(b, slot, SLOT_SCOPE)
+}
+
 /// How often what is in a slot is lent.
 pub(super) fn lends(b: &mut FunctionBuilder<'_>, slot: Value) -> Value {
     load(b, slot, SLOT_LENDS)
@@ -84,12 +89,13 @@ pub(super) fn need_own(b: &mut FunctionBuilder<'_>, slot: Value, wanted: Value, 
     need(b, idle, slow);
 }
 
-/// Takes an index and fills its slot; goes to `slow` where the table would have to grow.
+/// Takes an index and fills its slot, a borrowed one's with its scope; goes to `slow` where the table would have to grow.
 pub(super) fn insert(
     b: &mut FunctionBuilder<'_>,
     hot: Value,
     tag: Value,
     rep: Value,
+    scope: Option<Value>,
     slow: Block,
 ) -> Value {
     let [reuse, fresh, fill] = [(); 3].map(|()| b.create_block());
@@ -122,11 +128,12 @@ pub(super) fn insert(
     let index = b.block_params(fill)[0];
     let place = slot(b, hot, index);
     let zero = b.ins().iconst(types::I32, 0);
+    let scope = scope.unwrap_or(zero);
     for (value, at) in [
         (tag, SLOT_TAG),
         (rep, SLOT_REP),
         (zero, SLOT_LENDS),
-        (zero, SLOT_SCOPE),
+        (scope, SLOT_SCOPE),
     ] {
         store(b, value, place, at);
     }

@@ -18,6 +18,7 @@ use helve_base::core_type::{FuncType, ValType};
 use helve_base::resource::{OnDrop, offset};
 use helve_base::vmctx::offset as vm;
 use helve_base::{Error, Result};
+use helve_model::layout::UNCOUNTED_SCOPE;
 
 /// A built-in of resources, with a representation of 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,7 +136,7 @@ impl Resource<'_, '_> {
         self.need_may_leave();
         let hot = self.field(offset::HOT);
         let tag = self.tag();
-        let index = handles::insert(self.b, hot, tag, self.value, self.slow);
+        let index = handles::insert(self.b, hot, tag, self.value, None, self.slow);
         self.b.ins().return_(&[index]);
     }
 
@@ -155,15 +156,27 @@ impl Resource<'_, '_> {
 
     fn drop(&mut self) {
         self.need_may_leave();
-        let on_drop = load_fixed(self.b, types::I32, self.context, offset::ON_DROP);
-        handles::need(self.b, on_drop, self.slow);
         let hot = self.field(offset::HOT);
         let slot = handles::find(self.b, hot, self.value);
+        let found = handles::tag(self.b, slot);
+        let lends = handles::lends(self.b, slot);
+        let idle = self.b.ins().icmp_imm_u(IntCC::Equal, lends, 0);
+        handles::need(self.b, idle, self.slow);
+        let [owned, other] = [(); 2].map(|()| self.b.create_block());
         let tag = self.tag();
-        handles::need_own(self.b, slot, tag, self.slow);
+        let is = self.b.ins().icmp(IntCC::Equal, found, tag);
+        self.b.ins().brif(is, owned, &[], other, &[]);
+        self.b.switch_to_block(owned);
+        self.drop_owned(hot, slot);
+        self.b.switch_to_block(other);
+        self.drop_borrowed(hot, slot, found, tag);
+    }
+
+    fn drop_owned(&mut self, hot: Value, slot: Value) {
+        let on_drop = load_fixed(self.b, types::I32, self.context, offset::ON_DROP);
+        handles::need(self.b, on_drop, self.slow);
         let rep = handles::rep(self.b, slot);
         handles::remove(self.b, hot, self.value, slot);
-
         let [call, done] = [(); 2].map(|()| self.b.create_block());
         let calls = i64::from(OnDrop::Call as u32);
         let is = self.b.ins().icmp_imm_u(IntCC::Equal, on_drop, calls);
@@ -171,6 +184,18 @@ impl Resource<'_, '_> {
         self.b.switch_to_block(call);
         self.hand_on(offset::DTOR, rep);
         self.b.switch_to_block(done);
+        self.b.ins().return_(&[]);
+    }
+
+    /// Borrowed handles that a scope of the store counts are for the host function.
+    fn drop_borrowed(&mut self, hot: Value, slot: Value, found: Value, owned: Value) {
+        let wanted = self.b.ins().bxor_imm_u(owned, 1);
+        let same = self.b.ins().icmp(IntCC::Equal, found, wanted);
+        handles::need(self.b, same, self.slow);
+        let scope = handles::scope(self.b, slot);
+        let uncounted = self.b.ins().band_imm_u(scope, i64::from(UNCOUNTED_SCOPE));
+        handles::need(self.b, uncounted, self.slow);
+        handles::remove(self.b, hot, self.value, slot);
         self.b.ins().return_(&[]);
     }
 }

@@ -47,9 +47,9 @@ pub struct AdapterShape {
     pub post_return: bool,
     /// What happens to the callee's context slots.
     pub slots: ContextSlots,
-    /// Whether the callee defines every resource type that is lent to it: then it gets
-    /// representations, and no handles of its own.
-    pub definer: bool,
+    /// Bit n: parameter n is a borrow of a resource type that the callee defines, so that
+    /// it gets the representation and no handle of its own.
+    pub defines: u32,
 }
 
 impl AdapterShape {
@@ -74,12 +74,14 @@ impl AdapterShape {
         }
     }
 
-    /// Whether all that the function lends are parameters of their own, whose
-    /// representations the callee gets: then the adapter itself counts the loans.
+    /// Whether all that the function lends are parameters of their own: then the adapter
+    /// itself keeps account of the loans.
     pub(super) fn lends_directly(&self, types: &Types) -> bool {
-        let mut params = types[self.ty].params.iter().map(|(_, ty)| *ty);
-        let borrow = |ty: InterfaceType| matches!(ty, InterfaceType::Borrow(_));
-        self.definer && params.all(|ty| borrow(ty) || !types.contains_borrow(ty))
+        let params = &types[self.ty].params;
+        let direct = |ty: InterfaceType| {
+            matches!(ty, InterfaceType::Borrow(_)) || !types.contains_borrow(ty)
+        };
+        params.len() <= 32 && params.iter().all(|(_, ty)| direct(*ty))
     }
 
     /// Whether functions of this type can have adapters: those that can neither block nor

@@ -18,11 +18,12 @@ use super::place::Place;
 use super::set::{Pair, SMALL};
 use crate::types::POINTER;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::Switch;
 use helve_abi::ResourceTypeId;
 use helve_abi::program::{Cases, Handle, Op, ProgramId, Scalar};
 use helve_base::adapter::{AdapterSide, ComponentBuiltin, Guard, offset};
+use helve_model::layout::UNCOUNTED_SCOPE;
 
 /// Operations beyond which a function gives every part that is not [`SMALL`] away.
 const FULL: u32 = 1500;
@@ -190,7 +191,7 @@ impl Emit<'_, '_> {
         let slot = handles::find(&mut self.b, source, index);
         handles::need_own(&mut self.b, slot, tag, slow);
         let rep = handles::rep(&mut self.b, slot);
-        let new = handles::insert(&mut self.b, target, tag, rep, slow);
+        let new = handles::insert(&mut self.b, target, tag, rep, None, slow);
         handles::remove(&mut self.b, source, index, slot);
         self.b.ins().jump(done, &[BlockArg::Value(new)]);
 
@@ -211,7 +212,7 @@ impl Emit<'_, '_> {
         if let Some(scope) = self.scope {
             return self.borrow_in(scope, id, index);
         }
-        self.weight = self.weight.saturating_add(4);
+        self.weight = self.weight.saturating_add(8);
         let slow = self.b.create_block();
         self.b.set_cold_block(slow);
         let (hot, tag) = (self.hot(self.from), self.tag(id));
@@ -228,6 +229,12 @@ impl Emit<'_, '_> {
         handles::set_lends(&mut self.b, slot, more);
         let rep = handles::rep(&mut self.b, slot);
         self.lent.push(index);
+        let defines = self.shape.defines.checked_shr(self.param).unwrap_or(0) & 1;
+        let lent = if defines != 0 {
+            rep
+        } else {
+            self.give(tag, rep)
+        };
         let next = self.b.create_block();
         self.b.ins().jump(next, &[]);
 
@@ -241,7 +248,47 @@ impl Emit<'_, '_> {
             .trap(crate::trap_code(helve_base::Trap::Handle));
         self.b.switch_to_block(next);
         self.b.seal_block(next);
-        rep
+        lent
+    }
+
+    /// A borrowed handle for the callee: its index.
+    fn give(&mut self, owned: Value, rep: Value) -> Value {
+        let scope = match self.call {
+            Some(scope) => scope,
+            None => self.new_call(),
+        };
+        let target = self.hot(AdapterSide::Callee);
+        let tag = self.b.ins().bxor_imm_u(owned, 1);
+        let [retry, grow] = [(); 2].map(|()| self.b.create_block());
+        self.b.set_cold_block(grow);
+        let done = self.block(&[types::I32]);
+        self.b.ins().jump(retry, &[]);
+        self.b.switch_to_block(retry);
+        let index = handles::insert(&mut self.b, target, tag, rep, Some(scope), grow);
+        self.b.ins().jump(done, &[BlockArg::Value(index)]);
+
+        self.b.switch_to_block(grow);
+        self.b.seal_block(grow);
+        let side = self.b.ins().iconst(types::I32, AdapterSide::Callee as i64);
+        self.call_fallible(ComponentBuiltin::GrowHandles, &[side]);
+        self.b.ins().jump(retry, &[]);
+        self.b.seal_block(retry);
+        self.b.switch_to_block(done);
+        self.b.seal_block(done);
+        let index = self.b.block_params(done)[0];
+        self.given.push((index, tag));
+        index
+    }
+
+    /// A number for this call, as the scope of what it lends.
+    fn new_call(&mut self) -> Value {
+        let calls = self.field(offset::CALLS);
+        let flags = MemFlagsData::trusted();
+        let before = self.b.ins().load(types::I32, flags, calls, 0);
+        let number = self.b.ins().iadd_imm_u(before, 1);
+        self.b.ins().store(flags, number, calls, 0);
+        let scope = self.b.ins().bor_imm_u(number, i64::from(UNCOUNTED_SCOPE));
+        *self.call.insert(scope)
     }
 
     fn borrow_in(&mut self, scope: Value, id: ResourceTypeId, index: Value) -> Value {
@@ -250,11 +297,40 @@ impl Emit<'_, '_> {
         self.b.ins().ireduce(types::I32, new)
     }
 
+    /// Traps where the callee has kept what it borrowed for the call.
+    fn guard_returned(&mut self) {
+        let Some(scope) = self.call else { return };
+        let hot = self.hot(AdapterSide::Callee);
+        let mut kept = self.b.ins().iconst(types::I64, 0);
+        for (index, tag) in std::mem::take(&mut self.given) {
+            let slot = handles::slot(&mut self.b, hot, index);
+            let found = handles::tag(&mut self.b, slot);
+            let owner = handles::scope(&mut self.b, slot);
+            let same = self.b.ins().icmp(IntCC::Equal, found, tag);
+            let ours = self.b.ins().icmp(IntCC::Equal, owner, scope);
+            let still = self.b.ins().band(same, ours);
+            let still = self.b.ins().uextend(types::I64, still);
+            kept = self.b.ins().iadd(kept, still);
+        }
+        let [cold, next] = [(); 2].map(|()| self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(kept, cold, &[], next, &[]);
+        self.b.switch_to_block(cold);
+        self.b.seal_block(cold);
+        self.call_fallible(ComponentBuiltin::BorrowsRemain, &[kept]);
+        self.b
+            .ins()
+            .trap(crate::trap_code(helve_base::Trap::Handle));
+        self.b.switch_to_block(next);
+        self.b.seal_block(next);
+    }
+
     /// Ends the loans that have no scope. What is lent stays where it is.
     pub(super) fn end_lent(&mut self) {
         if self.lent.is_empty() {
             return;
         }
+        self.guard_returned();
         let hot = self.hot(AdapterSide::Caller);
         for index in std::mem::take(&mut self.lent) {
             let slot = handles::slot(&mut self.b, hot, index);

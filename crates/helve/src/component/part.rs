@@ -18,7 +18,7 @@ use crate::component::store::StoreShared;
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap};
 use helve_model::error::{HandleError, Names};
-use helve_model::handles::{Table, TypeId};
+use helve_model::handles::{Header, MAX_INDEX, Storage, Table, TypeId};
 use helve_model::layout::HotBlock;
 use helve_model::resource::{Dropped, Loans, ScopeId};
 use std::cell::{Cell, RefCell};
@@ -39,6 +39,7 @@ pub(crate) struct Part {
     /// `backpressure.inc` less `backpressure.dec`.
     pub backpressure: Cell<u16>,
     handles: RefCell<Table<HotStorage>>,
+    most_handles: u32,
     /// Room for one call's loans, kept so that lending allocates nothing.
     spare: Cell<Loans>,
     shared: Rc<StoreShared>,
@@ -56,9 +57,15 @@ impl Part {
                 HotStorage::new(most_handles),
                 most_handles,
             )),
+            most_handles,
             spare: Cell::default(),
             shared,
         }
+    }
+
+    /// Does something with its handles.
+    pub fn with_table<R>(&self, work: impl FnOnce(&mut Table<HotStorage>) -> R) -> R {
+        work(&mut self.handles.borrow_mut())
     }
 
     /// Fails while calls may not go out.
@@ -91,6 +98,26 @@ impl Part {
             .borrow_mut()
             .new_borrow(&mut scopes, type_id(key), rep, scope);
         self.checked(index)
+    }
+
+    /// Makes room for one more handle.
+    pub fn make_room(&self) -> Result<()> {
+        let mut handles = self.handles.borrow_mut();
+        let Header { len, free } = handles.storage().header();
+        let limit = self.most_handles.min(MAX_INDEX);
+        if free == 0 && len > limit {
+            return Err(self.refused(HandleError::Full { limit }));
+        }
+        if free == 0 && !handles.storage_mut().reserve(len) {
+            return Err(self.refused(HandleError::OutOfMemory));
+        }
+        Ok(())
+    }
+
+    /// What a call fails with whose callee keeps `count` handles that it borrowed.
+    #[cold]
+    pub fn borrows_remain(&self, count: u32) -> Error {
+        self.refused(HandleError::BorrowsRemain { count })
     }
 
     /// The representation behind a handle.
@@ -151,7 +178,7 @@ impl Part {
     }
 
     #[cold]
-    fn refused(&self, error: HandleError) -> Error {
+    pub(crate) fn refused(&self, error: HandleError) -> Error {
         let trap = match error {
             HandleError::Full { .. } | HandleError::OutOfMemory | HandleError::TooMany { .. } => {
                 Trap::LimitExceeded

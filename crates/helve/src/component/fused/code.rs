@@ -237,7 +237,7 @@ impl Rules {
                 entering: entering.len() as u32,
                 post_return: to.post_return.is_some(),
                 slots,
-                definer: defines_all(plan, lifted.ty, lifted.owner),
+                defines: defined(plan, lifted.ty, lifted.owner),
             },
             entering,
         })
@@ -267,14 +267,15 @@ fn same_type(plan: &Plan, a: FuncTypeId, b: FuncTypeId) -> bool {
     a == b || types.equal_funcs(a, types, b, &mut |a, b| a == b)
 }
 
-/// Whether `owner` defines the resource type of every parameter that is a borrow.
-fn defines_all(plan: &Plan, ty: FuncTypeId, owner: ComponentInstanceId) -> bool {
+/// Bit n: parameter n is a borrow of a resource type that `owner` defines.
+fn defined(plan: &Plan, ty: FuncTypeId, owner: ComponentInstanceId) -> u32 {
     let defines = |id| {
         let origin = plan.resources.get(id).map(|def| &def.origin);
         matches!(origin, Some(ResourceOrigin::Defined { owner: by, .. }) if *by == owner)
     };
-    plan.types[ty].params.iter().all(|(_, ty)| match ty {
-        InterfaceType::Borrow(id) => defines(*id),
-        _ => true,
+    let params = (0..32).zip(&plan.types[ty].params);
+    params.fold(0, |bits, (n, (_, ty))| match ty {
+        InterfaceType::Borrow(id) if defines(*id) => bits | 1 << n,
+        _ => bits,
     })
 }

@@ -37,6 +37,8 @@ pub(crate) struct Fused {
     resources: RefCell<Vec<ResourceBox>>,
     /// Tags of the plan's resource types; 0 while one is not defined yet.
     tags: OnceCell<Box<[Cell<u32>]>>,
+    /// Calls that lent without a scope of the store's.
+    calls: Cell<u32>,
     /// Scopes of running calls, by number.
     scopes: RefCell<Vec<CallScope>>,
     /// Numbers of scopes that are free.
@@ -155,6 +157,7 @@ pub(crate) fn make(
         sides: vm_sides,
         entering: entering.as_ptr(),
         tags: instance.fused.tags(instance),
+        calls: instance.fused.calls.as_ptr(),
     };
     let context = Box::into_raw(Box::new(AdapterContext {
         vm,

@@ -111,29 +111,36 @@ unsafe extern "C" fn copy_bytes(to: *mut u8, from: *mut u8, bytes: u64) {
 }
 
 unsafe extern "C" fn copy_utf8(to: *mut u8, from: *mut u8, bytes: u64) -> u64 {
-    let bytes = bytes as usize;
     // SAFETY: both ranges are in their memories, which differ.
-    let text = unsafe { std::slice::from_raw_parts(from, bytes) };
+    let text = unsafe { std::slice::from_raw_parts(from, bytes as usize) };
     let mut done = 0;
     // Piece by piece, so that a piece is still in the cache when it is copied.
-    for piece in text.chunks(PIECE) {
-        if !piece.is_ascii() {
-            break;
+    while done < text.len() {
+        let rest = text.get(done..).unwrap_or(&[]);
+        let piece = rest.get(..boundary(rest)).unwrap_or(rest);
+        match strings::utf8(piece) {
+            Ok(_) => {}
+            Err(AbiError::IncompleteUtf8(at)) if piece.len() == rest.len() => {
+                return (done + at) as u64 * 2 + 1;
+            }
+            Err(AbiError::IncompleteUtf8(at) | AbiError::InvalidUtf8(at)) => {
+                return (done + at) as u64 * 2;
+            }
+            Err(_) => return 0,
         }
         // SAFETY: as above; pieces are parts of the whole.
         unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), to.add(done), piece.len()) };
         done += piece.len();
     }
-    let Some(rest) = text.get(done..).filter(|rest| !rest.is_empty()) else {
-        return u64::MAX;
-    };
-    // SAFETY: as above.
-    unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), to.add(done), rest.len()) };
-    match strings::utf8(rest) {
-        Ok(_) => u64::MAX,
-        Err(AbiError::IncompleteUtf8(at)) => (done + at) as u64 * 2 + 1,
-        Err(AbiError::InvalidUtf8(at)) => (done + at) as u64 * 2,
-        Err(_) => 0,
+    u64::MAX
+}
+
+/// Where to end the next piece: before a byte that a character can start with.
+fn boundary(text: &[u8]) -> usize {
+    let starts = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0xc0 != 0x80);
+    match text.len() {
+        len if len <= PIECE => len,
+        _ => (PIECE - 3..=PIECE).rev().find(starts).unwrap_or(PIECE),
     }
 }
 
@@ -218,6 +225,25 @@ unsafe extern "C" fn transfer_borrow(context: *mut u8, scope: u64, ty: u32, inde
                 let index = instance.part(callee).insert_borrow(key, rep, task)?;
                 Ok(index.into())
             })
+        })
+    }
+}
+
+unsafe extern "C" fn grow_handles(context: *mut u8, side: u32) -> u64 {
+    // SAFETY: see the module.
+    unsafe {
+        run(context, |context| {
+            context.part(side as usize)?.make_room()?;
+            Ok(0)
+        })
+    }
+}
+
+unsafe extern "C" fn borrows_remain(context: *mut u8, count: u64) -> u64 {
+    // SAFETY: see the module.
+    unsafe {
+        run(context, |context| {
+            Err(context.part(1)?.borrows_remain(count as u32))
         })
     }
 }
