@@ -242,3 +242,47 @@ fn junk(r: &mut Random, bytes: u64) -> Vec<u8> {
     }
     junk
 }
+
+#[test]
+fn long_strings_end_anywhere() {
+    let engines = engines();
+    let mut r = Random(0x00c0_ffee_00c0_ffee);
+    let utf8 = Options {
+        wide: false,
+        encoding: "utf8",
+    };
+    let text = guest::component(&Ty::Prim("string"), &utf8, &utf8);
+    let mut twins = Twins::new(&engines, &text, "strings".to_owned());
+    for _ in 0..30 {
+        // Longer than what is copied at once, with characters of every length.
+        let letter = ["a", "é", "☃", "𝄞"][r.below(4) as usize];
+        let mut bytes = "a".repeat(r.below(4) as usize).into_bytes();
+        while bytes.len() < 16_300 + r.below(200) as usize {
+            bytes.extend_from_slice(letter.as_bytes());
+        }
+        let valid = String::from_utf8(bytes.clone()).expect("whole characters");
+        let valid = Val::List(vec![Val::String(valid)]);
+        let arrived = twins.agree(0, "caller#run-f", std::slice::from_ref(&valid));
+        assert_eq!(arrived, Some(format!("{valid:?}")));
+        // One byte wrong, or the end missing: a record of one string behind the bytes.
+        match r.below(2) {
+            0 => bytes.truncate(bytes.len() - 1),
+            _ => {
+                let at = r.below(bytes.len() as u64) as usize;
+                bytes[at] = r.bits() as u8;
+            }
+        }
+        let length = bytes.len() as u32;
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let mut junk = Vec::new();
+        junk.extend_from_slice(&(0x10000u32 + 16).to_le_bytes());
+        junk.extend_from_slice(&length.to_le_bytes());
+        junk.extend_from_slice(&[0; 8]);
+        junk.extend_from_slice(&bytes);
+        let junk = Val::List(junk.into_iter().map(Val::U8).collect());
+        // A new guest, whose memory starts at the same place each time.
+        twins.guests.iter_mut().for_each(|guest| guest.live = None);
+        twins.agree(0, "caller#raw-f", &[junk, Val::U32(1)]);
+    }
+    assert!(twins.traps > 5, "{} traps: too simple a test", twins.traps);
+}
