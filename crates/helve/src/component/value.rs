@@ -101,7 +101,15 @@ impl Val {
 
     /// Whether it is a value of `ty`; the error says where it is not. What a resource is
     /// shows only when it is lowered.
+    #[inline]
     pub(crate) fn check(&self, types: &Types, ty: InterfaceType) -> Result<()> {
+        if self.is_scalar_of(ty) {
+            return Ok(());
+        }
+        self.check_parts(types, ty)
+    }
+
+    fn check_parts(&self, types: &Types, ty: InterfaceType) -> Result<()> {
         let all = |vals: &[Val], ty| vals.iter().try_for_each(|val| val.check(types, ty));
         match (self, ty) {
             (Val::Record(fields), InterfaceType::Record(id)) => {
@@ -176,11 +184,11 @@ impl Val {
                 );
                 Ok(())
             }
-            _ if self.is_scalar_of(ty) => Ok(()),
             _ => Err(self.mismatch(types, ty)),
         }
     }
 
+    #[inline]
     fn is_scalar_of(&self, ty: InterfaceType) -> bool {
         use InterfaceType as T;
         matches!(

@@ -231,14 +231,15 @@ where
                 args,
                 &mut params,
             )?;
-            let mut results: Vals = call.shape.result.iter().map(|_| Val::Bool(false)).collect();
+            let mut result = [Val::Bool(false)];
+            let results = &mut result[..call.shape.result.iter().len()];
             // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
             let store = unsafe { call.instance.store().context::<T>() };
-            (self.func)(store, &params, &mut results)?;
+            (self.func)(store, &params, results)?;
             let to = call.result_address(args);
             let mut cx = LowerContext::new(call.options, call.instance, scope);
-            value::check_result(&cx, &programs.result, &results)?;
-            value::lower_result(&mut cx, &programs.result, &results, to, args)
+            value::check_result(&cx, &programs.result, results)?;
+            value::lower_result(&mut cx, &programs.result, results, to, args)
         })
     }
 
