@@ -28,7 +28,10 @@ impl SourceFile {
     /// The text of the `//!` lines that open the file.
     pub fn head(&self) -> String {
         let lines = self.text.lines().take_while(|l| l.starts_with("//!"));
-        lines.map(|l| l[3..].trim_start()).collect::<Vec<_>>().join("\n")
+        lines
+            .map(|l| l[3..].trim_start())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -43,7 +46,10 @@ pub struct House {
 
 /// The workspace's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+        .to_path_buf()
 }
 
 impl House {
@@ -56,12 +62,26 @@ impl House {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         for entry in std::fs::read_dir(root.join("crates"))? {
             let folder = entry?.path();
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = folder
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             dependencies.insert(name, manifest_dependencies(&folder.join("Cargo.toml"))?);
         }
-        dependencies.insert("xtask".into(), manifest_dependencies(&root.join("xtask/Cargo.toml"))?);
-        let document = |name: &str| std::fs::read_to_string(root.join(name)).with_context(|| format!("reading {name}"));
-        Ok(House { files, dependencies, architecture: document("ARCHITECTURE.md")?, rationale: document("RATIONALE.md")? })
+        dependencies.insert(
+            "xtask".into(),
+            manifest_dependencies(&root.join("xtask/Cargo.toml"))?,
+        );
+        let document = |name: &str| {
+            std::fs::read_to_string(root.join(name)).with_context(|| format!("reading {name}"))
+        };
+        Ok(House {
+            files,
+            dependencies,
+            architecture: document("ARCHITECTURE.md")?,
+            rationale: document("RATIONALE.md")?,
+        })
     }
 }
 
@@ -77,8 +97,12 @@ fn rust_files(root: &Path, folder: &Path, into: &mut Vec<SourceFile>) -> Result<
             }
         } else if path.extension().is_some_and(|e| e == "rs") {
             let text = std::fs::read_to_string(&path)?;
-            let syntax = syn::parse_file(&text).with_context(|| format!("parsing {}", path.display()))?;
-            let path = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+            let syntax =
+                syn::parse_file(&text).with_context(|| format!("parsing {}", path.display()))?;
+            let path = path
+                .strip_prefix(root)?
+                .to_string_lossy()
+                .replace('\\', "/");
             into.push(SourceFile { path, text, syntax });
         }
     }
@@ -86,8 +110,11 @@ fn rust_files(root: &Path, folder: &Path, into: &mut Vec<SourceFile>) -> Result<
 }
 
 fn manifest_dependencies(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let manifest: toml::Table = text.parse().with_context(|| format!("parsing {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let manifest: toml::Table = text
+        .parse()
+        .with_context(|| format!("parsing {}", path.display()))?;
     let mut names = Vec::new();
     let mut add = |table: Option<&toml::Value>| {
         if let Some(toml::Value::Table(t)) = table {

@@ -10,8 +10,20 @@ mod house;
 mod tidy;
 
 use anyhow::{Result, bail};
+use std::process::ExitCode;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // Without the backtrace: the findings say where to look.
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let house = house::House::read(&house::root())?;
     match std::env::args().nth(1).as_deref() {
         Some("tidy") => {

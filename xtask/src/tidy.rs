@@ -12,7 +12,7 @@ use syn::visit::Visit;
 /// The floors: crate folder -> the crates of ours that it may see.
 const FLOORS: &[(&str, &[&str])] = &[
     ("base", &[]),
-    ("fiber", &[]),
+    ("fiber", &["helve-base"]),
     ("model", &[]),
     ("abi", &["helve-base"]),
     ("decode", &["helve-base", "helve-abi"]),
@@ -22,13 +22,29 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "helve",
         &[
-            "helve-base", "helve-abi", "helve-model", "helve-decode", "helve-compile", "helve-vm",
-            "helve-fiber", "helve-macros",
+            "helve-base",
+            "helve-abi",
+            "helve-model",
+            "helve-decode",
+            "helve-compile",
+            "helve-vm",
+            "helve-fiber",
+            "helve-macros",
         ],
     ),
     ("wasi", &["helve"]),
     ("wast", &["helve"]),
-    ("cli", &["helve", "helve-wasi", "helve-wast"]),
+    (
+        "cli",
+        &[
+            "helve",
+            "helve-wasi",
+            "helve-wast",
+            "helve-decode",
+            "helve-compile",
+            "helve-abi",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -43,10 +59,12 @@ const UNSAFE_PREFIXES: &[&str] = &["crates/helve/src/"];
 /// Lines of a file, lines and parameters of a function.
 const FILE_LINES: usize = 800;
 const FUNCTION_LINES: usize = 70;
+/// Lines of a function in `tests/`: a table of cases may be longer than a screen.
+const TEST_FUNCTION_LINES: usize = 170;
 const PARAMETERS: usize = 7;
 
 /// Functions that are one big `match` over opcodes, kinds or options: (file, function, lines).
-const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[];
+const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[("crates/vm/src/instance.rs", "new", 71)];
 
 pub fn check(house: &House) -> Vec<String> {
     let mut findings = Vec::new();
@@ -65,16 +83,22 @@ fn floors(house: &House) -> Vec<String> {
     let mut findings = Vec::new();
     for (folder, dependencies) in &house.dependencies {
         let Some((_, allowed)) = FLOORS.iter().find(|(name, _)| name == folder) else {
-            findings.push(format!("crates/{folder}: has no floor; give it one in xtask/src/tidy.rs"));
+            findings.push(format!(
+                "crates/{folder}: has no floor; give it one in xtask/src/tidy.rs"
+            ));
             continue;
         };
         for dependency in dependencies {
             let ours = dependency == "helve" || dependency.starts_with("helve-");
             if ours && !allowed.contains(&dependency.as_str()) {
-                findings.push(format!("crates/{folder}: may not depend on {dependency} (ARCHITECTURE.md, floors)"));
+                findings.push(format!(
+                    "crates/{folder}: may not depend on {dependency} (ARCHITECTURE.md, floors)"
+                ));
             }
             if STANDS_ALONE.contains(&folder.as_str()) {
-                findings.push(format!("crates/{folder}: stands alone, but depends on {dependency}"));
+                findings.push(format!(
+                    "crates/{folder}: stands alone, but depends on {dependency}"
+                ));
             }
         }
     }
@@ -83,7 +107,9 @@ fn floors(house: &House) -> Vec<String> {
 
 fn dependency_list(house: &House) -> Vec<String> {
     let all: BTreeSet<&String> = house.dependencies.values().flatten().collect();
-    let outside = all.into_iter().filter(|d| *d != "helve" && !d.starts_with("helve-"));
+    let outside = all
+        .into_iter()
+        .filter(|d| *d != "helve" && !d.starts_with("helve-"));
     outside
         .filter(|d| !house.rationale.contains(&format!("- `{d}`")))
         .map(|d| format!("RATIONALE.md: dependency `{d}` has no line (\"- `{d}`: why\")"))
@@ -128,19 +154,32 @@ impl<'ast> Visit<'ast> for UnsafeFinder {
 fn unsafe_code(file: &SourceFile) -> Vec<String> {
     let folder = file.crate_folder();
     let mut findings = Vec::new();
-    let may = UNSAFE_CRATES.contains(&folder) || UNSAFE_PREFIXES.iter().any(|p| file.path.starts_with(p));
+    let may =
+        UNSAFE_CRATES.contains(&folder) || UNSAFE_PREFIXES.iter().any(|p| file.path.starts_with(p));
     let is_root = file.path.ends_with("src/lib.rs") || file.path.ends_with("src/main.rs");
-    if is_root && !UNSAFE_CRATES.contains(&folder) && folder != "helve" && !file.text.contains("#![forbid(unsafe_code)]") {
+    if is_root
+        && !UNSAFE_CRATES.contains(&folder)
+        && folder != "helve"
+        && !file.text.contains("#![forbid(unsafe_code)]")
+    {
         findings.push(format!("{}: lacks #![forbid(unsafe_code)]", file.path));
     }
     let mut finder = UnsafeFinder { line: None };
     finder.visit_file(&file.syntax);
-    let Some(line) = finder.line else { return findings };
+    let Some(line) = finder.line else {
+        return findings;
+    };
     if !may && file.path.contains("/src/") {
-        findings.push(format!("{}:{line}: `unsafe` may not stand here (DESIGN: fiber, vm, few files of helve)", file.path));
+        findings.push(format!(
+            "{}:{line}: `unsafe` may not stand here (DESIGN: fiber, vm, few files of helve)",
+            file.path
+        ));
     }
     if may && !file.head().contains("# Safety") {
-        findings.push(format!("{}:{line}: has `unsafe`, but its `//!` has no `# Safety` section", file.path));
+        findings.push(format!(
+            "{}:{line}: has `unsafe`, but its `//!` has no `# Safety` section",
+            file.path
+        ));
     }
     findings
 }
@@ -155,14 +194,27 @@ impl Functions<'_> {
         let name = signature.ident.to_string();
         let (start, end) = (signature.span().start().line, block.span().end().line);
         let lines = end - start + 1;
-        let ratchet = LONG_FUNCTIONS.iter().find(|(p, f, _)| *p == self.path && *f == name);
-        let most = ratchet.map_or(FUNCTION_LINES, |r| r.2);
+        let ratchet = LONG_FUNCTIONS
+            .iter()
+            .find(|(p, f, _)| *p == self.path && *f == name);
+        let usual = if self.path.contains("/tests/") {
+            TEST_FUNCTION_LINES
+        } else {
+            FUNCTION_LINES
+        };
+        let most = ratchet.map_or(usual, |r| r.2);
         if lines > most {
-            self.findings.push(format!("{}:{start}: `{name}` has {lines} lines, at most {most}", self.path));
+            self.findings.push(format!(
+                "{}:{start}: `{name}` has {lines} lines, at most {most}",
+                self.path
+            ));
         }
         let parameters = signature.inputs.len();
         if parameters > PARAMETERS && signature.abi.is_none() {
-            self.findings.push(format!("{}:{start}: `{name}` has {parameters} parameters, at most {PARAMETERS}", self.path));
+            self.findings.push(format!(
+                "{}:{start}: `{name}` has {parameters} parameters, at most {PARAMETERS}",
+                self.path
+            ));
         }
     }
 }
@@ -180,11 +232,17 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 }
 
 fn sizes(file: &SourceFile) -> Vec<String> {
-    let mut functions = Functions { path: &file.path, findings: Vec::new() };
+    let mut functions = Functions {
+        path: &file.path,
+        findings: Vec::new(),
+    };
     functions.visit_file(&file.syntax);
     let lines = file.text.lines().count();
     if lines > FILE_LINES {
-        functions.findings.push(format!("{}: {lines} lines, at most {FILE_LINES}: which nouns live in it?", file.path));
+        functions.findings.push(format!(
+            "{}: {lines} lines, at most {FILE_LINES}: which nouns live in it?",
+            file.path
+        ));
     }
     functions.findings
 }
@@ -206,12 +264,17 @@ fn map(house: &House) -> Vec<String> {
     let mut findings = Vec::new();
     for file in &house.files {
         if !named.contains(&file.path) {
-            findings.push(format!("ARCHITECTURE.md: does not name `{}` (`cargo xtask map` drafts the line)", file.path));
+            findings.push(format!(
+                "ARCHITECTURE.md: does not name `{}` (`cargo xtask map` drafts the line)",
+                file.path
+            ));
         }
     }
     for path in &named {
         if !exist.contains(path.as_str()) {
-            findings.push(format!("ARCHITECTURE.md: names `{path}`, which does not exist"));
+            findings.push(format!(
+                "ARCHITECTURE.md: names `{path}`, which does not exist"
+            ));
         }
     }
     findings
@@ -221,7 +284,9 @@ fn map(house: &House) -> Vec<String> {
 pub fn missing_from_map(house: &House) -> Vec<String> {
     let named = named_paths(house);
     let missing = house.files.iter().filter(|f| !named.contains(&f.path));
-    missing.map(|f| format!("- `{}` — {}", f.path, first_sentence(&f.head()))).collect()
+    missing
+        .map(|f| format!("- `{}` — {}", f.path, first_sentence(&f.head())))
+        .collect()
 }
 
 fn first_sentence(head: &str) -> String {

@@ -28,7 +28,10 @@ pub enum HeapType {
 impl HeapType {
     /// Whether references to it are `VMFuncRef` pointers.
     pub fn is_func(self) -> bool {
-        matches!(self, HeapType::Func | HeapType::ConcreteFunc(_) | HeapType::NoFunc)
+        matches!(
+            self,
+            HeapType::Func | HeapType::ConcreteFunc(_) | HeapType::NoFunc
+        )
     }
 
     /// Whether every reference to `self` is one to `wider` too.
@@ -54,9 +57,15 @@ pub struct RefType {
 
 impl RefType {
     /// `funcref`.
-    pub const FUNCREF: RefType = RefType { nullable: true, heap: HeapType::Func };
+    pub const FUNCREF: RefType = RefType {
+        nullable: true,
+        heap: HeapType::Func,
+    };
     /// `externref`.
-    pub const EXTERNREF: RefType = RefType { nullable: true, heap: HeapType::Extern };
+    pub const EXTERNREF: RefType = RefType {
+        nullable: true,
+        heap: HeapType::Extern,
+    };
 
     /// Whether every value of `self` is one of `wider` too.
     pub fn is_subtype_of(self, wider: RefType) -> bool {
@@ -116,7 +125,12 @@ impl std::fmt::Display for ValType {
             ValType::Ref(r) if *r == RefType::FUNCREF => f.write_str("funcref"),
             ValType::Ref(r) if *r == RefType::EXTERNREF => f.write_str("externref"),
             ValType::Ref(r) => {
-                write!(f, "(ref {}{})", if r.nullable { "null " } else { "" }, r.heap)
+                write!(
+                    f,
+                    "(ref {}{})",
+                    if r.nullable { "null " } else { "" },
+                    r.heap
+                )
             }
         }
     }

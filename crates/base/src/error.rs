@@ -73,7 +73,9 @@ impl Error {
     }
 
     /// The source of type `E` by value, or the error unchanged.
-    pub fn downcast<E: fmt::Display + fmt::Debug + Send + Sync + 'static>(self) -> Result<E, Error> {
+    pub fn downcast<E: fmt::Display + fmt::Debug + Send + Sync + 'static>(
+        self,
+    ) -> Result<E, Error> {
         self.0.downcast::<E>().map_err(Error)
     }
 
@@ -116,7 +118,10 @@ pub trait Context<T> {
     /// Adds `context`.
     fn context(self, context: impl fmt::Display + Send + Sync + 'static) -> Result<T>;
     /// Adds what `context` returns; it only runs on failure.
-    fn with_context<C: fmt::Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Result<T>;
+    fn with_context<C: fmt::Display + Send + Sync + 'static>(
+        self,
+        context: impl FnOnce() -> C,
+    ) -> Result<T>;
 }
 
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
@@ -124,7 +129,10 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
         self.map_err(|e| e.into().context(context))
     }
 
-    fn with_context<C: fmt::Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Result<T> {
+    fn with_context<C: fmt::Display + Send + Sync + 'static>(
+        self,
+        context: impl FnOnce() -> C,
+    ) -> Result<T> {
         self.map_err(|e| e.into().context(context()))
     }
 }
@@ -142,7 +150,10 @@ pub struct GuestTrap {
 impl GuestTrap {
     /// A trap with this message.
     pub fn new(trap: Trap, message: impl Into<String>) -> GuestTrap {
-        GuestTrap { trap, message: message.into() }
+        GuestTrap {
+            trap,
+            message: message.into(),
+        }
     }
 }
 

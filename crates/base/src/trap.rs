@@ -108,7 +108,10 @@ mod tests {
     fn codes_round_trip_and_texts_differ() {
         for (i, &trap) in Trap::ALL.iter().enumerate() {
             assert_eq!(Trap::from_code(trap.code()), Some(trap));
-            assert!(Trap::ALL[..i].iter().all(|t| t.text() != trap.text()), "{trap}");
+            assert!(
+                Trap::ALL[..i].iter().all(|t| t.text() != trap.text()),
+                "{trap}"
+            );
         }
         assert_eq!(Trap::from_code(0), None);
     }

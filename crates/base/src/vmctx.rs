@@ -286,7 +286,11 @@ impl VMOffsets {
             at = at.saturating_add(count.saturating_mul(size as u32));
             start
         };
-        let functions = part(counts.imported_functions, size_of::<VMFunctionImport>(), POINTER);
+        let functions = part(
+            counts.imported_functions,
+            size_of::<VMFunctionImport>(),
+            POINTER,
+        );
         let tables = part(counts.imported_tables, 8, POINTER);
         let memories = part(counts.imported_memories, 8, POINTER);
         let globals = part(counts.imported_globals, 8, POINTER);
@@ -397,8 +401,14 @@ mod tests {
             func_refs: 7,
         };
         let o = VMOffsets::new(counts);
-        assert_eq!(o.imported_function(FuncIndex::from_u32(0)), offset::VMCONTEXT_DYNAMIC);
-        assert_eq!(o.imported_table(TableIndex::from_u32(0)), offset::VMCONTEXT_DYNAMIC + 48);
+        assert_eq!(
+            o.imported_function(FuncIndex::from_u32(0)),
+            offset::VMCONTEXT_DYNAMIC
+        );
+        assert_eq!(
+            o.imported_table(TableIndex::from_u32(0)),
+            offset::VMCONTEXT_DYNAMIC + 48
+        );
         assert_eq!(o.defined_global(DefinedGlobalIndex::from_u32(0)) % 16, 0);
         assert!(o.func_ref(FuncRefIndex::from_u32(7)) <= o.size());
         assert_eq!(o.size() % 16, 0);

@@ -86,7 +86,9 @@ impl WasiCtxBuilder {
 
     /// Connects the process's stdin, stdout and stderr.
     pub fn inherit_stdio(self) -> Self {
-        self.stdin(Stdin::inherit()).stdout(Stdout::inherit_stdout()).stderr(Stdout::inherit_stderr())
+        self.stdin(Stdin::inherit())
+            .stdout(Stdout::inherit_stdout())
+            .stderr(Stdout::inherit_stderr())
     }
 
     /// Sets what the guest reads as stdin.
@@ -120,8 +122,15 @@ impl WasiCtxBuilder {
     ) -> Result<Self> {
         let host = host.as_ref();
         let dir = cap_std::fs::Dir::open_ambient_dir(host, cap_std::ambient_authority())
-            .with_context(|| format!("cannot grant the folder `{}`: is it there, and a folder?", host.display()))?;
-        self.ctx.preopens.push((Descriptor::dir(dir, dir_perms, file_perms), guest.into()));
+            .with_context(|| {
+                format!(
+                    "cannot grant the folder `{}`: is it there, and a folder?",
+                    host.display()
+                )
+            })?;
+        self.ctx
+            .preopens
+            .push((Descriptor::dir(dir, dir_perms, file_perms), guest.into()));
         Ok(self)
     }
 

@@ -37,7 +37,11 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
     } else {
         adapters::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
     };
-    let code = if facts.imports_exit { exit_with_code(module)? } else { module.to_vec() };
+    let code = if facts.imports_exit {
+        exit_with_code(module)?
+    } else {
+        module.to_vec()
+    };
     let encode = || {
         ComponentEncoder::default()
             .module(&code)?
@@ -46,7 +50,9 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
             .encode()
     };
     let encoded = encode().map_err(|e| Error::msg(format!("{e:#}")));
-    encoded.context("a core module, which cannot be made a component: only modules that import WASI 0.1 can")
+    encoded.context(
+        "a core module, which cannot be made a component: only modules that import WASI 0.1 can",
+    )
 }
 
 /// What decides how a module is adapted. A broken module has neither: the encoder then

@@ -24,7 +24,9 @@ pub fn value(v: &WastVal<'_>) -> Val {
         WastVal::String(v) => Val::String(v.to_string()),
         WastVal::List(v) => Val::List(v.iter().map(value).collect()),
         WastVal::Map(v) => Val::Map(v.iter().map(|(k, v)| (value(k), value(v))).collect()),
-        WastVal::Record(v) => Val::Record(v.iter().map(|(k, v)| (k.to_string(), value(v))).collect()),
+        WastVal::Record(v) => {
+            Val::Record(v.iter().map(|(k, v)| (k.to_string(), value(v))).collect())
+        }
         WastVal::Tuple(v) => Val::Tuple(v.iter().map(value).collect()),
         WastVal::Variant(name, payload) => Val::Variant(name.to_string(), boxed(payload)),
         WastVal::Enum(name) => Val::Enum(name.to_string()),
@@ -40,24 +42,37 @@ pub fn value(v: &WastVal<'_>) -> Val {
 /// Whether `actual` is the expected value. Flags are sets; NaNs are equal to each other,
 /// since a canonical ABI border may canonicalise or scramble them.
 pub fn matches(actual: &Val, expected: &Val) -> bool {
-    let all = |a: &[Val], e: &[Val]| a.len() == e.len() && a.iter().zip(e).all(|(a, e)| matches(a, e));
+    let all =
+        |a: &[Val], e: &[Val]| a.len() == e.len() && a.iter().zip(e).all(|(a, e)| matches(a, e));
     let both = |a: &Option<Box<Val>>, e: &Option<Box<Val>>| match (a, e) {
         (Some(a), Some(e)) => matches(a, e),
         (a, e) => a.is_none() && e.is_none(),
     };
     match (actual, expected) {
-        (Val::Float32(a), Val::Float32(e)) => a.to_bits() == e.to_bits() || a.is_nan() && e.is_nan(),
-        (Val::Float64(a), Val::Float64(e)) => a.to_bits() == e.to_bits() || a.is_nan() && e.is_nan(),
+        (Val::Float32(a), Val::Float32(e)) => {
+            a.to_bits() == e.to_bits() || a.is_nan() && e.is_nan()
+        }
+        (Val::Float64(a), Val::Float64(e)) => {
+            a.to_bits() == e.to_bits() || a.is_nan() && e.is_nan()
+        }
         (Val::List(a), Val::List(e)) | (Val::Tuple(a), Val::Tuple(e)) => all(a, e),
         (Val::Map(a), Val::Map(e)) => {
-            a.len() == e.len() && a.iter().zip(e).all(|(a, e)| matches(&a.0, &e.0) && matches(&a.1, &e.1))
+            a.len() == e.len()
+                && a.iter()
+                    .zip(e)
+                    .all(|(a, e)| matches(&a.0, &e.0) && matches(&a.1, &e.1))
         }
         (Val::Record(a), Val::Record(e)) => {
-            a.len() == e.len() && a.iter().zip(e).all(|(a, e)| a.0 == e.0 && matches(&a.1, &e.1))
+            a.len() == e.len()
+                && a.iter()
+                    .zip(e)
+                    .all(|(a, e)| a.0 == e.0 && matches(&a.1, &e.1))
         }
         (Val::Variant(a, ap), Val::Variant(e, ep)) => a == e && both(ap, ep),
         (Val::Option(a), Val::Option(e)) => both(a, e),
-        (Val::Result(Ok(a)), Val::Result(Ok(e))) | (Val::Result(Err(a)), Val::Result(Err(e))) => both(a, e),
+        (Val::Result(Ok(a)), Val::Result(Ok(e))) | (Val::Result(Err(a)), Val::Result(Err(e))) => {
+            both(a, e)
+        }
         (Val::Flags(a), Val::Flags(e)) => a.len() == e.len() && e.iter().all(|e| a.contains(e)),
         (actual, expected) => actual == expected,
     }

@@ -5,7 +5,9 @@
 
 use helve::core::{ExternRef, Ref, Val};
 use helve::{Error, Result, Store};
-use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Const, V128Pattern, WastArgCore, WastRetCore};
+use wast::core::{
+    AbstractHeapType, HeapType, NanPattern, V128Const, V128Pattern, WastArgCore, WastRetCore,
+};
 
 /// The value that an argument of `invoke` stands for.
 pub fn argument(arg: &WastArgCore<'_>, store: &mut Store<()>) -> Result<Val> {
@@ -17,16 +19,26 @@ pub fn argument(arg: &WastArgCore<'_>, store: &mut Store<()>) -> Result<Val> {
         WastArgCore::V128(v) => Val::V128(v128(v)),
         WastArgCore::RefNull(heap) => Val::Ref(null(heap)?),
         WastArgCore::RefExtern(n) => Val::Ref(Ref::Extern(Some(ExternRef::new(store, *n)?))),
-        WastArgCore::RefHost(_) => return Err(Error::msg("`ref.host` needs garbage-collected types")),
+        WastArgCore::RefHost(_) => {
+            return Err(Error::msg("`ref.host` needs garbage-collected types"));
+        }
     })
 }
 
 fn null(heap: &HeapType<'_>) -> Result<Ref> {
     match heap {
-        HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::NoFunc, .. } => Ok(Ref::Func(None)),
-        HeapType::Abstract { ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern, .. } => Ok(Ref::Extern(None)),
+        HeapType::Abstract {
+            ty: AbstractHeapType::Func | AbstractHeapType::NoFunc,
+            ..
+        } => Ok(Ref::Func(None)),
+        HeapType::Abstract {
+            ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern,
+            ..
+        } => Ok(Ref::Extern(None)),
         HeapType::Concrete(_) => Ok(Ref::Func(None)),
-        other => Err(Error::msg(format!("a null of type {other:?} is not supported"))),
+        other => Err(Error::msg(format!(
+            "a null of type {other:?} is not supported"
+        ))),
     }
 }
 
@@ -99,9 +111,13 @@ fn v128_matches(actual: u128, expected: &V128Pattern) -> bool {
         V128Pattern::I16x8(e) => e.iter().enumerate().all(|(i, e)| lane(i, 2) as i16 == *e),
         V128Pattern::I32x4(e) => e.iter().enumerate().all(|(i, e)| lane(i, 4) as i32 == *e),
         V128Pattern::I64x2(e) => e.iter().enumerate().all(|(i, e)| lane(i, 8) as i64 == *e),
-        V128Pattern::F32x4(e) => {
-            e.iter().enumerate().all(|(i, e)| f32_matches(lane(i, 4) as u32, &map(e, |f| f.bits)))
-        }
-        V128Pattern::F64x2(e) => e.iter().enumerate().all(|(i, e)| f64_matches(lane(i, 8), &map(e, |f| f.bits))),
+        V128Pattern::F32x4(e) => e
+            .iter()
+            .enumerate()
+            .all(|(i, e)| f32_matches(lane(i, 4) as u32, &map(e, |f| f.bits))),
+        V128Pattern::F64x2(e) => e
+            .iter()
+            .enumerate()
+            .all(|(i, e)| f64_matches(lane(i, 8), &map(e, |f| f.bits))),
     }
 }

@@ -33,7 +33,12 @@ pub fn run(name: &str, text: &str, options: &Options) -> Report {
     let mut report = Report::default();
     let fail = |span: wast::token::Span, message: String| {
         let (line, column) = span.linecol_in(text);
-        Failure { script: name.to_string(), line: line + 1, column: column + 1, message }
+        Failure {
+            script: name.to_string(),
+            line: line + 1,
+            column: column + 1,
+            message,
+        }
     };
     let mut lexer = wast::lexer::Lexer::new(text);
     lexer.allow_confusing_unicode(true);
@@ -54,7 +59,9 @@ pub fn run(name: &str, text: &str, options: &Options) -> Report {
     let mut context = match Context::new(options) {
         Ok(context) => context,
         Err(e) => {
-            report.failures.push(fail(wast::token::Span::from_offset(0), format!("{e:#}")));
+            report
+                .failures
+                .push(fail(wast::token::Span::from_offset(0), format!("{e:#}")));
             return report;
         }
     };
@@ -144,23 +151,37 @@ impl Context {
                 self.define(name, definition);
                 Ok(())
             }
-            WastDirective::ModuleInstance { instance, module, .. } => {
+            WastDirective::ModuleInstance {
+                instance, module, ..
+            } => {
                 let definition = match module {
                     Some(id) => self.definitions.get(id.name()).cloned(),
                     None => self.last_definition.clone(),
                 };
-                let definition = definition.ok_or_else(|| Error::msg("no such module definition"))?;
+                let definition =
+                    definition.ok_or_else(|| Error::msg("no such module definition"))?;
                 let made = self.instantiate(&definition)?;
                 self.name(instance, made);
                 Ok(())
             }
-            WastDirective::AssertMalformed { module: mut wat, message, .. }
-            | WastDirective::AssertInvalid { module: mut wat, message, .. } => match self.compile(&mut wat) {
-                Ok(_) => Err(Error::msg(format!("accepted, but expected to be refused: {message}"))),
+            WastDirective::AssertMalformed {
+                module: mut wat,
+                message,
+                ..
+            }
+            | WastDirective::AssertInvalid {
+                module: mut wat,
+                message,
+                ..
+            } => match self.compile(&mut wat) {
+                Ok(_) => Err(Error::msg(format!(
+                    "accepted, but expected to be refused: {message}"
+                ))),
                 Err(_) => Ok(()),
             },
             // Custom sections are advice: a runtime may not refuse a module for them.
-            WastDirective::AssertInvalidCustom { .. } | WastDirective::AssertMalformedCustom { .. } => Ok(()),
+            WastDirective::AssertInvalidCustom { .. }
+            | WastDirective::AssertMalformedCustom { .. } => Ok(()),
             WastDirective::Register { name, module, .. } => self.register(name, module),
             WastDirective::Invoke(invoke) => self.invoke(invoke).map(drop),
             WastDirective::AssertTrap { exec, message, .. } => {
@@ -175,26 +196,41 @@ impl Context {
                 let result = self.invoke(call);
                 trapped(result, message)
             }
-            WastDirective::AssertUnlinkable { module, message, .. } => {
+            WastDirective::AssertUnlinkable {
+                module, message, ..
+            } => {
                 let definition = self.compile(&mut QuoteWat::Wat(module))?;
                 match self.instantiate(&definition) {
-                    Ok(_) => Err(Error::msg(format!("linked, but expected not to be: {message}"))),
-                    Err(e) if e.trap().is_some() => Err(e.context("trapped, but expected not to link")),
+                    Ok(_) => Err(Error::msg(format!(
+                        "linked, but expected not to be: {message}"
+                    ))),
+                    Err(e) if e.trap().is_some() => {
+                        Err(e.context("trapped, but expected not to link"))
+                    }
                     Err(_) => Ok(()),
                 }
             }
             WastDirective::AssertException { exec, .. } => match self.execute(exec) {
-                Ok(values) => Err(Error::msg(format!("returned {values}, but expected an exception"))),
+                Ok(values) => Err(Error::msg(format!(
+                    "returned {values}, but expected an exception"
+                ))),
                 Err(e) if e.trap() == Some(Trap::UncaughtException) => Ok(()),
                 Err(e) => Err(e.context("expected an exception")),
             },
-            WastDirective::AssertSuspension { .. } => Err(Error::msg("stack switching is not supported")),
-            WastDirective::Thread(_) | WastDirective::Wait { .. } => Err(Error::msg("threads are not supported")),
+            WastDirective::AssertSuspension { .. } => {
+                Err(Error::msg("stack switching is not supported"))
+            }
+            WastDirective::Thread(_) | WastDirective::Wait { .. } => {
+                Err(Error::msg("threads are not supported"))
+            }
         }
     }
 
     fn compile(&self, wat: &mut QuoteWat<'_>) -> Result<Definition> {
-        let is_component = matches!(wat, QuoteWat::QuoteComponent(..) | QuoteWat::Wat(Wat::Component(_)));
+        let is_component = matches!(
+            wat,
+            QuoteWat::QuoteComponent(..) | QuoteWat::Wat(Wat::Component(_))
+        );
         let bytes = wat.encode()?;
         Ok(if is_component {
             Definition::Component(component::Component::from_binary(&self.engine, &bytes)?)
@@ -205,7 +241,8 @@ impl Context {
 
     fn define(&mut self, name: Option<Id<'_>>, definition: Definition) {
         if let Some(id) = name {
-            self.definitions.insert(id.name().to_string(), definition.clone());
+            self.definitions
+                .insert(id.name().to_string(), definition.clone());
         }
         self.last_definition = Some(definition);
     }
@@ -219,8 +256,12 @@ impl Context {
 
     fn instantiate(&mut self, definition: &Definition) -> Result<Instance> {
         Ok(match definition {
-            Definition::Core(m) => Instance::Core(self.core_linker.instantiate(&mut self.store, m)?),
-            Definition::Component(c) => Instance::Component(self.component_linker.instantiate(&mut self.store, c)?),
+            Definition::Core(m) => {
+                Instance::Core(self.core_linker.instantiate(&mut self.store, m)?)
+            }
+            Definition::Component(c) => {
+                Instance::Component(self.component_linker.instantiate(&mut self.store, c)?)
+            }
         })
     }
 
@@ -252,7 +293,8 @@ impl Context {
                     return Err(Error::msg("a component exports no globals"));
                 };
                 let found = instance.get_global(&mut self.store, global);
-                let found = found.ok_or_else(|| Error::msg(format!("no exported global `{global}`")))?;
+                let found =
+                    found.ok_or_else(|| Error::msg(format!("no exported global `{global}`")))?;
                 Ok(Values::Core(vec![found.get(&mut self.store)?]))
             }
         }
@@ -267,12 +309,17 @@ impl Context {
 
     fn invoke_core(&mut self, instance: core::Instance, invoke: &WastInvoke<'_>) -> Result<Values> {
         let func = instance.get_func(&mut self.store, invoke.name);
-        let func = func.ok_or_else(|| Error::msg(format!("no exported function `{}`", invoke.name)))?;
+        let func =
+            func.ok_or_else(|| Error::msg(format!("no exported function `{}`", invoke.name)))?;
         let mut args = Vec::new();
         for arg in &invoke.args {
             match arg {
                 WastArg::Core(arg) => args.push(core_value::argument(arg, &mut self.store)?),
-                _ => return Err(Error::msg("a component value as argument of a core function")),
+                _ => {
+                    return Err(Error::msg(
+                        "a component value as argument of a core function",
+                    ));
+                }
             }
         }
         let count = func.ty(&self.store)?.results.len();
@@ -281,16 +328,25 @@ impl Context {
         Ok(Values::Core(results))
     }
 
-    fn invoke_component(&mut self, instance: component::Instance, invoke: &WastInvoke<'_>) -> Result<Values> {
+    fn invoke_component(
+        &mut self,
+        instance: component::Instance,
+        invoke: &WastInvoke<'_>,
+    ) -> Result<Values> {
         let func = instance.get_func(&mut self.store, invoke.name);
-        let func = func.ok_or_else(|| Error::msg(format!("no exported function `{}`", invoke.name)))?;
+        let func =
+            func.ok_or_else(|| Error::msg(format!("no exported function `{}`", invoke.name)))?;
         let mut args = Vec::new();
         for arg in &invoke.args {
             args.push(match arg {
                 WastArg::Component(arg) => component_value::value(arg),
                 // Some scripts write numbers in the core form.
                 WastArg::Core(wast::core::WastArgCore::I32(v)) => component::Val::U32(*v as u32),
-                _ => return Err(Error::msg("a core value as argument of a component's function")),
+                _ => {
+                    return Err(Error::msg(
+                        "a core value as argument of a component's function",
+                    ));
+                }
             });
         }
         let mut results = vec![component::Val::Bool(false); func.result_count(&self.store)?];
@@ -306,7 +362,9 @@ impl Context {
                     return Err(mismatch());
                 }
                 for (actual, expected) in actual.iter().zip(expected) {
-                    let WastRet::Core(expected) = expected else { return Err(mismatch()) };
+                    let WastRet::Core(expected) = expected else {
+                        return Err(mismatch());
+                    };
                     if !core_value::matches(actual, expected, &self.store)? {
                         return Err(mismatch());
                     }
@@ -317,7 +375,9 @@ impl Context {
                     return Err(mismatch());
                 }
                 for (actual, expected) in actual.iter().zip(expected) {
-                    let WastRet::Component(expected) = expected else { return Err(mismatch()) };
+                    let WastRet::Component(expected) = expected else {
+                        return Err(mismatch());
+                    };
                     if !component_value::matches(actual, &component_value::value(expected)) {
                         return Err(mismatch());
                     }
@@ -331,11 +391,18 @@ impl Context {
 /// Whether `result` is a trap whose text has `message` in it.
 fn trapped(result: Result<Values>, message: &str) -> Result<()> {
     match result {
-        Ok(values) => Err(Error::msg(format!("returned {values}, but expected a trap: {message}"))),
-        Err(e) if e.trap().is_none() => Err(e.context(format!("failed, but expected a trap: {message}"))),
+        Ok(values) => Err(Error::msg(format!(
+            "returned {values}, but expected a trap: {message}"
+        ))),
+        Err(e) if e.trap().is_none() => {
+            Err(e.context(format!("failed, but expected a trap: {message}")))
+        }
         Err(e) if format!("{e:#}").contains(message) => Ok(()),
         // Scripts may name the index of the empty element, which compiled code does not keep.
-        Err(e) if e.trap() == Some(Trap::UninitializedElement) && message.starts_with(Trap::UninitializedElement.text()) => {
+        Err(e)
+            if e.trap() == Some(Trap::UninitializedElement)
+                && message.starts_with(Trap::UninitializedElement.text()) =>
+        {
             Ok(())
         }
         Err(e) => Err(e.context(format!("another trap than expected: {message}"))),

@@ -3,7 +3,10 @@
 //!
 //! Not here: modules that a script registers itself.
 
-use helve::core::{FuncType, Global, GlobalType, Linker, Memory, MemoryType, Ref, RefType, Table, TableType, Val, ValType};
+use helve::core::{
+    FuncType, Global, GlobalType, Linker, Memory, MemoryType, Ref, RefType, Table, TableType, Val,
+    ValType,
+};
 use helve::{Result, Store};
 
 /// Defines `spectest` in `linker`.
@@ -29,15 +32,33 @@ pub fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<()> {
         ("global_f64", F64, Val::F64(0x4084_d4cc_cccc_cccd)),
     ];
     for (name, content, value) in globals {
-        let global = Global::new(&mut *store, GlobalType { content, mutable: false }, value)?;
+        let global = Global::new(
+            &mut *store,
+            GlobalType {
+                content,
+                mutable: false,
+            },
+            value,
+        )?;
         linker.define("spectest", name, global)?;
     }
     for (name, table64) in [("table", false), ("table64", true)] {
-        let ty = TableType { element: RefType::FUNCREF, minimum: 10, maximum: Some(20), table64 };
+        let ty = TableType {
+            element: RefType::FUNCREF,
+            minimum: 10,
+            maximum: Some(20),
+            table64,
+        };
         let table = Table::new(&mut *store, ty, Ref::Func(None))?;
         linker.define("spectest", name, table)?;
     }
-    let ty = MemoryType { minimum: 1, maximum: Some(2), memory64: false, shared: false, page_size_log2: 16 };
+    let ty = MemoryType {
+        minimum: 1,
+        maximum: Some(2),
+        memory64: false,
+        shared: false,
+        page_size_log2: 16,
+    };
     let memory = Memory::new(&mut *store, ty)?;
     linker.define("spectest", "memory", memory)
 }

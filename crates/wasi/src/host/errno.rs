@@ -90,7 +90,10 @@ const NUMBERS: &[(Errno, ErrorCode)] = &[
 
 impl From<Errno> for ErrorCode {
     fn from(errno: Errno) -> ErrorCode {
-        NUMBERS.iter().find(|(n, _)| *n == errno).map_or(ErrorCode::Io, |(_, code)| *code)
+        NUMBERS
+            .iter()
+            .find(|(n, _)| *n == errno)
+            .map_or(ErrorCode::Io, |(_, code)| *code)
     }
 }
 

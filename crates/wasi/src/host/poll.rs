@@ -29,7 +29,9 @@ impl Readiness {
         match self {
             Readiness::Now => true,
             Readiness::At(when) => *when <= Instant::now(),
-            Readiness::Readable(_) | Readiness::Writable(_) => !ready_now(std::slice::from_ref(self)).is_empty(),
+            Readiness::Readable(_) | Readiness::Writable(_) => {
+                !ready_now(std::slice::from_ref(self)).is_empty()
+            }
             Readiness::Never => false,
         }
     }
@@ -68,7 +70,16 @@ fn descriptors(sources: &[Readiness]) -> Vec<PollFd<'_>> {
 fn ready_now(sources: &[Readiness]) -> Vec<u32> {
     let now = Instant::now();
     let mut fds = descriptors(sources);
-    if !fds.is_empty() && poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
+    if !fds.is_empty()
+        && poll(
+            &mut fds,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        )
+        .is_err()
+    {
         return Vec::new();
     }
     let mut fds = fds.iter();
@@ -78,7 +89,9 @@ fn ready_now(sources: &[Readiness]) -> Vec<u32> {
             Readiness::Now => true,
             Readiness::At(when) => *when <= now,
             // Errors and hang-ups count: the operation that follows reports them.
-            Readiness::Readable(_) | Readiness::Writable(_) => fds.next().is_some_and(|fd| !fd.revents().is_empty()),
+            Readiness::Readable(_) | Readiness::Writable(_) => {
+                fds.next().is_some_and(|fd| !fd.revents().is_empty())
+            }
             Readiness::Never => false,
         };
         if is_ready {
@@ -95,7 +108,10 @@ fn sleep(sources: &[Readiness], until: Option<Instant>) {
         // and spins; at most an hour, so that the cast below cannot overflow.
         let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(1);
         let left = left.min(Duration::from_secs(3600));
-        Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+        Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        }
     });
     // An interrupted or refused wait is no failure: the caller looks again.
     let _ = poll(&mut fds, timeout.as_ref());
@@ -112,7 +128,10 @@ mod tests {
         let ready = wait_any(&[Readiness::Never, Readiness::At(late), Readiness::At(soon)]);
         assert_eq!(ready, [2]);
         assert!(Instant::now() >= soon);
-        assert_eq!(wait_any(&[Readiness::Now, Readiness::Never, Readiness::Now]), [0, 2]);
+        assert_eq!(
+            wait_any(&[Readiness::Now, Readiness::Never, Readiness::Now]),
+            [0, 2]
+        );
     }
 
     #[test]

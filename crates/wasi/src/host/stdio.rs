@@ -23,7 +23,10 @@ impl Stdin {
     /// The process's stdin; empty where it is closed.
     pub fn inherit() -> Stdin {
         Stdin(match std::io::stdin().as_fd().try_clone_to_owned() {
-            Ok(fd) => Input::Descriptor { terminal: rustix::termios::isatty(&fd), fd: Arc::new(fd) },
+            Ok(fd) => Input::Descriptor {
+                terminal: rustix::termios::isatty(&fd),
+                fd: Arc::new(fd),
+            },
             Err(_) => Input::Empty,
         })
     }
@@ -104,7 +107,10 @@ impl Stdout {
 
     fn descriptor(fd: std::io::Result<OwnedFd>) -> Stdout {
         Stdout(match fd {
-            Ok(fd) => Output::Descriptor { terminal: rustix::termios::isatty(&fd), fd: Arc::new(fd) },
+            Ok(fd) => Output::Descriptor {
+                terminal: rustix::termios::isatty(&fd),
+                fd: Arc::new(fd),
+            },
             Err(_) => Output::Sink,
         })
     }
@@ -158,18 +164,26 @@ pub struct MemoryOutput {
 impl MemoryOutput {
     /// Keeps up to `most` bytes; a write beyond that fails.
     pub fn new(most: usize) -> MemoryOutput {
-        MemoryOutput { bytes: Arc::default(), most }
+        MemoryOutput {
+            bytes: Arc::default(),
+            most,
+        }
     }
 
     /// What was written so far.
     pub fn contents(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn append(&self, more: &[u8]) -> Result<(), StreamError> {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         if bytes.len().saturating_add(more.len()) > self.most {
-            return Err(StreamError::Failed(std::io::Error::other("the host keeps no more of this output")));
+            return Err(StreamError::Failed(std::io::Error::other(
+                "the host keeps no more of this output",
+            )));
         }
         bytes.extend_from_slice(more);
         Ok(())

@@ -31,14 +31,23 @@ where
     T: WasiView,
     P: ComponentNamedList + Lift + 'static,
 {
-    instance.func_wrap(name, move |mut cx: StoreContextMut<'_, T>, params: P| body(cx.data_mut().wasi(), params))
+    instance.func_wrap(name, move |mut cx: StoreContextMut<'_, T>, params: P| {
+        body(cx.data_mut().wasi(), params)
+    })
 }
 
 /// Defines the host resource `U` as `name`: a guest's drop takes it out of the table.
-pub fn resource<T: WasiView, U: Send + 'static>(instance: &mut LinkerInstance<'_, T>, name: &str) -> Result<()> {
-    instance.resource(name, helve::component::ResourceType::host::<U>(), |mut cx: StoreContextMut<'_, T>, rep| {
-        let own = helve::component::Resource::<U>::new_own(rep);
-        cx.data_mut().wasi().table.delete(own)?;
-        Ok(())
-    })
+pub fn resource<T: WasiView, U: Send + 'static>(
+    instance: &mut LinkerInstance<'_, T>,
+    name: &str,
+) -> Result<()> {
+    instance.resource(
+        name,
+        helve::component::ResourceType::host::<U>(),
+        |mut cx: StoreContextMut<'_, T>, rep| {
+            let own = helve::component::Resource::<U>::new_own(rep);
+            cx.data_mut().wasi().table.delete(own)?;
+            Ok(())
+        },
+    )
 }

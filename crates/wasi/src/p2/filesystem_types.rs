@@ -73,7 +73,10 @@ impl From<OpenFor> for DescriptorFlags {
             (open_for.mutate_directory, DescriptorFlags::MUTATE_DIRECTORY),
             (open_for.file_sync, DescriptorFlags::FILE_INTEGRITY_SYNC),
             (open_for.data_sync, DescriptorFlags::DATA_INTEGRITY_SYNC),
-            (open_for.requested_write_sync, DescriptorFlags::REQUESTED_WRITE_SYNC),
+            (
+                open_for.requested_write_sync,
+                DescriptorFlags::REQUESTED_WRITE_SYNC,
+            ),
         ];
         let set = pairs.into_iter().filter(|(is_set, _)| *is_set);
         set.fold(DescriptorFlags::empty(), |all, (_, flag)| all | flag)
@@ -176,7 +179,10 @@ pub struct DirectoryEntry {
 
 impl From<Entry> for DirectoryEntry {
     fn from(entry: Entry) -> DirectoryEntry {
-        DirectoryEntry { kind: entry.kind.into(), name: entry.name }
+        DirectoryEntry {
+            kind: entry.kind.into(),
+            name: entry.name,
+        }
     }
 }
 
@@ -222,6 +228,9 @@ impl From<Stat> for MetadataHashValue {
             (salt, stat.identity).hash(&mut hasher);
             hasher.finish()
         };
-        MetadataHashValue { lower: hash(0), upper: hash(1) }
+        MetadataHashValue {
+            lower: hash(0),
+            upper: hash(1),
+        }
     }
 }

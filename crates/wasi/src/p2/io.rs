@@ -8,7 +8,9 @@ use crate::host::errno::ErrorCode;
 use crate::host::poll::{Readiness, wait_any};
 use crate::host::stream::{InputStream, MAX_TRANSFER, OutputStream, StreamError as HostError};
 use crate::{WasiCtxView, WasiView};
-use helve::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceTable};
+use helve::component::{
+    ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceTable,
+};
 use helve::{Result, ensure};
 
 /// Why a stream failed (`wasi:io/error.error`).
@@ -54,11 +56,18 @@ pub struct Input {
 impl Input {
     /// A stream for the guest that reads `stream`.
     pub fn new(stream: impl InputStream) -> Input {
-        Input { stream: Box::new(stream), closed: false }
+        Input {
+            stream: Box::new(stream),
+            closed: false,
+        }
     }
 
     fn readiness(&self) -> Readiness {
-        if self.closed { Readiness::Now } else { self.stream.readiness() }
+        if self.closed {
+            Readiness::Now
+        } else {
+            self.stream.readiness()
+        }
     }
 
     fn read(&mut self, len: u64) -> Result<Vec<u8>, HostError> {
@@ -93,11 +102,19 @@ pub struct Output {
 impl Output {
     /// A stream for the guest that writes `stream`.
     pub fn new(stream: impl OutputStream) -> Output {
-        Output { stream: Box::new(stream), closed: false, permit: 0 }
+        Output {
+            stream: Box::new(stream),
+            closed: false,
+            permit: 0,
+        }
     }
 
     fn readiness(&self) -> Readiness {
-        if self.closed { Readiness::Now } else { self.stream.readiness() }
+        if self.closed {
+            Readiness::Now
+        } else {
+            self.stream.readiness()
+        }
     }
 
     fn attempt<R>(
@@ -124,7 +141,9 @@ impl Output {
 
     fn blocking_write(&mut self, mut bytes: &[u8]) -> Result<(), HostError> {
         while !bytes.is_empty() {
-            let room = usize::try_from(self.check_write()?).unwrap_or(usize::MAX).min(bytes.len());
+            let room = usize::try_from(self.check_write()?)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
             if room == 0 {
                 wait_any(&[self.readiness()]);
                 continue;
@@ -152,16 +171,20 @@ fn outcome<R>(result: Result<R, HostError>, table: &mut ResourceTable) -> Result
     Ok(match result {
         Ok(value) => Ok(value),
         Err(HostError::Closed) => Err(StreamError::Closed),
-        Err(HostError::Failed(error)) => Err(StreamError::LastOperationFailed(table.push(IoError(error))?)),
+        Err(HostError::Failed(error)) => Err(StreamError::LastOperationFailed(
+            table.push(IoError(error))?,
+        )),
     })
 }
 
 pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     let mut error = linker.instance("wasi:io/error@0.2.12")?;
     resource::<T, IoError>(&mut error, "error")?;
-    func(&mut error, "[method]error.to-debug-string", |host, (error,): (Resource<IoError>,)| {
-        Ok(host.table.get(&error)?.0.to_string())
-    })?;
+    func(
+        &mut error,
+        "[method]error.to-debug-string",
+        |host, (error,): (Resource<IoError>,)| Ok(host.table.get(&error)?.0.to_string()),
+    )?;
     poll(&mut linker.instance("wasi:io/poll@0.2.12")?)?;
     let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
     input_stream(&mut streams)?;
@@ -171,45 +194,81 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
 
 fn poll<T: WasiView>(poll: &mut LinkerInstance<'_, T>) -> Result<()> {
     resource::<T, Pollable>(poll, "pollable")?;
-    func(poll, "[method]pollable.ready", |host, (pollable,): (Resource<Pollable>,)| {
-        Ok(host.table.get(&pollable)?.readiness(host.table)?.is_ready())
-    })?;
-    proc(poll, "[method]pollable.block", |host, (pollable,): (Resource<Pollable>,)| {
-        let readiness = host.table.get(&pollable)?.readiness(host.table)?;
-        wait_any(&[readiness]);
-        Ok(())
-    })?;
-    func(poll, "poll", |host, (pollables,): (Vec<Resource<Pollable>>,)| {
-        ensure!(!pollables.is_empty(), "`wasi:io/poll.poll` was called with an empty list");
-        let mut sources = Vec::with_capacity(pollables.len());
-        for pollable in &pollables {
-            sources.push(host.table.get(pollable)?.readiness(host.table)?);
-        }
-        Ok(wait_any(&sources))
-    })
+    func(
+        poll,
+        "[method]pollable.ready",
+        |host, (pollable,): (Resource<Pollable>,)| {
+            Ok(host.table.get(&pollable)?.readiness(host.table)?.is_ready())
+        },
+    )?;
+    proc(
+        poll,
+        "[method]pollable.block",
+        |host, (pollable,): (Resource<Pollable>,)| {
+            let readiness = host.table.get(&pollable)?.readiness(host.table)?;
+            wait_any(&[readiness]);
+            Ok(())
+        },
+    )?;
+    func(
+        poll,
+        "poll",
+        |host, (pollables,): (Vec<Resource<Pollable>>,)| {
+            ensure!(
+                !pollables.is_empty(),
+                "`wasi:io/poll.poll` was called with an empty list"
+            );
+            let mut sources = Vec::with_capacity(pollables.len());
+            for pollable in &pollables {
+                sources.push(host.table.get(pollable)?.readiness(host.table)?);
+            }
+            Ok(wait_any(&sources))
+        },
+    )
 }
 
 fn input_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
     type Read = fn(&mut Input, u64) -> Result<Vec<u8>, HostError>;
     resource::<T, Input>(streams, "input-stream")?;
     let reads: [(&str, &str, Read); 2] = [
-        ("[method]input-stream.read", "[method]input-stream.skip", Input::read),
-        ("[method]input-stream.blocking-read", "[method]input-stream.blocking-skip", Input::blocking_read),
+        (
+            "[method]input-stream.read",
+            "[method]input-stream.skip",
+            Input::read,
+        ),
+        (
+            "[method]input-stream.blocking-read",
+            "[method]input-stream.blocking-skip",
+            Input::blocking_read,
+        ),
     ];
     for (read_name, skip_name, read) in reads {
-        func(streams, read_name, move |host, (stream, len): (Resource<Input>, u64)| {
-            let result = read(host.table.get_mut(&stream)?, len);
-            outcome(result, host.table)
-        })?;
-        func(streams, skip_name, move |host, (stream, len): (Resource<Input>, u64)| {
-            let result = read(host.table.get_mut(&stream)?, len).map(|bytes| bytes.len() as u64);
-            outcome(result, host.table)
-        })?;
+        func(
+            streams,
+            read_name,
+            move |host, (stream, len): (Resource<Input>, u64)| {
+                let result = read(host.table.get_mut(&stream)?, len);
+                outcome(result, host.table)
+            },
+        )?;
+        func(
+            streams,
+            skip_name,
+            move |host, (stream, len): (Resource<Input>, u64)| {
+                let result =
+                    read(host.table.get_mut(&stream)?, len).map(|bytes| bytes.len() as u64);
+                outcome(result, host.table)
+            },
+        )?;
     }
-    func(streams, "[method]input-stream.subscribe", |host, (stream,): (Resource<Input>,)| {
-        let source = Source::Input(Resource::new_borrow(stream.rep()));
-        Ok(host.table.push_child(Pollable(source), &stream)?)
-    })
+    func(
+        streams,
+        "[method]input-stream.subscribe",
+        |host, (stream,): (Resource<Input>,)| {
+            let source = Source::Input(Resource::new_borrow(stream.rep()));
+            Ok(host.table.push_child(Pollable(source), &stream)?)
+        },
+    )
 }
 
 /// The most bytes that the `blocking-write-*` functions may be called with.
@@ -217,17 +276,30 @@ const MAX_BLOCKING_WRITE: u64 = 4096;
 
 fn output_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
     resource::<T, Output>(streams, "output-stream")?;
-    func(streams, "[method]output-stream.check-write", |host, (stream,): (Resource<Output>,)| {
-        let result = host.table.get_mut(&stream)?.check_write();
-        outcome(result, host.table)
-    })?;
-    func(streams, "[method]output-stream.write", |host, (stream, bytes): (Resource<Output>, Vec<u8>)| {
-        permitted_write(host, &stream, &bytes)
-    })?;
-    func(streams, "[method]output-stream.write-zeroes", |host, (stream, len): (Resource<Output>, u64)| {
-        ensure!(len <= MAX_TRANSFER as u64, "`write-zeroes` of {len} bytes, more than `check-write` allowed");
-        permitted_write(host, &stream, &vec![0; usize::try_from(len).unwrap_or(0)])
-    })?;
+    func(
+        streams,
+        "[method]output-stream.check-write",
+        |host, (stream,): (Resource<Output>,)| {
+            let result = host.table.get_mut(&stream)?.check_write();
+            outcome(result, host.table)
+        },
+    )?;
+    func(
+        streams,
+        "[method]output-stream.write",
+        |host, (stream, bytes): (Resource<Output>, Vec<u8>)| permitted_write(host, &stream, &bytes),
+    )?;
+    func(
+        streams,
+        "[method]output-stream.write-zeroes",
+        |host, (stream, len): (Resource<Output>, u64)| {
+            ensure!(
+                len <= MAX_TRANSFER as u64,
+                "`write-zeroes` of {len} bytes, more than `check-write` allowed"
+            );
+            permitted_write(host, &stream, &vec![0; usize::try_from(len).unwrap_or(0)])
+        },
+    )?;
     func(
         streams,
         "[method]output-stream.blocking-write-and-flush",
@@ -254,19 +326,30 @@ fn output_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()>
             outcome(result, host.table)
         },
     )?;
-    for name in ["[method]output-stream.flush", "[method]output-stream.blocking-flush"] {
+    for name in [
+        "[method]output-stream.flush",
+        "[method]output-stream.blocking-flush",
+    ] {
         func(streams, name, |host, (stream,): (Resource<Output>,)| {
             let result = host.table.get_mut(&stream)?.attempt(|s| s.flush());
             outcome(result, host.table)
         })?;
     }
-    func(streams, "[method]output-stream.subscribe", |host, (stream,): (Resource<Output>,)| {
-        let source = Source::Output(Resource::new_borrow(stream.rep()));
-        Ok(host.table.push_child(Pollable(source), &stream)?)
-    })
+    func(
+        streams,
+        "[method]output-stream.subscribe",
+        |host, (stream,): (Resource<Output>,)| {
+            let source = Source::Output(Resource::new_borrow(stream.rep()));
+            Ok(host.table.push_child(Pollable(source), &stream)?)
+        },
+    )
 }
 
-fn permitted_write(host: WasiCtxView<'_>, stream: &Resource<Output>, bytes: &[u8]) -> Result<StreamResult<()>> {
+fn permitted_write(
+    host: WasiCtxView<'_>,
+    stream: &Resource<Output>,
+    bytes: &[u8],
+) -> Result<StreamResult<()>> {
     let output = host.table.get_mut(stream)?;
     ensure!(
         output.closed || bytes.len() <= output.permit,
@@ -279,13 +362,18 @@ fn permitted_write(host: WasiCtxView<'_>, stream: &Resource<Output>, bytes: &[u8
 }
 
 fn splice<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
-    for (name, blocking) in
-        [("[method]output-stream.splice", false), ("[method]output-stream.blocking-splice", true)]
-    {
-        func(streams, name, move |host, (to, from, len): (Resource<Output>, Resource<Input>, u64)| {
-            let result = splice_once(host.table, &to, &from, len, blocking)?;
-            outcome(result, host.table)
-        })?;
+    for (name, blocking) in [
+        ("[method]output-stream.splice", false),
+        ("[method]output-stream.blocking-splice", true),
+    ] {
+        func(
+            streams,
+            name,
+            move |host, (to, from, len): (Resource<Output>, Resource<Input>, u64)| {
+                let result = splice_once(host.table, &to, &from, len, blocking)?;
+                outcome(result, host.table)
+            },
+        )?;
     }
     Ok(())
 }
@@ -306,7 +394,11 @@ fn splice_once(
         Err(e) => return Ok(Err(e)),
     };
     let input = table.get_mut(from)?;
-    let bytes = match if blocking { input.blocking_read(room) } else { input.read(room) } {
+    let bytes = match if blocking {
+        input.blocking_read(room)
+    } else {
+        input.read(room)
+    } {
         Ok(bytes) => bytes,
         Err(e) => return Ok(Err(e)),
     };

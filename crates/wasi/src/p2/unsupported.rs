@@ -103,7 +103,11 @@ const SOCKETS: &[Interface] = &[
     },
     Interface {
         name: "wasi:sockets/udp@0.2.12",
-        resources: &["udp-socket", "incoming-datagram-stream", "outgoing-datagram-stream"],
+        resources: &[
+            "udp-socket",
+            "incoming-datagram-stream",
+            "outgoing-datagram-stream",
+        ],
         functions: &[(
             Trap,
             &[
@@ -228,15 +232,34 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     }
     let made = || Resource::<Unsupported>::new_own(0);
     let mut instance_network = linker.instance("wasi:sockets/instance-network@0.2.12")?;
-    func(&mut instance_network, "instance-network", move |_, (): ()| Ok(made()))?;
+    func(
+        &mut instance_network,
+        "instance-network",
+        move |_, (): ()| Ok(made()),
+    )?;
     let mut types = linker.instance("wasi:http/types@0.2.12")?;
-    func(&mut types, "[constructor]fields", move |_, (): ()| Ok(made()))?;
-    func(&mut types, "[static]fields.from-list", move |_, (_,): (Vec<(String, Vec<u8>)>,)| {
-        Ok(Result::<_, HeaderError>::Ok(made()))
+    func(&mut types, "[constructor]fields", move |_, (): ()| {
+        Ok(made())
     })?;
-    func(&mut types, "[constructor]request-options", move |_, (): ()| Ok(made()))?;
-    for name in ["[constructor]outgoing-request", "[constructor]outgoing-response"] {
-        func(&mut types, name, move |_, (_,): (Resource<Unsupported>,)| Ok(made()))?;
+    func(
+        &mut types,
+        "[static]fields.from-list",
+        move |_, (_,): (Vec<(String, Vec<u8>)>,)| Ok(Result::<_, HeaderError>::Ok(made())),
+    )?;
+    func(
+        &mut types,
+        "[constructor]request-options",
+        move |_, (): ()| Ok(made()),
+    )?;
+    for name in [
+        "[constructor]outgoing-request",
+        "[constructor]outgoing-response",
+    ] {
+        func(
+            &mut types,
+            name,
+            move |_, (_,): (Resource<Unsupported>,)| Ok(made()),
+        )?;
     }
     Ok(())
 }
@@ -244,7 +267,10 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
 /// `wasi:http/types.header-error`.
 #[derive(helve::component::ComponentType, helve::component::Lift, helve::component::Lower)]
 #[component(variant)]
-#[allow(dead_code, reason = "the type must be whole; no header is ever refused")]
+#[allow(
+    dead_code,
+    reason = "the type must be whole; no header is ever refused"
+)]
 enum HeaderError {
     InvalidSyntax,
     Forbidden,
@@ -262,11 +288,16 @@ fn define<T: WasiView>(
             NotSupported => Val::Result(Err(Some(Box::new(Val::Enum("not-supported".into()))))),
             InternalError => {
                 let text = Val::String(format!("{interface} is not supported by this host"));
-                let case = Val::Variant("internal-error".into(), Some(Box::new(Val::Option(Some(Box::new(text))))));
+                let case = Val::Variant(
+                    "internal-error".into(),
+                    Some(Box::new(Val::Option(Some(Box::new(text))))),
+                );
                 Val::Result(Err(Some(Box::new(case))))
             }
             Ignored => Val::Result(Ok(None)),
-            Trap => bail!("the guest called `{name}` of {interface}, which this host does not support"),
+            Trap => {
+                bail!("the guest called `{name}` of {interface}, which this host does not support")
+            }
         };
         if let Some(result) = results.first_mut() {
             *result = value;

@@ -4,7 +4,9 @@
 //! open files (`file.rs`).
 
 use super::{Descriptor, Dir, ErrorCode, File, FileKind, FsResult, NewTime, OpenFor, Stat, permit};
-use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsMaybeDirExt as _};
+use cap_fs_ext::{
+    DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsMaybeDirExt as _,
+};
 use cap_fs_ext::{OpenOptionsSyncExt as _, SystemTimeSpec};
 use cap_std::fs::OpenOptions;
 use std::sync::Arc;
@@ -50,11 +52,23 @@ impl Dir {
             return Err(ErrorCode::NotPermitted);
         }
         let mut options = OpenOptions::new();
-        options.maybe_dir(true).read(open_for.read || !open_for.write);
+        options
+            .maybe_dir(true)
+            .read(open_for.read || !open_for.write);
         options.write(open_for.write || how.truncate || how.create);
-        options.create(how.create && !how.exclusive).create_new(how.create && how.exclusive).truncate(how.truncate);
-        options.follow(if how.follow { FollowSymlinks::Yes } else { FollowSymlinks::No });
-        options.sync(open_for.file_sync).dsync(open_for.data_sync).rsync(open_for.requested_write_sync);
+        options
+            .create(how.create && !how.exclusive)
+            .create_new(how.create && how.exclusive)
+            .truncate(how.truncate);
+        options.follow(if how.follow {
+            FollowSymlinks::Yes
+        } else {
+            FollowSymlinks::No
+        });
+        options
+            .sync(open_for.file_sync)
+            .dsync(open_for.data_sync)
+            .rsync(open_for.requested_write_sync);
         if how.directory {
             if open_for.write {
                 return Err(ErrorCode::IsDirectory);
@@ -66,18 +80,31 @@ impl Dir {
         if metadata.is_dir() {
             let dir = cap_std::fs::Dir::from_std_file(opened.into_std());
             let perms = self.perms;
-            return Ok(Descriptor::Dir(Dir { dir: Arc::new(dir), perms, file_perms: self.file_perms, open_for }));
+            return Ok(Descriptor::Dir(Dir {
+                dir: Arc::new(dir),
+                perms,
+                file_perms: self.file_perms,
+                open_for,
+            }));
         }
         if how.directory {
             return Err(ErrorCode::NotDirectory);
         }
-        Ok(Descriptor::File(File { file: Arc::new(opened), perms: self.file_perms, open_for }))
+        Ok(Descriptor::File(File {
+            file: Arc::new(opened),
+            perms: self.file_perms,
+            open_for,
+        }))
     }
 
     /// Facts about what `path` leads to.
     pub fn stat_at(&self, path: &str, follow: bool) -> FsResult<Stat> {
         self.may_read()?;
-        let metadata = if follow { self.dir.metadata(path)? } else { self.dir.symlink_metadata(path)? };
+        let metadata = if follow {
+            self.dir.metadata(path)?
+        } else {
+            self.dir.symlink_metadata(path)?
+        };
         Ok((&metadata).into())
     }
 
@@ -98,7 +125,11 @@ impl Dir {
     pub fn unlink_file_at(&self, path: &str) -> FsResult<()> {
         self.may_mutate()?;
         if path.ends_with('/') {
-            return Err(if self.dir.metadata(path)?.is_dir() { ErrorCode::IsDirectory } else { ErrorCode::NotDirectory });
+            return Err(if self.dir.metadata(path)?.is_dir() {
+                ErrorCode::IsDirectory
+            } else {
+                ErrorCode::NotDirectory
+            });
         }
         Ok(self.dir.remove_file_or_symlink(path)?)
     }
@@ -132,11 +163,20 @@ impl Dir {
     pub fn readlink_at(&self, path: &str) -> FsResult<String> {
         self.may_read()?;
         let target = self.dir.read_link(path)?;
-        target.into_os_string().into_string().map_err(|_| ErrorCode::IllegalByteSequence)
+        target
+            .into_os_string()
+            .into_string()
+            .map_err(|_| ErrorCode::IllegalByteSequence)
     }
 
     /// Sets the times of what `path` leads to.
-    pub fn set_times_at(&self, path: &str, follow: bool, accessed: NewTime, modified: NewTime) -> FsResult<()> {
+    pub fn set_times_at(
+        &self,
+        path: &str,
+        follow: bool,
+        accessed: NewTime,
+        modified: NewTime,
+    ) -> FsResult<()> {
         self.may_mutate()?;
         permit(self.file_perms.write)?;
         let (accessed, modified) = (spec(accessed)?, spec(modified)?);
@@ -162,7 +202,9 @@ fn spec(time: NewTime) -> FsResult<Option<SystemTimeSpec>> {
         NewTime::At(seconds, nanos) => {
             let time = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos));
             let time = time.ok_or(ErrorCode::Overflow)?;
-            Some(SystemTimeSpec::Absolute(cap_std::time::SystemTime::from_std(time)))
+            Some(SystemTimeSpec::Absolute(
+                cap_std::time::SystemTime::from_std(time),
+            ))
         }
     })
 }
@@ -182,9 +224,17 @@ pub struct Entry {
 impl Entries {
     /// The next entry, `None` at the end.
     pub fn next_entry(&mut self) -> FsResult<Option<Entry>> {
-        let Some(entry) = self.0.next() else { return Ok(None) };
+        let Some(entry) = self.0.next() else {
+            return Ok(None);
+        };
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|_| ErrorCode::IllegalByteSequence)?;
-        Ok(Some(Entry { kind: entry.file_type()?.into(), name }))
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|_| ErrorCode::IllegalByteSequence)?;
+        Ok(Some(Entry {
+            kind: entry.file_type()?.into(),
+            name,
+        }))
     }
 }

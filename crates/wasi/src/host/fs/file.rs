@@ -24,11 +24,19 @@ pub enum Advice {
 
 impl File {
     fn readable(&self) -> FsResult<()> {
-        if self.open_for.read && self.perms.read { Ok(()) } else { Err(ErrorCode::BadDescriptor) }
+        if self.open_for.read && self.perms.read {
+            Ok(())
+        } else {
+            Err(ErrorCode::BadDescriptor)
+        }
     }
 
     fn writable(&self) -> FsResult<()> {
-        if self.open_for.write && self.perms.write { Ok(()) } else { Err(ErrorCode::BadDescriptor) }
+        if self.open_for.write && self.perms.write {
+            Ok(())
+        } else {
+            Err(ErrorCode::BadDescriptor)
+        }
     }
 
     /// Reads up to `len` bytes at `offset` (and at most [`MAX_TRANSFER`]); whether the
@@ -71,13 +79,19 @@ impl File {
     /// A stream that reads from `offset` on.
     pub fn read_stream(&self, offset: u64) -> FsResult<FileInput> {
         self.readable()?;
-        Ok(FileInput { file: self.file.clone(), position: offset })
+        Ok(FileInput {
+            file: self.file.clone(),
+            position: offset,
+        })
     }
 
     /// A stream that writes from `offset` on, or always at the end.
     pub fn write_stream(&self, offset: Option<u64>) -> FsResult<FileOutput> {
         self.writable()?;
-        Ok(FileOutput { file: self.file.clone(), position: offset })
+        Ok(FileOutput {
+            file: self.file.clone(),
+            position: offset,
+        })
     }
 }
 
@@ -125,7 +139,8 @@ impl OutputStream for FileOutput {
                 }
                 None => {
                     let append = rustix::io::ReadWriteFlags::APPEND;
-                    rustix::io::pwritev2(&*self.file, &[IoSlice::new(bytes)], 0, append).map_err(std::io::Error::from)?
+                    rustix::io::pwritev2(&*self.file, &[IoSlice::new(bytes)], 0, append)
+                        .map_err(std::io::Error::from)?
                 }
             };
             if count == 0 {

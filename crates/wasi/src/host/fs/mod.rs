@@ -32,9 +32,15 @@ pub struct DirPerms {
 
 impl DirPerms {
     /// Everything.
-    pub const ALL: DirPerms = DirPerms { read: true, mutate: true };
+    pub const ALL: DirPerms = DirPerms {
+        read: true,
+        mutate: true,
+    };
     /// Listing and opening only.
-    pub const READ: DirPerms = DirPerms { read: true, mutate: false };
+    pub const READ: DirPerms = DirPerms {
+        read: true,
+        mutate: false,
+    };
 }
 
 /// What may be done with files in a granted folder and those below it.
@@ -48,9 +54,15 @@ pub struct FilePerms {
 
 impl FilePerms {
     /// Everything.
-    pub const ALL: FilePerms = FilePerms { read: true, write: true };
+    pub const ALL: FilePerms = FilePerms {
+        read: true,
+        write: true,
+    };
     /// Reading only.
-    pub const READ: FilePerms = FilePerms { read: true, write: false };
+    pub const READ: FilePerms = FilePerms {
+        read: true,
+        write: false,
+    };
 }
 
 /// What a guest opened a descriptor for.
@@ -122,7 +134,10 @@ impl From<cap_std::fs::FileType> for FileKind {
             (ty.is_fifo(), FileKind::Fifo),
             (ty.is_socket(), FileKind::Socket),
         ];
-        kinds.iter().find(|(is, _)| *is).map_or(FileKind::Unknown, |(_, kind)| *kind)
+        kinds
+            .iter()
+            .find(|(is, _)| *is)
+            .map_or(FileKind::Unknown, |(_, kind)| *kind)
     }
 }
 
@@ -188,8 +203,17 @@ impl NewTime {
 impl Descriptor {
     /// A granted folder, open for all that its permissions allow.
     pub fn dir(dir: cap_std::fs::Dir, perms: DirPerms, file_perms: FilePerms) -> Descriptor {
-        let open_for = OpenFor { read: true, mutate_directory: perms.mutate, ..OpenFor::default() };
-        Descriptor::Dir(Dir { dir: Arc::new(dir), perms, file_perms, open_for })
+        let open_for = OpenFor {
+            read: true,
+            mutate_directory: perms.mutate,
+            ..OpenFor::default()
+        };
+        Descriptor::Dir(Dir {
+            dir: Arc::new(dir),
+            perms,
+            file_perms,
+            open_for,
+        })
     }
 
     /// The file, where it is one.
@@ -242,7 +266,10 @@ impl Descriptor {
 
     /// Sets its times.
     pub fn set_times(&self, accessed: NewTime, modified: NewTime) -> FsResult<()> {
-        let times = rustix::fs::Timestamps { last_access: spec(accessed)?, last_modification: spec(modified)? };
+        let times = rustix::fs::Timestamps {
+            last_access: spec(accessed)?,
+            last_modification: spec(modified)?,
+        };
         match self {
             Descriptor::File(file) => {
                 permit(file.perms.write)?;
@@ -259,8 +286,14 @@ impl Descriptor {
 
 fn spec(time: NewTime) -> FsResult<rustix::fs::Timespec> {
     Ok(match time.checked()? {
-        NewTime::Keep => rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-        NewTime::Now => rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
+        NewTime::Keep => rustix::fs::Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_OMIT,
+        },
+        NewTime::Now => rustix::fs::Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_NOW,
+        },
         NewTime::At(seconds, nanos) => rustix::fs::Timespec {
             tv_sec: i64::try_from(seconds).map_err(|_| ErrorCode::Overflow)?,
             tv_nsec: nanos.into(),
@@ -270,5 +303,9 @@ fn spec(time: NewTime) -> FsResult<rustix::fs::Timespec> {
 
 /// `Err(NotPermitted)` unless the grant allows it.
 fn permit(allowed: bool) -> FsResult<()> {
-    if allowed { Ok(()) } else { Err(ErrorCode::NotPermitted) }
+    if allowed {
+        Ok(())
+    } else {
+        Err(ErrorCode::NotPermitted)
+    }
 }
