@@ -61,7 +61,7 @@ fn text_for_people() {
                 "wasi:clocks/wall-clock@0.2.12    types only",
                 "`helve run` has it as wasi:cli/stdout@0.2",
                 "#run: func() -> result",
-                "left out (--wit prints all): wasi:cli@0.2",
+                "left out (--wit prints all): wasi:io@0.2.12, wasi:cli@0.2",
             ],
         ),
         (

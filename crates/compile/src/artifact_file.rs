@@ -13,9 +13,9 @@
 //!  -32  hash             BLAKE3 of all the bytes before it
 //! ```
 //!
-//! Numbers are little-endian. Opening checks, in this order: magic, version, length,
-//! hash, fingerprint, table. So a file that was cut short or changed is told apart from
-//! one that another build made. The hash finds accidents, not forgers: who may write the
+//! Numbers are little-endian. What is checked, in this order: magic, version, length,
+//! hash, fingerprint. So a file that was cut short or changed is told apart from one that
+//! another build made. The hash finds accidents, not forgers: who may write the
 //! file may write a hash too, and code in it is run as it stands.
 //!
 //! Not here: what a component's parts are (helve), executable memory (the VM's).
@@ -195,10 +195,11 @@ impl ArtifactBuilder {
     }
 }
 
-/// An artifact whose hash and fingerprint are right.
+/// An artifact.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     bytes: Bytes,
+    made_by: String,
     parts: HashMap<(u32, u32), Range<usize>>,
 }
 
@@ -208,51 +209,51 @@ impl Artifact {
         bytes.starts_with(&MAGIC)
     }
 
-    /// Checks an artifact and finds its parts.
+    /// An artifact whose hash and fingerprint are right.
     ///
     /// # Errors
     ///
     /// Where the bytes are not what a builder with the same fingerprint made.
     pub fn open(bytes: Bytes, fingerprint: &str) -> Result<Artifact> {
-        let (artifact, made_by) = Artifact::read(bytes)?;
-        compare(&made_by, fingerprint)?;
+        let artifact = Artifact::unverified(bytes)?;
+        artifact.verify()?;
+        artifact.made_for(fingerprint)?;
         Ok(artifact)
     }
 
-    /// An artifact of any fingerprint, and that: to look at, its code may not run here.
+    /// An artifact of any fingerprint that may have been damaged: its code must not run
+    /// before the other two checks.
     ///
     /// # Errors
     ///
-    /// Where the bytes are not what a builder made.
-    pub fn read(bytes: Bytes) -> Result<(Artifact, String)> {
-        if !Artifact::looks_like(&bytes) {
+    /// Where the bytes are no artifact, or one that is cut short.
+    pub fn unverified(bytes: Bytes) -> Result<Artifact> {
+        let artifact = Artifact::parse(&bytes);
+        match artifact {
+            // A table that makes no sense is most likely a damaged one.
+            Err(ArtifactError::Malformed(_)) => verify(&bytes).and(artifact),
+            other => other,
+        }
+    }
+
+    fn parse(bytes: &Bytes) -> Result<Artifact> {
+        if !Artifact::looks_like(bytes) {
             // The beginning of the magic alone is a file that was cut off very early.
-            let cut = !bytes.is_empty() && MAGIC.starts_with(&bytes);
-            return Err(if cut {
-                length(HEADER, &bytes)
-            } else {
-                ArtifactError::NotAnArtifact
+            let cut = !bytes.is_empty() && MAGIC.starts_with(bytes);
+            return Err(match cut {
+                true => length(HEADER, bytes),
+                false => ArtifactError::NotAnArtifact,
             });
         }
-        let word = |at| read_u32(&bytes, at).ok_or_else(|| length(HEADER + HASH, &bytes));
+        let word = |at| read_u32(bytes, at).ok_or_else(|| length(HEADER + HASH, bytes));
         let version = word(8)?;
         if version != VERSION {
             return Err(ArtifactError::Version(version));
         }
         let (fingerprint_len, parts) = (word(12)? as usize, word(24)? as usize);
-        let says = read_u64(&bytes, 16).ok_or_else(|| length(HEADER + HASH, &bytes))?;
+        let says = read_u64(bytes, 16).ok_or_else(|| length(HEADER + HASH, bytes))?;
         if says != bytes.len() as u64 {
             return Err(ArtifactError::Length(says, bytes.len() as u64));
-        }
-        let Some((content, expected)) = bytes
-            .len()
-            .checked_sub(HASH)
-            .and_then(|at| bytes.split_at_checked(at))
-        else {
-            return Err(length(HEADER + HASH, &bytes));
-        };
-        if hash(content) != *expected {
-            return Err(ArtifactError::Corrupted);
         }
         let table_end = parts
             .checked_mul(ENTRY)
@@ -260,16 +261,33 @@ impl Artifact {
         let table_end = table_end.ok_or(ArtifactError::Malformed("the number of parts"))?;
         let made_by = table_end
             .checked_add(fingerprint_len)
-            .and_then(|end| content.get(table_end..end));
+            .and_then(|end| bytes.get(table_end..end));
         let made_by = made_by.ok_or(ArtifactError::Malformed("the fingerprint's length"))?;
-        let made_by = String::from_utf8_lossy(made_by).into_owned();
-        let table = content.get(HEADER..table_end).unwrap_or_default();
+        let table = bytes.get(HEADER..table_end).unwrap_or_default();
         let parts = table
             .chunks_exact(ENTRY)
-            .map(|entry| read_entry(entry, content.len()))
+            .map(|entry| read_entry(entry, bytes.len()))
             .collect::<Option<_>>();
-        let parts = parts.ok_or(ArtifactError::Malformed("a part outside of the file"))?;
-        Ok((Artifact { bytes, parts }, made_by))
+        Ok(Artifact {
+            made_by: String::from_utf8_lossy(made_by).into_owned(),
+            parts: parts.ok_or(ArtifactError::Malformed("a part outside of the file"))?,
+            bytes: bytes.clone(),
+        })
+    }
+
+    /// Checks the hash.
+    pub fn verify(&self) -> Result<()> {
+        verify(&self.bytes)
+    }
+
+    /// Checks the fingerprint.
+    pub fn made_for(&self, fingerprint: &str) -> Result<()> {
+        compare(&self.made_by, fingerprint)
+    }
+
+    /// The fingerprint.
+    pub fn made_by(&self) -> &str {
+        &self.made_by
     }
 
     /// The wasm file that was compiled.
@@ -363,6 +381,16 @@ impl From<Vec<(u32, u32)>> for Locations {
 impl From<&CompiledModule> for Locations {
     fn from(module: &CompiledModule) -> Locations {
         module.locations.clone().into()
+    }
+}
+
+fn verify(bytes: &[u8]) -> Result<()> {
+    let (content, expected) = bytes
+        .split_last_chunk()
+        .ok_or_else(|| length(HEADER + HASH, bytes))?;
+    match hash(content) == *expected {
+        true => Ok(()),
+        false => Err(ArtifactError::Corrupted),
     }
 }
 

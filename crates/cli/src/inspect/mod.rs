@@ -99,11 +99,12 @@ impl Inspect {
             return report_wasm(&bytes);
         }
         let bytes = Bytes::from(std::fs::read(&self.file)?);
-        let (artifact, made_by) = Artifact::read(bytes.clone())?;
+        let artifact = Artifact::unverified(bytes.clone())?;
+        artifact.verify()?;
         let mut report = report_wasm(artifact.source()?)?;
         report.what.push_str(", compiled by `helve compile`");
         report.bytes = bytes.len();
-        report.compiled = Some(made_by);
+        report.compiled = Some(artifact.made_by().to_owned());
         Ok(report)
     }
 }

@@ -19,13 +19,16 @@
 //! Machine code can do anything. Whoever loads it vouches for where it comes from; no
 //! check of ours stops a forger.
 
-use crate::component::component::{Component, decode, each_module};
+use crate::component::component::{Component, decode};
 use crate::core::Module;
 use crate::core::engine::Engine;
-use helve_base::{Error, PrimaryMap, Result, error::Context};
+use helve_base::{Bug, Error, PrimaryMap, Result, error::Context};
 use helve_compile::artifact_file::{Artifact, ArtifactBuilder, ArtifactError, Locations, Part};
-use helve_compile::{Bytes, FunctionRange};
-use std::io::Read;
+use helve_compile::{Bytes, FunctionRange, Translation, translate_validated};
+use helve_decode::plan::{Plan, StaticModuleId};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -106,36 +109,89 @@ impl Component {
     }
 }
 
-/// A file's bytes, read to where they stay.
+/// A file's bytes, read to where they stay, by all cores.
 fn read(path: &Path) -> Result<Arc<[u8]>> {
-    let mut file = std::fs::File::open(path)?;
+    let file = std::fs::File::open(path)?;
     let len = usize::try_from(file.metadata()?.len())?;
-    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
-    match Arc::get_mut(&mut bytes) {
-        Some(room) => file.read_exact(room)?,
-        None => return Err(Error::msg("the bytes are shared already")),
-    }
+    // SAFETY: zeros are bytes.
+    let mut bytes: Arc<[u8]> = unsafe { Arc::new_zeroed_slice(len).assume_init() };
+    let Some(room) = Arc::get_mut(&mut bytes) else {
+        return Err(Error::new(Bug("bytes that are shared already".into())));
+    };
+    let chunks = room.par_chunks_mut(READ_AT_ONCE).enumerate();
+    chunks.try_for_each(|(i, chunk)| file.read_exact_at(chunk, (i * READ_AT_ONCE) as u64))?;
     Ok(bytes)
 }
+
+/// Bytes that one thread reads at once.
+const READ_AT_ONCE: usize = 2 << 20;
 
 /// # Safety
 ///
 /// As [`Component::deserialize`].
 unsafe fn load(engine: &Engine, bytes: Arc<[u8]>) -> Result<Component> {
-    let artifact = Artifact::open(Bytes::from(&bytes), &engine.fingerprint())?;
-    let place = artifact.find(Part::Source, 0);
-    let place = place.ok_or(ArtifactError::Malformed("no source"))?;
-    let source = Bytes::from(&bytes).slice(place.clone());
-    let source = source.ok_or(ArtifactError::Malformed("no source"))?;
-    let plan = decode(engine, &source)?;
-    let modules = each_module(&plan, |id, range| {
-        let range = place.start.saturating_add(range.start)..place.start.saturating_add(range.end);
-        // SAFETY: the caller vouches for the artifact, whose source these are.
-        unsafe { Module::from_artifact(engine, &artifact, id.as_u32(), &bytes, range) }
-    })?;
+    let artifact = Artifact::unverified(Bytes::from(&bytes))?;
+    let fingerprint = engine.fingerprint();
+    // Decoding can't be harmed by what is in a damaged file: both at the same time.
+    let (verified, decoded) = rayon::join(
+        || {
+            artifact
+                .verify()
+                .and_then(|()| artifact.made_for(&fingerprint))
+        },
+        || Decoded::new(engine, &artifact, &bytes),
+    );
+    verified?;
+    let decoded = decoded?;
+    let modules: Vec<Module> = decoded
+        .modules
+        .par_iter()
+        .map(|(id, start, translation)| {
+            let number = id.as_u32();
+            // SAFETY: the caller vouches for the artifact, whose source was decoded.
+            unsafe { Module::from_artifact(engine, &artifact, number, translation, &bytes, *start) }
+        })
+        .collect::<Result<_>>()?;
     let adapters = match artifact.find(Part::Code, ADAPTERS) {
         Some(_) => Some(artifact.module(ADAPTERS)?),
         None => None,
     };
-    Component::from_parts(engine, source, plan, modules, adapters)
+    let modules = modules.into_iter().collect();
+    Component::from_parts(engine, decoded.source, decoded.plan, modules, adapters)
+}
+
+/// The component that an artifact was made from, read again.
+struct Decoded {
+    source: Bytes,
+    plan: Plan,
+    /// Each module, with where it starts in the artifact.
+    modules: Vec<(StaticModuleId, usize, Translation)>,
+}
+
+impl Decoded {
+    fn new(engine: &Engine, artifact: &Artifact, bytes: &Arc<[u8]>) -> Result<Decoded> {
+        let place = artifact.find(Part::Source, 0);
+        let place = place.ok_or(ArtifactError::Malformed("no source"))?;
+        let source = Bytes::from(bytes).slice(place.clone());
+        let source = source.ok_or(ArtifactError::Malformed("no source"))?;
+        let plan = decode(engine, &source)?;
+        let ranges: Vec<_> = plan
+            .modules
+            .iter()
+            .map(|(id, module)| (id, module.range.clone()))
+            .collect();
+        let read = |(id, range): (StaticModuleId, Range<usize>)| {
+            let start = place.start.saturating_add(range.start);
+            let module = source.slice(range);
+            let module = module.ok_or(ArtifactError::Malformed("a module outside of it"))?;
+            let translation = translate_validated(module, engine.config().features)?;
+            Ok((id, start, translation))
+        };
+        let modules = ranges.into_par_iter().map(read).collect::<Result<_>>()?;
+        Ok(Decoded {
+            source,
+            plan,
+            modules,
+        })
+    }
 }

@@ -11,9 +11,8 @@
 use crate::core::engine::Engine;
 use crate::core::module::{Module, ModuleCode, ModuleImage};
 use helve_base::{Bug, Error, Result};
-use helve_compile::Bytes;
+use helve_compile::Translation;
 use helve_compile::artifact_file::{Artifact, ArtifactBuilder};
-use std::ops::Range;
 use std::sync::Arc;
 
 impl Engine {
@@ -47,7 +46,8 @@ impl Module {
         Ok(())
     }
 
-    /// The module under this number in an artifact. Its wasm bytes are `range` of `bytes`.
+    /// The module under this number in an artifact. Its wasm bytes start at `start` of
+    /// `bytes`, and have been read again.
     ///
     /// # Safety
     ///
@@ -56,13 +56,10 @@ impl Module {
         engine: &Engine,
         artifact: &Artifact,
         number: u32,
+        translation: &Translation,
         bytes: &Arc<[u8]>,
-        range: Range<usize>,
+        start: usize,
     ) -> Result<Module> {
-        let start = range.start;
-        let part = Bytes::from(bytes).slice(range);
-        let part = part.ok_or_else(|| Error::msg("a module outside of its file"))?;
-        let translation = helve_compile::translate_validated(part, engine.config().features)?;
         let stored = artifact.module(number)?;
         let info = translation.module().clone();
         if stored.functions.len() != info.defined_funcs() {
