@@ -24,7 +24,7 @@ use crate::instance::{FlagStorage, InstanceId, Instances, VecFlags};
 use crate::resource::Scopes;
 use crate::run_queue::{ListId, RunQueue, Schedule};
 use crate::slab::Slab;
-use crate::task::{Callee, Task, TaskId};
+use crate::task::{Abi, Callee, Task, TaskId};
 use crate::thread::{Thread, ThreadId, Wait};
 use crate::trap::Trap;
 use crate::waitable::{Arena, Event, WaitableId, Woken};
@@ -195,6 +195,11 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// Who called a task, while that is not resolved.
     pub fn caller_of(&self, task: TaskId) -> Option<Caller> {
         self.task(task).ok().map(|task| task.caller)
+    }
+
+    /// How a task's function was lifted.
+    pub fn abi_of(&self, task: TaskId) -> Option<Abi> {
+        self.task(task).ok().map(|task| task.callee.abi)
     }
 
     /// The task made last, by which its caller knows it.

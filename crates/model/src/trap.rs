@@ -36,6 +36,11 @@ pub enum Trap {
         /// Its index.
         index: u32,
     },
+    /// A buffer of a stream or future that is not all in memory, or not aligned.
+    Buffer {
+        /// Whether it is aligned.
+        aligned: bool,
+    },
     /// The user of this crate did what it must not: a bug of the engine.
     Misuse(&'static str),
 }
@@ -73,6 +78,8 @@ impl Display for Trap {
                 f.write_str("the task's last thread ends without `task.return` or `task.cancel`")
             }
             Trap::NotSuspended { index } => write!(f, "thread {index} is not suspended"),
+            Trap::Buffer { aligned: false } => f.write_str("unaligned pointer"),
+            Trap::Buffer { aligned: true } => f.write_str("pointer out of bounds of memory"),
             Trap::Misuse(what) => write!(f, "misuse of the model: {what}"),
         }
     }
