@@ -405,7 +405,7 @@ impl<'a, 'b> Emit<'a, 'b> {
     }
 
     /// Which side values come from, as routines take it.
-    pub(super) fn from_number(&mut self) -> Value {
+    pub(super) fn source_number(&mut self) -> Value {
         self.b.ins().iconst(types::I32, self.from as i64)
     }
 

@@ -83,9 +83,9 @@ fn build(
         signature,
     };
     match builtin {
-        ResourceBuiltin::New => this.new(),
-        ResourceBuiltin::Rep => this.rep(),
-        ResourceBuiltin::Drop => this.drop(),
+        ResourceBuiltin::New => this.build_new(),
+        ResourceBuiltin::Rep => this.build_rep(),
+        ResourceBuiltin::Drop => this.build_drop(),
     }
     this.b.switch_to_block(slow);
     this.hand_on(offset::SLOW, value);
@@ -132,7 +132,7 @@ impl Resource<'_, '_> {
             .return_call_indirect(sig, code, &[callee, value]);
     }
 
-    fn new(&mut self) {
+    fn build_new(&mut self) {
         self.need_may_leave();
         let hot = self.field(offset::HOT);
         let tag = self.tag();
@@ -141,7 +141,7 @@ impl Resource<'_, '_> {
     }
 
     /// An owned resource's tag and a borrowed one's differ in bit 0.
-    fn rep(&mut self) {
+    fn build_rep(&mut self) {
         let hot = self.field(offset::HOT);
         let slot = handles::find(self.b, hot, self.value);
         let found = handles::tag(self.b, slot);
@@ -154,7 +154,7 @@ impl Resource<'_, '_> {
         self.b.ins().return_(&[rep]);
     }
 
-    fn drop(&mut self) {
+    fn build_drop(&mut self) {
         self.need_may_leave();
         let hot = self.field(offset::HOT);
         let slot = handles::find(self.b, hot, self.value);

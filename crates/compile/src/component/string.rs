@@ -94,7 +94,7 @@ impl Emit<'_, '_> {
 
     fn transcode(&mut self, pointer: Value, length: Value) -> (Value, Value) {
         let out = self.frame_bytes(16);
-        let side = self.from_number();
+        let side = self.source_number();
         self.call_fallible(ComponentBuiltin::Transcode, &[side, pointer, length, out]);
         let flags = MemFlagsData::trusted();
         let new = self.b.ins().load(types::I64, flags, out, 0);

@@ -197,7 +197,7 @@ impl Emit<'_, '_> {
 
         self.b.switch_to_block(slow);
         self.b.seal_block(slow);
-        let side = self.from_number();
+        let side = self.source_number();
         let ty = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
         let new = self.call_fallible(ComponentBuiltin::TransferOwn, &[side, ty, index]);
         let new = self.b.ins().ireduce(types::I32, new);

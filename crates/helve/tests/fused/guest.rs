@@ -32,12 +32,7 @@ impl Options {
 /// A memory with a realloc that gives out ever higher addresses; it can be told to lie.
 fn libc(options: &Options) -> String {
     let p = options.lane().text();
-    let (memory, wrap) = if options.wide {
-        ("i64", "(i32.wrap_i64 (local.get $p))")
-    } else {
-        ("", "(local.get $p)")
-    };
-    let _ = wrap;
+    let memory = if options.wide { "i64" } else { "" };
     format!(
         r#"(core module $libc
             (memory (export "mem") {memory} 4 512)
@@ -186,40 +181,63 @@ fn load_one(ty: &Ty, lane: Lane) -> String {
     .to_owned()
 }
 
-fn caller(ty: &Ty, text: &str, names: usize, imports: &str, options: &Options) -> String {
+/// The caller's own core module.
+fn caller_module(ty: &Ty, options: &Options) -> String {
     let p = options.lane().text();
     let lanes = params(ty, options);
     let gets: String = (0..lanes.len())
         .map(|i| format!("(local.get {i}) "))
         .collect();
     let alone = ty.lanes(options.lane());
-    let (h_results, h_call) = match &alone[..] {
-        [lane] => (
-            format!("(result {})", lane.text()),
-            format!(
-                "(func (export \"run-h\") (param {p} {p}) (result {}) (call $h (local.get 0) (local.get 1)))",
-                lane.text()
-            ),
-        ),
-        _ => (
-            String::new(),
-            format!(
-                "(func (export \"run-h\") (param {p} {p}) (result {p}) (call $h (local.get 0) (local.get 1) {at}) {at})",
-                at = address(options, 4096)
-            ),
-        ),
+    // A result of one core value is one; else the caller says where it goes.
+    let (h_import, h_call) = match &alone[..] {
+        [lane] => {
+            let lane = lane.text();
+            (
+                format!("(param {p} {p}) (result {lane})"),
+                format!("(result {lane}) (call $h (local.get 0) (local.get 1))"),
+            )
+        }
+        _ => {
+            let at = address(options, 4096);
+            (
+                format!("(param {p} {p} {p})"),
+                format!("(result {p}) (call $h (local.get 0) (local.get 1) {at}) {at}"),
+            )
+        }
     };
-    let h_param = if h_results.is_empty() { p } else { "" };
     let raw: String = lanes
         .iter()
         .enumerate()
-        .map(|(i, lane)| {
-            if ty.lanes(options.lane()).len() > 16 {
-                return "(local.get 0)".to_owned();
-            }
-            format!("({}.load offset={} (local.get 0)) ", lane.text(), 8 * i)
+        .map(|(i, lane)| match alone.len() {
+            17.. => "(local.get 0)".to_owned(),
+            _ => format!("({}.load offset={} (local.get 0)) ", lane.text(), 8 * i),
         })
         .collect();
+    let sixteen = address(options, 16);
+    let count = match options.wide {
+        true => "(i64.extend_i32_u (local.get 2))",
+        false => "(local.get 2)",
+    };
+    format!(
+        r#"(core module $m
+            (import "libc" "mem" (memory {memory} 1))
+            (import "c" "f" (func $f (param {p} {p} {p})))
+            (import "c" "g" (func $g (param{lanes} {p})))
+            (import "c" "h" (func $h {h_import}))
+            (func (export "run-f") (param {p} {p}) (result {p})
+                (call $f (local.get 0) (local.get 1) {sixteen}) {sixteen})
+            (func (export "run-g") (param{lanes}) (result {p}) (call $g {gets} {sixteen}) {sixteen})
+            (func (export "run-h") (param {p} {p}) {h_call})
+            (func (export "raw-f") (param {p} {p} i32) (result {p})
+                (call $f (local.get 0) {count} {sixteen}) {sixteen})
+            (func (export "raw-g") (param {p} {p}) (result {p}) (call $g {raw} {sixteen}) {sixteen}))"#,
+        memory = if options.wide { "i64" } else { "" },
+        lanes = list(&lanes),
+    )
+}
+
+fn caller(ty: &Ty, text: &str, names: usize, imports: &str, options: &Options) -> String {
     let canon = canon(options);
     let exports: String = (0..names)
         .map(|i| {
@@ -228,12 +246,6 @@ fn caller(ty: &Ty, text: &str, names: usize, imports: &str, options: &Options) -
             )
         })
         .collect();
-    let sixteen = address(options, 16);
-    let wide_n = if options.wide {
-        "(i64.extend_i32_u (local.get 2))"
-    } else {
-        "(local.get 2)"
-    };
     format!(
         r#"(component $Caller
           (import "c" (instance $c {imports}))
@@ -242,18 +254,7 @@ fn caller(ty: &Ty, text: &str, names: usize, imports: &str, options: &Options) -
           (core func $f (canon lower (func $c "f") {canon}))
           (core func $g (canon lower (func $c "g") {canon}))
           (core func $h (canon lower (func $c "h") {canon}))
-          (core module $m
-            (import "libc" "mem" (memory {memory} 1))
-            (import "c" "f" (func $f (param {p} {p} {p})))
-            (import "c" "g" (func $g (param{lanes} {p})))
-            (import "c" "h" (func $h (param {p} {p} {h_param}) {h_results}))
-            (func (export "run-f") (param {p} {p}) (result {p})
-                (call $f (local.get 0) (local.get 1) {sixteen}) {sixteen})
-            (func (export "run-g") (param{lanes}) (result {p}) (call $g {gets} {sixteen}) {sixteen})
-            {h_call}
-            (func (export "raw-f") (param {p} {p} i32) (result {p})
-                (call $f (local.get 0) {wide_n} {sixteen}) {sixteen})
-            (func (export "raw-g") (param {p} {p}) (result {p}) (call $g {raw} {sixteen}) {sixteen}))
+          {module}
           (core instance $m (instantiate $m (with "libc" (instance $libc))
             (with "c" (instance (export "f" (func $f)) (export "g" (func $g)) (export "h" (func $h))))))
           (func (export "run-f") (param "x" (list {text})) (result (list {text}))
@@ -267,8 +268,7 @@ fn caller(ty: &Ty, text: &str, names: usize, imports: &str, options: &Options) -
           (func (export "raw-g") (param "x" (list u64)) (result (list u64))
             (canon lift (core func $m "raw-g") {canon})))"#,
         libc = libc(options),
-        memory = if options.wide { "i64" } else { "" },
-        lanes = list(&lanes),
+        module = caller_module(ty, options),
     )
 }
 
