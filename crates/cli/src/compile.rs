@@ -42,7 +42,7 @@ impl Compile {
             "`{}` is compiled already: compile the WebAssembly file it was made from",
             self.file.display()
         );
-        let engine = load::engine()?;
+        let engine = load::engine(helve::CompileMode::Ahead)?;
         let component = load::component(&engine, &self.file)?;
         let bytes = component.serialize()?;
         write(&self.output, &bytes)

@@ -10,7 +10,7 @@
 
 use crate::progress::Progress;
 use helve::component::{Component, Linker, ResourceTable};
-use helve::{Config, Context as _, Engine, Error, Result, bail};
+use helve::{CompileMode, Config, Context as _, Engine, Error, Result, bail};
 use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, preview1};
 use std::borrow::Cow;
 use std::path::Path;
@@ -33,8 +33,8 @@ impl WasiView for Host {
 }
 
 /// The engine of every subcommand: what one compiles another can run.
-pub fn engine() -> Result<Engine> {
-    Engine::new(&Config::new())
+pub fn engine(mode: CompileMode) -> Result<Engine> {
+    Engine::new(Config::new().compile(mode))
 }
 
 /// A linker with everything that `helve run` supplies.

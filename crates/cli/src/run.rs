@@ -3,7 +3,7 @@
 use crate::load::{self, Host};
 use clap::Args;
 use helve::component::{Invocation, ResourceTable};
-use helve::{Context as _, Error, ErrorKind, Result, Store};
+use helve::{CompileMode, Context as _, Error, ErrorKind, Result, Store};
 use helve_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, p2};
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,6 +36,10 @@ pub struct Run {
     #[arg(long, value_name = "CALL")]
     invoke: Option<String>,
 
+    /// When to compile: each function when it is first called, or all of them at the start
+    #[arg(long, value_enum, default_value = "lazy", value_name = "WHEN")]
+    compile: When,
+
     /// The component
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -47,6 +51,22 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     args: Vec<String>,
+}
+
+/// The values of `--compile`.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum When {
+    Lazy,
+    Ahead,
+}
+
+impl From<When> for CompileMode {
+    fn from(when: When) -> CompileMode {
+        match when {
+            When::Lazy => CompileMode::Lazy,
+            When::Ahead => CompileMode::Ahead,
+        }
+    }
 }
 
 /// A folder of the host and its name for the guest.
@@ -93,7 +113,7 @@ impl Run {
 
     fn run(&self) -> Result<Result<(), ()>> {
         let ctx = self.grants()?;
-        let engine = load::engine()?;
+        let engine = load::engine(self.compile.into())?;
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
         let table = ResourceTable::new();

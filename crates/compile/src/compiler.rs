@@ -6,7 +6,7 @@
 //! Not here: what the CLIF is (`func`, `trampoline`).
 
 use crate::artifact::{CompiledFunction, CompiledModule};
-use crate::func::{bug, translate_body};
+use crate::func::{Tuning, bug, translate_body};
 use crate::trampoline;
 use crate::translate::Translation;
 use crate::trap::trap_of;
@@ -54,6 +54,9 @@ pub struct CompilerOptions {
     pub verifier: bool,
     /// Whether every NaN that an operation makes is the same one.
     pub canonical_nans: bool,
+    /// Whether functions count, at their start and at every turn of a loop, in an array of
+    /// `u32` that stands behind the module's slots.
+    pub counters: bool,
 }
 
 impl Default for CompilerOptions {
@@ -63,6 +66,7 @@ impl Default for CompilerOptions {
             registers: RegisterAllocator::Backtracking,
             verifier: false,
             canonical_nans: false,
+            counters: false,
         }
     }
 }
@@ -81,6 +85,7 @@ impl CompilerOptions {
 /// Makes machine code for the CPU it runs on.
 pub struct Compiler {
     isa: OwnedTargetIsa,
+    counters: bool,
     scratch: Mutex<Vec<Box<Scratch>>>,
 }
 
@@ -131,6 +136,7 @@ impl Compiler {
         check_cpu(&*isa)?;
         Ok(Compiler {
             isa,
+            counters: options.counters,
             scratch: Mutex::default(),
         })
     }
@@ -195,7 +201,11 @@ impl Compiler {
         let start = u32::try_from(body.range().start).ok();
         let target = self.isa.frontend_config();
         self.compile_at(&name, start, |function, builder| {
-            translate_body(module, func, &body, function, builder, target)
+            let tuning = Tuning {
+                target,
+                counters: self.counters,
+            };
+            translate_body(module, func, &body, function, builder, tuning)
         })
     }
 

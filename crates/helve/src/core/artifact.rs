@@ -9,7 +9,7 @@
 //! Code out of an artifact is published as it stands: whoever loads one vouches for it.
 
 use crate::core::engine::Engine;
-use crate::core::module::{Module, ModuleCode, ModuleImage};
+use crate::core::module::{Module, ModuleCode, ModuleImage, ModuleMemory};
 use helve_base::{Bug, Error, Result};
 use helve_compile::Translation;
 use helve_compile::artifact_file::{Artifact, ArtifactBuilder};
@@ -32,7 +32,18 @@ impl Engine {
 impl Module {
     /// Adds the module to an artifact, under this number.
     pub(crate) fn add_to(&self, artifact: &mut ArtifactBuilder, number: u32) -> Result<()> {
-        let code = &self.inner().code;
+        let code = match &self.inner().code {
+            ModuleMemory::Image(code) => code,
+            ModuleMemory::Lazy(lazy) => {
+                let all = self
+                    .engine()
+                    .compiler()
+                    .compile_module(lazy.translation())?;
+                let locations = all.locations.into();
+                artifact.module(number, &all.image, &all.functions, &all.traps, &locations);
+                return Ok(());
+            }
+        };
         let Some(known) = code.tag().downcast_ref::<ModuleCode>() else {
             return Err(Error::new(Bug("a module's code without its tag".into())));
         };

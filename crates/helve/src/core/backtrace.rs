@@ -4,6 +4,7 @@
 //! message in its chain, around a host function's own error. `downcast_ref` finds it.
 //! Not here: the walk over the stack (helve-vm).
 
+use crate::core::lazy::FunctionCode;
 use crate::core::module::ModuleCode;
 use helve_base::error::GuestTrap;
 use helve_base::id::FuncIndex;
@@ -58,20 +59,28 @@ impl Backtrace {
     /// Looks every pc up, while the code is surely alive.
     pub(crate) fn new(raw: &helve_vm::backtrace::Backtrace) -> Backtrace {
         let frames = raw.frames.iter().filter_map(|frame| {
-            let (code, offset) = helve_vm::code::lookup(frame.lookup_pc())?;
+            let (tag, offset) = helve_vm::code::find(frame.lookup_pc())?;
             let exact = offset.saturating_add(u32::from(frame.returns));
-            let code = code.tag().downcast_ref::<ModuleCode>()?;
-            let func = code.function_at(offset)?;
-            let name = code
-                .info
+            let (info, func, wasm) = match tag.downcast_ref::<ModuleCode>() {
+                Some(code) => (
+                    &code.info,
+                    code.function_at(offset)?,
+                    code.wasm_offset(exact),
+                ),
+                None => {
+                    let code = tag.downcast_ref::<FunctionCode>()?;
+                    (&code.info, code.func, code.wasm_offset(exact))
+                }
+            };
+            let name = info
                 .names
                 .get(func)
                 .map(|n| format!("{:#}", rustc_demangle::demangle(n)));
             Some(Frame {
-                module: code.info.module_name.clone(),
+                module: info.module_name.clone(),
                 func,
                 name,
-                offset: code.wasm_offset(exact),
+                offset: wasm,
             })
         });
         Backtrace {

@@ -16,11 +16,22 @@ pub enum OptLevel {
     Speed,
 }
 
+/// When functions are compiled. Guests behave the same either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompileMode {
+    /// All of them, when the module is made, by the optimising compiler.
+    #[default]
+    Ahead,
+    /// Each when it is first called, fast; hot ones are optimised while the guest runs.
+    Lazy,
+}
+
 /// Settings of an [`Engine`](crate::Engine). The defaults suit guests that nobody trusts.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     pub(crate) optimize: OptLevel,
     pub(crate) verifier: bool,
+    pub(crate) compile: CompileMode,
     pub(crate) limits: Limits,
     pub(crate) features: Features,
     /// Calls between components by way of the host.
@@ -38,6 +49,12 @@ impl Config {
     /// How hard the compiler tries.
     pub fn optimize(&mut self, level: OptLevel) -> &mut Config {
         self.optimize = level;
+        self
+    }
+
+    /// When functions are compiled.
+    pub fn compile(&mut self, mode: CompileMode) -> &mut Config {
+        self.compile = mode;
         self
     }
 

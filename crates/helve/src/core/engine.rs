@@ -9,6 +9,7 @@
 //! compiler's contract; its memory is never given back while the engine lives.
 
 use crate::core::config::{Config, OptLevel};
+use crate::core::tier::Tier;
 use crate::core::types::TypeRegistry;
 use helve_base::core_type::FuncType;
 use helve_base::id::SharedTypeId;
@@ -20,7 +21,7 @@ use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocat
 use helve_fiber::{PoolConfig, StackPool};
 use helve_vm::code::CodeMemory;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 /// The compiler and everything else that stores and threads share. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     config: Config,
     compiler: Compiler,
+    quick: OnceLock<Compiler>,
+    tier: Tier,
     types: TypeRegistry,
     entry: Trampolines,
     host: Trampolines,
@@ -61,6 +64,8 @@ impl Engine {
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
             compiler: Compiler::new(&options)?,
+            quick: OnceLock::new(),
+            tier: Tier::default(),
             types: TypeRegistry::default(),
             entry: Trampolines::default(),
             host: Trampolines::default(),
@@ -100,6 +105,29 @@ impl Engine {
 
     pub(crate) fn compiler(&self) -> &Compiler {
         &self.0.compiler
+    }
+
+    /// The compiler for functions that are called for the first time.
+    pub(crate) fn quick_compiler(&self) -> Result<&Compiler> {
+        if let Some(compiler) = self.0.quick.get() {
+            return Ok(compiler);
+        }
+        let compiler = Compiler::new(&CompilerOptions {
+            verifier: self.0.config.verifier,
+            counters: true,
+            ..CompilerOptions::quick()
+        })?;
+        Ok(self.0.quick.get_or_init(|| compiler))
+    }
+
+    /// What compiles hot functions again.
+    pub(crate) fn tier(&self) -> &Tier {
+        &self.0.tier
+    }
+
+    /// A handle that does not keep the engine alive.
+    pub(crate) fn downgrade(&self) -> WeakEngine {
+        WeakEngine(Arc::downgrade(&self.0))
     }
 
     /// The code by which the host calls functions of this type.
@@ -159,6 +187,15 @@ impl Engine {
 fn publish(function: CompiledFunction) -> Result<Arc<CodeMemory>> {
     let len = u32::try_from(function.code.len()).unwrap_or(u32::MAX);
     CodeMemory::publish(&function.code, function.traps, vec![(0, len)], Arc::new(()))
+}
+
+/// An engine, if it still lives.
+pub(crate) struct WeakEngine(Weak<Inner>);
+
+impl WeakEngine {
+    pub(crate) fn upgrade(&self) -> Option<Engine> {
+        self.0.upgrade().map(Engine)
+    }
 }
 
 impl std::fmt::Debug for Engine {

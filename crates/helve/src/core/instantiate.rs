@@ -21,7 +21,7 @@ use crate::core::externs::{Extern, check_import};
 use crate::core::func::{Func, call_raw};
 use crate::core::host::{HostContext, HostFunc};
 use crate::core::instance::InstanceData;
-use crate::core::module::{Module, ModuleInner};
+use crate::core::module::{Module, ModuleInner, ModuleMemory};
 use crate::core::store::{InstanceId, StoreOpaque, StorePtr};
 use crate::core::value::ZERO;
 use helve_base::core_type::{ExternType, TableType};
@@ -186,7 +186,10 @@ fn new_instance(
         data: inner.data.clone(),
         limiter: Some(store.limiter.as_ptr()),
         keep: inner.clone(),
-        lazy: None,
+        lazy: match &inner.code {
+            ModuleMemory::Image(_) => None,
+            ModuleMemory::Lazy(lazy) => Some(lazy.clone()),
+        },
     };
     // SAFETY: offsets, slots and type ids are of one module, kept alive by `keep`; the
     // store and its limiter outlive the instance; imports are set next.
@@ -261,9 +264,9 @@ fn fill(inner: &ModuleInner, vm: &Instance) -> Result<()> {
             .ok_or_else(|| Bug("a function without a type".into()))?;
         let (slot, vmctx) = match info.defined_func(func) {
             Some(defined) => {
-                let slot = inner.slots.get(defined.index());
+                let slot = inner.slots.slot(defined);
                 let slot = slot.ok_or_else(|| Bug("a function without code".into()))?;
-                (std::ptr::from_ref(slot), vm.context())
+                (slot, vm.context())
             }
             None => {
                 let import = vm.imported_function(func);

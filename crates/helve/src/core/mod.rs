@@ -22,8 +22,8 @@
 //! # }
 //! ```
 
-pub(crate) mod asynchronous;
 pub(crate) mod artifact;
+pub(crate) mod asynchronous;
 pub(crate) mod backtrace;
 pub(crate) mod config;
 pub(crate) mod const_expr;
@@ -35,12 +35,15 @@ pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod instantiate;
+pub(crate) mod lazy;
 pub(crate) mod limits;
 pub(crate) mod linker;
 pub(crate) mod memory;
 pub(crate) mod module;
+pub(crate) mod slots;
 pub(crate) mod store;
 pub(crate) mod table;
+pub(crate) mod tier;
 pub(crate) mod typed;
 pub(crate) mod types;
 pub(crate) mod value;

@@ -6,14 +6,15 @@
 //!                                  CodeMemory --tag--> ModuleCode (names, offsets: backtraces)
 //! ```
 //!
-//! # Safety
-//!
-//! `slots` holds addresses in `code`, which lives as long as the module does.
+//! `slots` holds addresses in `code`, which lives as long as the module does. Lazily, they
+//! are stubs first, and `CodeMemory` is `LazyModule`'s regions.
 
+use crate::core::config::CompileMode;
 use crate::core::engine::Engine;
+use crate::core::lazy::LazyModule;
+use crate::core::slots::Slots;
 use helve_base::core_type::*;
 use helve_base::id::*;
-use helve_base::vmctx::CodePtr;
 use helve_base::{Error, PrimaryMap, Result, Trap, bail, error::Context as _};
 use helve_compile::artifact_file::Locations;
 use helve_compile::module::EntityIndex;
@@ -35,18 +36,21 @@ pub(crate) struct ModuleInner {
     /// Their ids; instances' contexts point here.
     pub type_ids: Box<[u32]>,
     /// Addresses of the defined functions' code; instances' contexts point here.
-    pub slots: Box<[CodePtr]>,
+    pub slots: Arc<Slots>,
     /// The whole file that the module is a part of.
     pub bytes: Arc<[u8]>,
     /// Data segments as ranges of `bytes`.
     pub data: Vec<Range<usize>>,
-    pub code: Arc<CodeMemory>,
+    pub code: ModuleMemory,
 }
 
-// SAFETY: `slots` are addresses of immutable code that the module keeps alive.
-unsafe impl Send for ModuleInner {}
-// SAFETY: as above.
-unsafe impl Sync for ModuleInner {}
+/// Where a module's code is.
+pub(crate) enum ModuleMemory {
+    /// Compiled ahead, as a whole.
+    Image(Arc<CodeMemory>),
+    /// Function by function, when called.
+    Lazy(Arc<LazyModule>),
+}
 
 /// What a backtrace needs to know about a module's code; the tag of its `CodeMemory`.
 pub(crate) struct ModuleCode {
@@ -122,6 +126,12 @@ impl Module {
         let part = Bytes::from(&bytes).slice(range);
         let part = part.ok_or_else(|| Error::msg("a module outside of its file"))?;
         let translation = helve_compile::translate(part, engine.config().features)?;
+        if engine.config().compile == CompileMode::Lazy {
+            let info = translation.module().clone();
+            let lazy = LazyModule::new(engine, translation)?;
+            let slots = lazy.slots().clone();
+            return Module::assemble(engine, info, bytes, start, slots, ModuleMemory::Lazy(lazy));
+        }
         let compiled = engine.compiler().compile_module(&translation)?;
         let code = ModuleImage {
             image: &compiled.image,
@@ -140,11 +150,6 @@ impl Module {
         start: usize,
         compiled: ModuleImage<'_>,
     ) -> Result<Module> {
-        let types = engine_types(engine, &info)?;
-        let type_ids = types
-            .values()
-            .map(|ty| engine.types().intern(ty).as_u32())
-            .collect();
         let functions = compiled
             .functions
             .values()
@@ -161,9 +166,24 @@ impl Module {
             locations: compiled.locations,
         });
         let code = CodeMemory::publish(compiled.image, compiled.traps, functions, tag)?;
-        let slots = starts
-            .into_iter()
-            .map(|start| code.address(start))
+        let slots = starts.into_iter().map(|start| code.address(start));
+        let slots = Arc::new(Slots::new(slots));
+        Module::assemble(engine, info, bytes, start, slots, ModuleMemory::Image(code))
+    }
+
+    /// Makes a module of its parts.
+    fn assemble(
+        engine: &Engine,
+        info: Arc<helve_compile::Module>,
+        bytes: Arc<[u8]>,
+        start: usize,
+        slots: Arc<Slots>,
+        code: ModuleMemory,
+    ) -> Result<Module> {
+        let types = engine_types(engine, &info)?;
+        let type_ids = types
+            .values()
+            .map(|ty| engine.types().intern(ty).as_u32())
             .collect();
         let data = info.data.values().map(|segment| {
             let Range {

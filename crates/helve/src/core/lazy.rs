@@ -1,0 +1,158 @@
+//! Modules whose functions are compiled when they are first called.
+//!
+//! ```text
+//!   slot: stub --first call--> quick code --hot--> optimised code
+//!                  |                                    |
+//!                  +-- appended to the module's regions-+
+//! ```
+//!
+//! Two threads that call the same stub at once may both compile; the one that comes second
+//! takes the first one's code, and its own stays unused. What was replaced stays too: it may
+//! be running. All of it goes with the module.
+//!
+//! Not here: stubs and regions (helve-vm), when hot functions are compiled again (`tier`).
+
+use crate::core::engine::Engine;
+use crate::core::slots::Slots;
+use helve_base::id::*;
+use helve_base::vmctx::CodePtr;
+use helve_base::{Bug, Error, Result};
+use helve_compile::{CompiledFunction, Translation};
+use helve_vm::lazy::{LazyCode, stub};
+use helve_vm::region::CodeRegion;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A module's functions, some of them compiled.
+pub(crate) struct LazyModule {
+    engine: Engine,
+    translation: Translation,
+    slots: Arc<Slots>,
+    /// The last one has room.
+    regions: Mutex<Vec<Arc<CodeRegion>>>,
+    /// Functions that have quick code.
+    quick: Mutex<Vec<DefinedFuncIndex>>,
+}
+
+/// What a backtrace needs to know about one function; the tag of its code.
+pub(crate) struct FunctionCode {
+    pub info: Arc<helve_compile::Module>,
+    pub func: FuncIndex,
+    /// (offset in the code, offset in the module), sorted.
+    locations: Box<[(u32, u32)]>,
+}
+
+impl FunctionCode {
+    /// The offset in the module of the instruction that trapped at `offset` in the code,
+    /// or whose call returns there.
+    pub fn wasm_offset(&self, offset: u32) -> Option<u32> {
+        let i = self.locations.binary_search_by_key(&offset, |&(at, _)| at);
+        self.locations.get(i.ok()?).map(|&(_, wasm)| wasm)
+    }
+}
+
+impl LazyModule {
+    /// A module of which nothing is compiled.
+    pub fn new(engine: &Engine, translation: Translation) -> Result<Arc<LazyModule>> {
+        let functions = translation.bodies().len();
+        let stubs: Result<Vec<CodePtr>> = translation.bodies().keys().map(stub).collect();
+        let stubs = stubs?;
+        debug_assert_eq!(stubs.len(), functions);
+        let module = Arc::new(LazyModule {
+            engine: engine.clone(),
+            translation,
+            slots: Arc::new(Slots::new(stubs.into_iter())),
+            regions: Mutex::default(),
+            quick: Mutex::default(),
+        });
+        engine.tier().add(&module);
+        Ok(module)
+    }
+
+    /// The function whose quick code counted most, and how much.
+    pub fn hottest(&self) -> Option<(u32, DefinedFuncIndex)> {
+        let quick = lock(&self.quick);
+        let counts = quick.iter().map(|&func| (self.slots.count(func), func));
+        counts.max_by_key(|&(count, _)| count)
+    }
+
+    /// Compiles a function again, better. Where that fails the quick code stays.
+    pub fn optimize(&self, func: DefinedFuncIndex) {
+        lock(&self.quick).retain(|&f| f != func);
+        let Some(old) = self.slots.get(func) else {
+            return;
+        };
+        let compiler = self.engine.compiler();
+        let code = compiler.compile_function(&self.translation, func);
+        if let Ok(new) = code.and_then(|code| self.publish(func, code)) {
+            self.slots.replace(func, old, new);
+        }
+    }
+
+    /// What it compiles.
+    pub fn translation(&self) -> &Translation {
+        &self.translation
+    }
+
+    /// Where its code is.
+    pub fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    /// Publishes `function`; it is in no slot yet.
+    fn publish(&self, func: DefinedFuncIndex, function: CompiledFunction) -> Result<CodePtr> {
+        let info = self.translation.module();
+        let tag = Arc::new(FunctionCode {
+            info: info.clone(),
+            func: info.func_index(func),
+            locations: function.locations.into(),
+        });
+        let mut regions = lock(&self.regions);
+        if let Some(last) = regions.last() {
+            let traps = function.traps.clone();
+            if let Some(at) = last.append(&function.code, function.alignment, traps, tag.clone())? {
+                return Ok(at);
+            }
+        }
+        let last = regions.last().map_or(0, |region| region.range().len());
+        let bytes: usize = self.translation.bodies().values().map(Range::len).sum();
+        let bytes = REGION
+            .start
+            .max(last.max(bytes).saturating_mul(2))
+            .min(REGION.end);
+        let region = CodeRegion::new(bytes.max(function.code.len()))?;
+        let at = region.append(&function.code, function.alignment, function.traps, tag)?;
+        regions.push(region);
+        at.ok_or_else(|| Error::new(Bug("a fresh region has no room".into())))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded is pushed to and removed from only: a panic leaves it whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The least and most bytes of a region, unless one function needs more.
+const REGION: Range<usize> = 64 << 10..4 << 20;
+
+impl LazyCode for LazyModule {
+    fn fill(&self, func: DefinedFuncIndex) -> Result<CodePtr> {
+        let known = |code: Option<CodePtr>| {
+            code.ok_or_else(|| Error::new(Bug(format!("a stub of {func}, which there is not"))))
+        };
+        let stub = stub(func)?;
+        let code = known(self.slots.get(func))?;
+        if code != stub {
+            return Ok(code);
+        }
+        let compiler = self.engine.quick_compiler()?;
+        let function = compiler.compile_function(&self.translation, func)?;
+        let code = self.publish(func, function)?;
+        let now = known(self.slots.replace(func, stub, code))?;
+        if now == code {
+            lock(&self.quick).push(func);
+            self.engine.tier().wake(&self.engine);
+        }
+        Ok(now)
+    }
+}
