@@ -194,7 +194,11 @@ pub(crate) fn each_module(
     plan: &Plan,
     make: impl Fn(StaticModuleId, Range<usize>) -> Result<Module> + Sync,
 ) -> Result<PrimaryMap<StaticModuleId, Module>> {
-    let ranges: Vec<_> = plan.modules.iter().map(|(id, module)| (id, module.range.clone())).collect();
+    let ranges: Vec<_> = plan
+        .modules
+        .iter()
+        .map(|(id, module)| (id, module.range.clone()))
+        .collect();
     let made = ranges.into_par_iter().map(|(id, range)| make(id, range));
     Ok(made.collect::<Result<Vec<Module>>>()?.into_iter().collect())
 }

@@ -390,11 +390,10 @@ impl InstanceData {
                 Ok(core::Extern::Func(*func))
             }
             CoreDef::Builtin(id) => {
-                let func =
-                    get_or_make(self.builtins.get(*id), || {
-                        let slow = builtins::make(self, store, *id)?;
-                        fused::builtin(self, store, *id, slow)
-                    })?;
+                let func = get_or_make(self.builtins.get(*id), || {
+                    let slow = builtins::make(self, store, *id)?;
+                    fused::builtin(self, store, *id, slow)
+                })?;
                 Ok(core::Extern::Func(*func))
             }
         }
