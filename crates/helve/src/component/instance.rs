@@ -18,6 +18,7 @@ use crate::component::call::lane::lanes_mut;
 use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
 use crate::component::component::Component;
+use crate::component::drive;
 use crate::component::func::{Func, TypedFunc};
 use crate::component::fused;
 use crate::component::link::{self, Binding};
@@ -119,6 +120,10 @@ impl Instance {
         for step in &component.plan().steps {
             let done = match *step {
                 Step::DefineResource(id) => data.define_resource(id),
+                Step::Instantiate(id) if data.tasks => {
+                    let owner = component.plan().core_instances[id].owner;
+                    drive::call::while_starting(data, owner, || data.instantiate_core(id))
+                }
                 Step::Instantiate(id) => data.instantiate_core(id),
             };
             if let Err(error) = done {
@@ -453,14 +458,12 @@ impl InstanceData {
     pub(crate) fn lifted_func(&self, store: &mut StoreOpaque, id: LiftedId) -> Result<&LiftedFunc> {
         get_or_make(self.lifted.get(id), || {
             let lifted = &self.plan().lifted[id];
-            if self.is_async(lifted.options, lifted.ty) {
-                return Err(Error::msg(format!(
-                    "a function of {} is async: {}; async functions are not supported yet",
-                    self.part(lifted.owner).path,
-                    self.types().display_func(lifted.ty)
-                )));
-            }
+            let options = &self.plan().options[lifted.options];
+            let callback = options.callback.as_ref();
             Ok(LiftedFunc {
+                is_async: self.types()[lifted.ty].is_async,
+                abi: drive::call::abi(options.is_async, callback.is_some()),
+                callback: callback.map(|def| self.core_func(store, def)).transpose()?,
                 core: self.core_func(store, &lifted.core)?,
                 options: self.call_options(store, lifted.options, lifted.owner)?,
                 owner: lifted.owner,
@@ -470,27 +473,21 @@ impl InstanceData {
         })
     }
 
-    /// Whether a lift or lower needs tasks.
-    fn is_async(&self, options: OptionsId, ty: helve_abi::types::FuncTypeId) -> bool {
-        self.plan().options[options].is_async || self.types()[ty].is_async
+    /// The table behind `def`.
+    pub(crate) fn core_table(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<core::Table> {
+        match self.core_def(store, def)? {
+            core::Extern::Table(table) => Ok(table),
+            _ => Err(Error::new(Bug("a core definition that is no table".into()))),
+        }
     }
 
     /// The core function of a `canon lower`.
     fn make_lowered(&self, store: &mut StoreOpaque, id: LoweredId) -> Result<core::Func> {
         let lowered = &self.plan().lowered[id];
-        if self.is_async(lowered.options, lowered.ty) {
-            let ty = self.types().display_func(lowered.ty);
-            let what = match lowered.callee {
-                FuncRef::Imported(id) => {
-                    format!("import `{}`", self.plan().imported_funcs[id].path)
-                }
-                FuncRef::Lifted(_) => format!("a call from {}", self.part(lowered.owner).path),
-            };
-            return Err(Error::msg(format!(
-                "{what} is async: {ty}; async functions are not supported yet"
-            )));
-        }
-        if let Some(func) = fused::make(self, store, id)? {
+        let is_async = self.plan().options[lowered.options].is_async;
+        if !self.tasks
+            && let Some(func) = fused::make(self, store, id)?
+        {
             return Ok(func);
         }
         let programs = self.component.lowered_programs(id);
@@ -503,6 +500,9 @@ impl InstanceData {
             FuncRef::Lifted(id) => Func::new(self, id),
             FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
                 Some(Binding::Guest(func)) => *func,
+                Some(Binding::Host(func)) if is_async => {
+                    return drive::builtins::host(store, caller, func.clone());
+                }
                 Some(Binding::Host(func)) => return func.clone().lower(store, caller),
                 None => {
                     return Err(Error::new(Bug(
@@ -511,6 +511,9 @@ impl InstanceData {
                 }
             },
         };
+        if self.tasks {
+            return drive::builtins::lowered(store, caller, callee, is_async);
+        }
         let ty = caller.shape.programs.signature.core();
         core::Func::new_raw(store, &ty, move |_, lanes| {
             // SAFETY: compiled code of the instance's store calls.

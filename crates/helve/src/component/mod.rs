@@ -30,6 +30,7 @@ mod builtins;
 mod call;
 #[allow(clippy::module_inception)]
 mod component;
+mod drive;
 mod func;
 mod fused;
 mod handles;

@@ -58,6 +58,8 @@ pub(crate) struct InstanceData {
     pub imported_modules: PrimaryMap<ImportedModuleId, OnceCell<core::Module>>,
     /// Contexts of generated adapters.
     pub fused: Fused,
+    /// Whether calls of it are tasks.
+    pub tasks: bool,
 }
 
 /// As many empty cells as `like` has entries.
@@ -95,6 +97,7 @@ impl InstanceData {
             imported_funcs: cells(&plan.imported_funcs),
             imported_modules: cells(&plan.imported_modules),
             fused: Fused::default(),
+            tasks: crate::component::drive::uses_tasks(plan),
             shared,
         }
     }
@@ -283,7 +286,7 @@ impl std::fmt::Debug for InstanceData {
 }
 
 /// An instance by address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct InstancePtr(NonNull<InstanceData>);
 
 // SAFETY: only followed with the instance's store at hand, by the thread that has it.

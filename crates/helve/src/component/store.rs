@@ -7,6 +7,7 @@
 //! Instances are boxed, never move and live as long as the store; everything in one that
 //! changes is in a cell. So shared references to them may be alive while guests run.
 
+use crate::component::drive::Drive;
 use crate::component::handles::{HostHandles, ResourceKey};
 use crate::component::resource::{Kind, ResourceType};
 use crate::component::state::{InstanceData, InstancePtr};
@@ -30,6 +31,8 @@ pub(crate) struct StoreShared {
     pub host_handles: HostHandles,
     /// Borrow scopes of running calls.
     pub scopes: RefCell<Scopes>,
+    /// Tasks and threads of components that have any.
+    pub drive: Drive,
     resources: RefCell<Resources>,
 }
 

@@ -62,8 +62,12 @@ impl Table {
     ///
     /// Where there is none.
     pub fn get(&self, store: impl AsContext, index: u64) -> Result<Ref> {
-        let store = store.as_context();
-        let table = self.record(store.opaque())?;
+        self.get_in(store.as_context().opaque(), index)
+    }
+
+    /// Element `index`.
+    pub(crate) fn get_in(&self, store: &StoreOpaque, index: u64) -> Result<Ref> {
+        let table = self.record(store)?;
         let word = table
             .get(index)
             .ok_or_else(|| out_of_bounds(table, index))?;

@@ -56,6 +56,13 @@ pub(crate) fn make(
                 resource::drop_handle(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
             })
         }
+        op if !matches!(
+            op,
+            CanonBuiltin::ContextGet { .. } | CanonBuiltin::ContextSet { .. }
+        ) =>
+        {
+            crate::component::drive::builtins::builtin(instance, store, id)
+        }
         op => core::Func::new_raw(store, &ty, move |_, args| {
             // SAFETY: see the module.
             simple(unsafe { ptr.get() }.part(owner), op, lanes_mut(args))

@@ -30,6 +30,7 @@ use helve_abi::types::{FuncTypeId, InterfaceType, Types};
 use helve_base::Result;
 use helve_base::vmctx::{EntryTrampoline, VMFuncRef};
 use helve_decode::plan::ComponentInstanceId;
+use helve_vm::fibers::{FiberResult, enter_on_fiber};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -66,6 +67,19 @@ impl CoreFunc {
         // SAFETY: the function is of this store, as its maker checked, and validation has
         // checked that its type is the one that the lanes are for.
         unsafe { call_raw(store, self.func, self.trampoline, lanes.as_mut_ptr().cast()) }
+    }
+}
+
+impl CoreFunc {
+    /// Calls it on a stack of its own: `lanes` must stay where they are until it is done.
+    pub fn enter_on_fiber(self, store: StorePtr, lanes: *mut Lane) -> Result<FiberResult> {
+        // SAFETY: as for `call`; whoever drives the fiber keeps the lanes.
+        unsafe {
+            let stack = store.get().engine().stacks().take()?;
+            let VMFuncRef { slot, vmctx, .. } = *self.func.as_ptr();
+            let (vm, trampoline) = (store.vm(), self.trampoline);
+            Ok(enter_on_fiber(vm, stack, trampoline, *slot, vmctx, lanes.cast()))
+        }
     }
 }
 
@@ -110,6 +124,11 @@ impl CallShape {
 #[derive(Clone, Debug)]
 pub(crate) struct LiftedFunc {
     pub core: CoreFunc,
+    /// Called with events, where it has one.
+    pub callback: Option<CoreFunc>,
+    /// Whether its type is an async one.
+    pub is_async: bool,
+    pub abi: helve_model::Abi,
     pub options: CallOptions,
     pub owner: ComponentInstanceId,
     /// The owner and its ancestors: what a call of the host enters.
@@ -128,6 +147,9 @@ impl LiftedFunc {
         lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
         lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
     ) -> Result<R> {
+        if instance.tasks {
+            return crate::component::drive::call::from_host(self, instance, lower, lift);
+        }
         self.enter(instance, caller)?;
         let part = instance.part(self.owner);
         let context = part.context.replace([0; 2]);

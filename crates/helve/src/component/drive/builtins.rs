@@ -1,0 +1,462 @@
+//! The built-ins and calls of components with tasks, as host functions that may suspend.
+//!
+//! ```text
+//!   guest -> host trampoline -> run: the model's answer
+//!     the same thread goes on     reply in the lanes, RETURNED
+//!     anything else               handed over, SUSPEND; `run` replies when it is due
+//! ```
+//!
+//! # Safety
+//!
+//! As for `builtins` of components without tasks: compiled code of the store calls. The
+//! argument array stands in the trampoline's frame, which stays while its fiber does.
+
+use super::call::{self, from_guest};
+use super::copy::Ends;
+use super::{Reply, State, refused};
+use crate::component::call::enter::CoreFunc;
+use crate::component::call::host::{Caller, HostFunc};
+use crate::component::call::lane::Lane;
+use crate::component::call::options::CallOptions;
+use crate::component::func::Func;
+use crate::component::state::{InstanceData, InstancePtr};
+use crate::core;
+use crate::core::store::{StoreOpaque, StorePtr};
+use helve_abi::canon::CanonBuiltin;
+use helve_abi::types::InterfaceType;
+use helve_base::core_type::FuncType;
+use helve_base::error::GuestTrap;
+use helve_base::vmctx::{VMHostContext, ValRaw};
+use helve_base::{Bug, Error, Result, Trap};
+use helve_decode::plan::*;
+use helve_model::{Direction, Effect, EndType, Shape, TypeId, Value};
+use helve_vm::traps::host_call_async;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// What one imported core function does.
+enum Kind {
+    Builtin {
+        op: CanonBuiltin,
+        options: CallOptions,
+        is_async: bool,
+        /// What it copies, if it does.
+        ends: u32,
+        table: Option<core::Table>,
+    },
+    /// A call of a guest.
+    Lowered {
+        caller: Arc<Caller>,
+        callee: Func,
+        is_async: bool,
+    },
+    /// A call of a host function that does not wait, by `async` lowering.
+    Host { caller: Caller, func: HostFunc },
+}
+
+struct Function {
+    instance: InstancePtr,
+    owner: ComponentInstanceId,
+    /// Places in the argument array.
+    slots: usize,
+    kind: Kind,
+}
+
+fn make(store: &mut StoreOpaque, ty: &FuncType, mut function: Function) -> Result<core::Func> {
+    function.slots = ty.params.len().max(ty.results.len());
+    let host =
+        core::host::HostFunc::from_parts(store.engine(), ty, false, enter, Arc::new(function));
+    core::Func::from_host(store, &host)
+}
+
+/// The core function of a built-in.
+pub(crate) fn builtin(
+    instance: &InstanceData,
+    store: &mut StoreOpaque,
+    id: CanonBuiltinId,
+) -> Result<core::Func> {
+    let BuiltinDef {
+        op, options, owner, ..
+    } = &instance.plan().builtins[id];
+    let canon = &instance.plan().options[*options];
+    let (params, results) = op.signature(instance.types(), canon.width);
+    let options = instance.call_options(store, *options, *owner)?;
+    let table = match &instance.plan().builtins[id].table {
+        Some(def) => Some(instance.core_table(store, def)?),
+        None => None,
+    };
+    let ends = Ends::register(instance, &options, op)?;
+    let function = Function {
+        instance: instance.ptr(),
+        owner: *owner,
+        slots: 0,
+        kind: Kind::Builtin {
+            op: *op,
+            options,
+            is_async: canon.is_async,
+            ends,
+            table,
+        },
+    };
+    make(
+        store,
+        &FuncType::new(params.core(), results.core()),
+        function,
+    )
+}
+
+/// The core function of a call of a guest.
+pub(crate) fn lowered(
+    store: &mut StoreOpaque,
+    caller: Caller,
+    callee: Func,
+    is_async: bool,
+) -> Result<core::Func> {
+    let ty = caller.shape.programs.signature.core();
+    let function = Function {
+        instance: caller.instance,
+        owner: caller.options.owner,
+        slots: 0,
+        kind: Kind::Lowered {
+            caller: Arc::new(caller),
+            callee,
+            is_async,
+        },
+    };
+    make(store, &ty, function)
+}
+
+/// The core function of an asynchronous call of a host function.
+pub(crate) fn host(store: &mut StoreOpaque, caller: Caller, func: HostFunc) -> Result<core::Func> {
+    let ty = caller.shape.programs.signature.core();
+    let function = Function {
+        instance: caller.instance,
+        owner: caller.options.owner,
+        slots: 0,
+        kind: Kind::Host { caller, func },
+    };
+    make(store, &ty, function)
+}
+
+/// The `HostCall` of all of these.
+///
+/// # Safety
+///
+/// Called by a host trampoline with the context of such a function, and its arguments.
+unsafe extern "C" fn enter(context: *mut VMHostContext, args: *mut ValRaw) -> u32 {
+    // SAFETY: by contract.
+    unsafe {
+        let vm = (*context).store;
+        let function = &*(*context).data.cast::<Function>();
+        host_call_async(vm, || {
+            let lanes = std::slice::from_raw_parts_mut(args.cast::<Lane>(), function.slots);
+            function.run(StorePtr::from_vm(vm), lanes)
+        })
+    }
+}
+
+/// Writes what a built-in returns.
+pub(super) fn reply(state: &mut State, to: Reply, value: Value) -> Result<()> {
+    let put = |at: usize, lane: Lane| {
+        // SAFETY: the array has room for all results, and its fiber is suspended, or the
+        // built-in has not returned.
+        unsafe { to.lanes.add(at).write(lane) };
+    };
+    match value {
+        Value::None => {}
+        Value::Number(number) => put(0, Lane::from_u32(number)),
+        Value::Pair(first, second) => {
+            put(
+                0,
+                Lane::from_u64(u64::from(first) | u64::from(second) << 32),
+            );
+        }
+        Value::Event(event) => {
+            put(0, Lane::from_u32(event.code as u32));
+            let mut bytes = [0; 8];
+            bytes[..4].copy_from_slice(&event.index.to_le_bytes());
+            bytes[4..].copy_from_slice(&event.payload.to_le_bytes());
+            let (memory, at) = to
+                .event
+                .ok_or_else(|| Error::new(Bug("no memory".into())))?;
+            let start = usize::try_from(at).unwrap_or(usize::MAX);
+            // SAFETY: no guest runs.
+            let memory = unsafe { memory.bytes_mut() };
+            let place = memory.get_mut(start..start.saturating_add(8));
+            place.ok_or_else(out_of_bounds)?.copy_from_slice(&bytes);
+        }
+        Value::Results(subtask) => {
+            let results = state.results.remove(&subtask);
+            // The trampoline reads as many as the type says.
+            if let Some(lane) = results.as_ref().and_then(|lanes| lanes.first()) {
+                put(0, *lane);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn out_of_bounds() -> Error {
+    Error::new(GuestTrap::new(
+        Trap::CanonicalAbi,
+        "event payload pointer out of bounds of memory",
+    ))
+}
+
+impl Function {
+    fn run(&self, store: StorePtr, lanes: &mut [Lane]) -> Result<Poll<()>> {
+        // SAFETY: see the module.
+        let instance = unsafe { self.instance.get() };
+        let part = instance.part(self.owner);
+        let mut to = Reply {
+            lanes: lanes.as_mut_ptr(),
+            event: None,
+        };
+        let effect = match &self.kind {
+            Kind::Host { caller, func } => {
+                // SAFETY: compiled code calls; linking checked the store's data type.
+                unsafe { func.call(caller.call()?, lanes)? };
+                const RETURNED: u32 = 2;
+                return Ok(self.done(lanes, RETURNED));
+            }
+            Kind::Lowered {
+                caller,
+                callee,
+                is_async,
+            } => {
+                part.check_leave()?;
+                // SAFETY: in a host call nothing borrows from the store.
+                let callee = callee.resolve(unsafe { store.get() })?;
+                let mut state = instance.shared().drive.0.borrow_mut();
+                state.asker = state.model.current_thread();
+                from_guest(&mut state, caller, callee, lanes, *is_async)?
+            }
+            Kind::Builtin {
+                op,
+                options,
+                is_async,
+                ends,
+                table,
+            } => {
+                if !matches!(
+                    op,
+                    CanonBuiltin::BackpressureInc | CanonBuiltin::BackpressureDec
+                ) {
+                    part.check_leave()?;
+                }
+                if let CanonBuiltin::TaskReturn { result } = op {
+                    self.task_return(instance, *result, options, lanes)?
+                } else {
+                    let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
+                    to.event = options.memory.map(|memory| (memory, event_at));
+                    if let CanonBuiltin::ThreadNewIndirect { .. } = op {
+                        self.new_thread(instance, store, table.as_ref(), lanes)?;
+                    }
+                    let mut state = instance.shared().drive.0.borrow_mut();
+                    let trap = |trap| refused(instance, self.owner, trap);
+                    let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
+                    let mut effect = effect.map_err(trap)?;
+                    if let Effect::Copy(job) = effect {
+                        state.ends.copy(&job)?;
+                        effect = state.model.finish_copy(job).map_err(trap)?;
+                    }
+                    effect
+                }
+            }
+        };
+        let mut state = instance.shared().drive.0.borrow_mut();
+        match (effect, state.asking(&effect)) {
+            (Effect::Continue { value, .. }, true) => {
+                reply(&mut state, to, value)?;
+                Ok(Poll::Ready(()))
+            }
+            _ => {
+                state.handed = Some((effect, to));
+                Ok(Poll::Pending)
+            }
+        }
+    }
+
+    fn done(&self, lanes: &mut [Lane], status: u32) -> Poll<()> {
+        if let Some(lane) = lanes.first_mut() {
+            *lane = Lane::from_u32(status);
+        }
+        Poll::Ready(())
+    }
+
+    fn task_return(
+        &self,
+        instance: &InstanceData,
+        result: Option<InterfaceType>,
+        options: &CallOptions,
+        lanes: &[Lane],
+    ) -> Result<Effect> {
+        let drive = &instance.shared().drive;
+        let trap = |trap| refused(instance, self.owner, trap);
+        let returning = {
+            let mut state = drive.0.borrow_mut();
+            state.asker = state.model.current_thread();
+            let task = state.model.current_thread();
+            let task = task.and_then(|thread| state.model.task_of(thread));
+            let call = task.and_then(|task| state.calls.get(&task).cloned());
+            let matches = call.is_none_or(|call| {
+                let lifted = &call.lifted;
+                let ty = call.callee().types()[lifted.shape.ty].result;
+                ty == result
+                    && lifted.options.encoding == options.encoding
+                    && lifted.options.memory.map(|memory| memory.as_ptr())
+                        == options.memory.map(|memory| memory.as_ptr())
+            });
+            state.model.begin_task_return(matches).map_err(trap)?
+        };
+        call::give(instance, returning, lanes)
+    }
+
+    /// Finds the function that `thread.new-indirect` names.
+    fn new_thread(
+        &self,
+        instance: &InstanceData,
+        store: StorePtr,
+        table: Option<&core::Table>,
+        lanes: &[Lane],
+    ) -> Result<()> {
+        let index = lanes.first().map_or(0, |lane| lane.u32());
+        let argument = lanes.get(1).copied().unwrap_or(Lane::ZERO);
+        // SAFETY: in a host call nothing borrows from the store.
+        let store = unsafe { store.get() };
+        let table = table.ok_or_else(|| Error::new(Bug("a thread from no table".into())))?;
+        let found = table.get_in(store, index.into())?;
+        let crate::core::Ref::Func(Some(func)) = found else {
+            return Err(Error::new(Trap::NullFunctionReference));
+        };
+        let func = CoreFunc::new(store, func)?;
+        instance
+            .shared()
+            .drive
+            .0
+            .borrow_mut()
+            .functions
+            .push((func, argument));
+        Ok(())
+    }
+
+    fn builtin(
+        &self,
+        state: &mut State,
+        op: CanonBuiltin,
+        (is_async, ends): (bool, u32),
+        lanes: &[Lane],
+    ) -> std::result::Result<Effect, helve_model::Trap> {
+        use CanonBuiltin::*;
+        use Direction::{Readable, Writable};
+        let n = |at: usize| lanes.get(at).map_or(0, |lane| lane.u32());
+        state.asker = state.model.current_thread();
+        let function = state.functions.len() as u64;
+        let model = &mut state.model;
+        match op {
+            BackpressureInc => model.backpressure_inc(),
+            BackpressureDec => model.backpressure_dec(),
+            TaskCancel => model.task_cancel(),
+            SubtaskCancel { is_async } => model.subtask_cancel(n(0), is_async),
+            SubtaskDrop => model.subtask_drop(n(0)),
+            WaitableSetNew => model.waitable_set_new(),
+            WaitableSetWait { cancellable } => model.waitable_set_wait(n(0), cancellable),
+            WaitableSetPoll { cancellable } => model.waitable_set_poll(n(0), cancellable),
+            WaitableSetDrop => model.waitable_set_drop(n(0)),
+            WaitableJoin => model.waitable_join(n(0), n(1)),
+            ThreadIndex => model.thread_index(),
+            ThreadNewIndirect { .. } => model.thread_new_indirect(function.saturating_sub(1)),
+            ThreadResumeLater => model.thread_resume_later(n(0)),
+            ThreadSuspend { cancellable } => model.thread_suspend(cancellable),
+            ThreadYield { cancellable } => model.thread_yield(cancellable),
+            ThreadSuspendThenResume { cancellable } => {
+                model.thread_suspend_then_resume(n(0), cancellable)
+            }
+            ThreadYieldThenResume { cancellable } => {
+                model.thread_yield_then_resume(n(0), cancellable)
+            }
+            ThreadSuspendThenPromote { cancellable } => {
+                model.thread_suspend_then_promote(n(0), cancellable)
+            }
+            ThreadYieldThenPromote { cancellable } => {
+                model.thread_yield_then_promote(n(0), cancellable)
+            }
+            ErrorContextNew => model.error_context_new(""),
+            ErrorContextDrop => model.error_context_drop(n(0)),
+            StreamNew { .. } | FutureNew { .. } => {
+                let (shape, ty, plain) = state.ends.made(ends);
+                model.copy_new(shape, ty, plain)
+            }
+            StreamRead { .. } => state.copy(ends, Shape::Stream, Readable, lanes, is_async),
+            StreamWrite { .. } => state.copy(ends, Shape::Stream, Writable, lanes, is_async),
+            FutureRead { .. } => state.copy(ends, Shape::Future, Readable, lanes, is_async),
+            FutureWrite { .. } => state.copy(ends, Shape::Future, Writable, lanes, is_async),
+            StreamCancelRead { is_async, .. } => {
+                let end = state.ends.end(ends, Shape::Stream, Readable);
+                state.model.copy_cancel(n(0), end, is_async)
+            }
+            StreamCancelWrite { is_async, .. } => {
+                let end = state.ends.end(ends, Shape::Stream, Writable);
+                state.model.copy_cancel(n(0), end, is_async)
+            }
+            FutureCancelRead { is_async, .. } => {
+                let end = state.ends.end(ends, Shape::Future, Readable);
+                state.model.copy_cancel(n(0), end, is_async)
+            }
+            FutureCancelWrite { is_async, .. } => {
+                let end = state.ends.end(ends, Shape::Future, Writable);
+                state.model.copy_cancel(n(0), end, is_async)
+            }
+            StreamDropReadable { .. } => state.drop_end(ends, Shape::Stream, Readable, n(0)),
+            StreamDropWritable { .. } => state.drop_end(ends, Shape::Stream, Writable, n(0)),
+            FutureDropReadable { .. } => state.drop_end(ends, Shape::Future, Readable, n(0)),
+            FutureDropWritable { .. } => state.drop_end(ends, Shape::Future, Writable, n(0)),
+            _ => Err(helve_model::Trap::Misuse("a built-in without tasks")),
+        }
+    }
+}
+
+fn address(options: &CallOptions, lane: Lane) -> u64 {
+    match options.width {
+        helve_abi::layout::PointerWidth::P32 => lane.u32().into(),
+        helve_abi::layout::PointerWidth::P64 => lane.u64(),
+    }
+}
+
+impl State {
+    /// Whether an effect lets the thread go on that asked for it.
+    fn asking(&self, effect: &Effect) -> bool {
+        matches!(effect, Effect::Continue { thread, .. } if Some(*thread) == self.asker)
+    }
+
+    fn drop_end(
+        &mut self,
+        ends: u32,
+        shape: Shape,
+        direction: Direction,
+        index: u32,
+    ) -> std::result::Result<Effect, helve_model::Trap> {
+        let end = self.ends.end(ends, shape, direction);
+        self.model.copy_drop(index, end)
+    }
+
+    fn copy(
+        &mut self,
+        ends: u32,
+        shape: Shape,
+        direction: Direction,
+        lanes: &[Lane],
+        is_async: bool,
+    ) -> std::result::Result<Effect, helve_model::Trap> {
+        let end: EndType = self.ends.end(ends, shape, direction);
+        let index = lanes.first().map_or(0, |lane| lane.u32());
+        let buffer = self.ends.buffer(ends, shape, lanes)?;
+        self.model.copy(index, end, buffer, is_async)
+    }
+}
+
+/// The model's number of a stream's or future's type: those of one element type must be
+/// one.
+pub(super) fn type_number(number: usize) -> TypeId {
+    TypeId::new(u32::try_from(number + 1).unwrap_or(0)).unwrap_or(TypeId::NONE)
+}

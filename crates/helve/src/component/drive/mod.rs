@@ -1,0 +1,205 @@
+//! Components with tasks: `helve_model` decides, this performs.
+//!
+//! ```text
+//!   native stack                         pooled fibers, one per thread that has begun
+//!   from_host --+                        +-- wasm ... host trampoline --+
+//!               v                        |                              | SUSPEND
+//!            perform(effect) --start, resume--> guest runs -------------+
+//!               ^                        |                              |
+//!               +---- next effect <------+--- function returns ---------+
+//! ```
+//!
+//! A component whose plan has anything async runs all its calls this way; the others know
+//! nothing of tasks. A built-in asks the model; where the same thread goes on, it returns
+//! at once, else it hands the effect over and suspends. Lifting and lowering between two
+//! guests go through dynamic values. Not here yet: host functions that wait, streams of
+//! anything but plain data, streams and futures as arguments.
+//!
+//! # Safety
+//!
+//! Everything here is reached with its store at hand, on the store's thread. The state is
+//! borrowed only while no guest runs.
+
+pub(crate) mod builtins;
+pub(crate) mod call;
+mod copy;
+mod run;
+
+use crate::component::call::enter::CoreFunc;
+use crate::component::call::lane::Lane;
+use crate::component::hot::HotStorage;
+use crate::component::state::{InstanceData, InstancePtr};
+use copy::Ends;
+use helve_base::error::GuestTrap;
+use helve_base::{Bug, Error, Result, Trap};
+use helve_decode::plan::{ComponentInstanceId, Plan};
+use helve_model::error::HandleError;
+use helve_model::handles::Table;
+use helve_model::instance::VecFlags;
+use helve_model::{Effect, InstanceId, Instances, Store, Tables, TaskId, ThreadId, WaitableId};
+use helve_vm::fibers::Suspended;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The tables of parts, found by the model's numbers.
+#[derive(Default)]
+pub(crate) struct PartTables(Vec<(InstancePtr, ComponentInstanceId)>);
+
+impl PartTables {
+    fn part(&self, id: InstanceId) -> Option<(InstancePtr, ComponentInstanceId)> {
+        self.0.get(id.get() as usize).copied()
+    }
+}
+
+impl Tables for PartTables {
+    type Slots = HotStorage;
+
+    fn with<R>(
+        &mut self,
+        instance: InstanceId,
+        work: impl FnOnce(&mut Table<HotStorage>) -> R,
+    ) -> Option<R> {
+        let (instance, part) = self.part(instance)?;
+        // SAFETY: see the module.
+        Some(unsafe { instance.get() }.part(part).with_table(work))
+    }
+
+    /// The maker has put it there.
+    fn add(&mut self, _: InstanceId) {}
+}
+
+type Model = Store<PartTables, VecFlags>;
+
+/// A thread that stopped in a host call.
+struct Stopped {
+    guest: Suspended,
+    reply: Reply,
+}
+
+/// What a thread runs.
+#[derive(Clone, Copy)]
+enum Role {
+    /// A lifted function, or its callback.
+    Task(TaskId),
+    /// A function that `thread.new-indirect` found.
+    Explicit,
+}
+
+/// How the value that a built-in returns reaches the guest.
+#[derive(Clone, Copy)]
+struct Reply {
+    /// The argument array.
+    lanes: *mut Lane,
+    /// Where an event goes.
+    event: Option<(crate::component::call::memory::GuestMemory, u64)>,
+}
+
+/// What a store keeps for its tasks.
+pub(crate) struct State {
+    pub(crate) model: Model,
+    ids: HashMap<(InstancePtr, ComponentInstanceId), InstanceId>,
+    stopped: HashMap<ThreadId, Stopped>,
+    roles: HashMap<ThreadId, Role>,
+    /// Argument arrays of what threads run.
+    lanes: HashMap<ThreadId, Box<[Lane]>>,
+    calls: HashMap<TaskId, Rc<call::Call>>,
+    /// Results of synchronous calls that their callers have not taken yet.
+    results: HashMap<WaitableId, Box<[Lane]>>,
+    /// Callbacks of tasks that have begun.
+    callbacks: HashMap<TaskId, CoreFunc>,
+    /// The thread whose built-in asks.
+    asker: Option<ThreadId>,
+    /// What threads that were made explicitly run.
+    functions: Vec<(CoreFunc, Lane)>,
+    /// What a built-in has left to be done.
+    handed: Option<(Effect, Reply)>,
+    ends: Ends,
+}
+
+/// See [`State`].
+#[derive(Default)]
+pub(crate) struct Drive(RefCell<State>);
+
+impl std::fmt::Debug for Drive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drive").finish_non_exhaustive()
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            model: Store::with(PartTables::default(), Instances::default()),
+            ids: HashMap::new(),
+            stopped: HashMap::new(),
+            roles: HashMap::new(),
+            lanes: HashMap::new(),
+            calls: HashMap::new(),
+            results: HashMap::new(),
+            callbacks: HashMap::new(),
+            asker: None,
+            functions: Vec::new(),
+            handed: None,
+            ends: Ends::default(),
+        }
+    }
+}
+
+impl State {
+    /// The model's number of a part; its parents get theirs first.
+    fn id(&mut self, instance: &InstanceData, part: ComponentInstanceId) -> Result<InstanceId> {
+        let key = (instance.ptr(), part);
+        if let Some(id) = self.ids.get(&key) {
+            return Ok(*id);
+        }
+        let info = instance.plan().component_instances.get(part);
+        let parent = match info.and_then(|info| info.parent) {
+            Some(parent) => Some(self.id(instance, parent)?),
+            None => None,
+        };
+        self.model.tables.0.push(key);
+        let id = self.model.add_instance(parent)?;
+        self.ids.insert(key, id);
+        Ok(id)
+    }
+}
+
+/// Whether a component needs tasks.
+pub(crate) fn uses_tasks(plan: &Plan) -> bool {
+    use helve_abi::canon::CanonBuiltin::*;
+    let types = &plan.types;
+    let is_sync = |op| {
+        matches!(
+            op,
+            ResourceNew { .. }
+                | ResourceRep { .. }
+                | ResourceDrop { .. }
+                | ContextGet { .. }
+                | ContextSet { .. }
+        )
+    };
+    plan.options.values().any(|options| options.is_async)
+        || plan.lifted.values().any(|func| types[func.ty].is_async)
+        || plan.lowered.values().any(|func| types[func.ty].is_async)
+        || plan.builtins.values().any(|builtin| !is_sync(builtin.op))
+}
+
+/// A trap of the model as an error.
+fn refused(instance: &InstanceData, part: ComponentInstanceId, trap: helve_model::Trap) -> Error {
+    match trap {
+        helve_model::Trap::Handle(error) => instance.part(part).refused(error),
+        other => other_trap(other),
+    }
+}
+
+fn other_trap(trap: helve_model::Trap) -> Error {
+    use helve_model::InstanceError::*;
+    match trap {
+        helve_model::Trap::Instance(CannotEnter { .. }) => Error::new(Trap::CannotEnterComponent),
+        helve_model::Trap::Instance(CannotLeave) => Error::new(Trap::CannotLeaveComponent),
+        helve_model::Trap::Handle(HandleError::Misuse { what }) => Error::new(Bug(what.into())),
+        helve_model::Trap::Misuse(what) => Error::new(Bug(what.into())),
+        other => Error::new(GuestTrap::new(Trap::CanonicalAbi, other.to_string())),
+    }
+}

@@ -1,0 +1,251 @@
+//! The loop: runs threads on fibers until the model says that the host goes on.
+//!
+//! # Safety
+//!
+//! What a fiber runs is of this store; its argument array is boxed and kept until the
+//! thread's function has returned. A suspended thread is resumed only when the reply
+//! stands in its array.
+
+use super::call::{self, LANES};
+use super::{Role, State, Stopped, other_trap};
+use crate::component::call::enter::CoreFunc;
+use crate::component::call::lane::Lane;
+use crate::component::state::InstanceData;
+use crate::core::backtrace::exit_error;
+use helve_base::error::GuestTrap;
+use helve_base::{Bug, Error, Result, Trap};
+use helve_decode::plan::ComponentInstanceId;
+use helve_model::{Abi, Effect, Ended, Entry, Event, TaskId, ThreadId, Value};
+use helve_vm::fibers::{FiberResult, Resume};
+
+fn bug(what: &str) -> Error {
+    Error::new(Bug(what.into()))
+}
+
+/// Performs an effect and those that follow it, until the host goes on.
+pub(super) fn perform(instance: &InstanceData, effect: Effect) -> Result<()> {
+    let mut effect = effect;
+    loop {
+        let next = match effect {
+            Effect::ToHost => return Ok(()),
+            Effect::Start { thread, entry } => start(instance, thread, entry),
+            Effect::Callback {
+                thread,
+                task,
+                event,
+            } => callback(instance, thread, task, event),
+            Effect::Continue { thread, value } => go_on(instance, thread, value),
+            Effect::Copy(_) | Effect::CancelHost { .. } => {
+                Err(bug("an effect that its built-in performs itself"))
+            }
+        };
+        effect = next.map_err(|error| failed(instance, error))?;
+    }
+}
+
+/// Something on the current stack failed: its trees are locked down.
+pub(super) fn failed(instance: &InstanceData, error: Error) -> Error {
+    let mut state = instance.shared().drive.0.borrow_mut();
+    let ended = state.model.trap().unwrap_or_default();
+    end(&mut state, ended);
+    error
+}
+
+/// Nobody can run, and the host waits for a result.
+pub(super) fn deadlock(instance: &InstanceData, part: ComponentInstanceId) -> Error {
+    let mut state = instance.shared().drive.0.borrow_mut();
+    let mut ended = Ended::default();
+    if let Ok(id) = state.id(instance, part) {
+        // What can't be taken apart is at least never entered again.
+        let _ = state.model.lock_down(id, &mut ended);
+    }
+    end(&mut state, ended);
+    Error::new(GuestTrap::new(
+        Trap::Deadlock,
+        "deadlock detected: event loop cannot make further progress",
+    ))
+}
+
+fn end(state: &mut State, ended: Ended) {
+    for thread in ended.threads {
+        state.stopped.remove(&thread);
+        state.roles.remove(&thread);
+        state.lanes.remove(&thread);
+    }
+    state.handed = None;
+    let model = &state.model;
+    state.calls.retain(|task, _| !model.is_resolved(*task));
+    for ((instance, _), id) in &state.ids {
+        if model.instances.is_locked_down(*id) {
+            // SAFETY: the store is alive.
+            unsafe { instance.get() }.lock();
+        }
+    }
+}
+
+fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effect> {
+    let drive = &instance.shared().drive;
+    let mut lanes = vec![Lane::ZERO; LANES].into_boxed_slice();
+    let (func, role) = match entry {
+        Entry::Task(task) => {
+            let call = drive.0.borrow().calls.get(&task).cloned();
+            let call = call.ok_or_else(|| bug("a task without a call"))?;
+            swap_context(instance, thread)?;
+            let lowered = call::arguments(&call, &mut lanes);
+            swap_context(instance, thread)?;
+            lowered?;
+            let mut state = drive.0.borrow_mut();
+            call::keep_loans(&mut state, &call, task)?;
+            if let Some(callback) = call.lifted.callback {
+                state.callbacks.insert(task, callback);
+            }
+            (call.lifted.core, Role::Task(task))
+        }
+        Entry::Function(number) => {
+            let state = drive.0.borrow();
+            let found = state.functions.get(number as usize).copied();
+            let (func, argument) = found.ok_or_else(|| bug("a thread without a function"))?;
+            lanes[0] = argument;
+            (func, Role::Explicit)
+        }
+    };
+    drive.0.borrow_mut().roles.insert(thread, role);
+    enter(instance, thread, func, lanes)
+}
+
+fn callback(
+    instance: &InstanceData,
+    thread: ThreadId,
+    task: TaskId,
+    event: Event,
+) -> Result<Effect> {
+    let mut lanes = vec![Lane::ZERO; LANES].into_boxed_slice();
+    let numbers = [event.code as u32, event.index, event.payload];
+    for (lane, number) in lanes.iter_mut().zip(numbers) {
+        *lane = Lane::from_u32(number);
+    }
+    let found = {
+        let mut state = instance.shared().drive.0.borrow_mut();
+        state.roles.insert(thread, Role::Task(task));
+        state.callbacks.get(&task).copied()
+    };
+    let func = found.ok_or_else(|| bug("a callback that is none"))?;
+    enter(instance, thread, func, lanes)
+}
+
+/// Calls a function on a stack of its own.
+fn enter(
+    instance: &InstanceData,
+    thread: ThreadId,
+    func: CoreFunc,
+    mut lanes: Box<[Lane]>,
+) -> Result<Effect> {
+    let at = lanes.as_mut_ptr();
+    instance
+        .shared()
+        .drive
+        .0
+        .borrow_mut()
+        .lanes
+        .insert(thread, lanes);
+    swap_context(instance, thread)?;
+    let went = func.enter_on_fiber(instance.store(), at)?;
+    swap_context(instance, thread)?;
+    after(instance, thread, went)
+}
+
+/// A thread that stopped in a built-in goes on.
+fn go_on(instance: &InstanceData, thread: ThreadId, value: Value) -> Result<Effect> {
+    let stopped = {
+        let mut state = instance.shared().drive.0.borrow_mut();
+        let stopped = state.stopped.remove(&thread);
+        let stopped = stopped.ok_or_else(|| bug("a thread that did not stop"))?;
+        super::builtins::reply(&mut state, stopped.reply, value)?;
+        stopped
+    };
+    swap_context(instance, thread)?;
+    // SAFETY: see the module.
+    let went = unsafe { stopped.guest.resume(Resume::Return) };
+    swap_context(instance, thread)?;
+    after(instance, thread, went)
+}
+
+/// Context slots are in the part while a thread runs, and with the thread else.
+fn swap_context(instance: &InstanceData, thread: ThreadId) -> Result<()> {
+    let mut state = instance.shared().drive.0.borrow_mut();
+    let state = &mut *state;
+    let id = state.model.instance_of(thread);
+    let part = id.and_then(|id| state.model.tables.part(id));
+    let slots = state.model.context_mut(thread);
+    // A thread that has ended has none.
+    if let (Some((instance, part)), Some(slots)) = (part, slots) {
+        // SAFETY: the store is alive.
+        let part = unsafe { instance.get() }.part(part);
+        *slots = part.context.replace(*slots);
+    }
+    Ok(())
+}
+
+/// What comes after a thread ran.
+fn after(instance: &InstanceData, thread: ThreadId, went: FiberResult) -> Result<Effect> {
+    match went {
+        FiberResult::Suspended(guest) => {
+            let mut state = instance.shared().drive.0.borrow_mut();
+            let handed = state.handed.take();
+            let (effect, reply) = handed.ok_or_else(|| bug("a guest that waits for nothing"))?;
+            state.stopped.insert(thread, Stopped { guest, reply });
+            Ok(effect)
+        }
+        FiberResult::Done(result, stack) => {
+            drop(stack);
+            result.map_err(exit_error)?;
+            returned(instance, thread)
+        }
+    }
+}
+
+/// A thread's function has returned.
+fn returned(instance: &InstanceData, thread: ThreadId) -> Result<Effect> {
+    let drive = &instance.shared().drive;
+    let (role, mut lanes) = {
+        let mut state = drive.0.borrow_mut();
+        let role = state.roles.remove(&thread);
+        let lanes = state.lanes.remove(&thread);
+        match (role, lanes) {
+            (Some(role), Some(lanes)) => (role, lanes),
+            _ => return Err(bug("a thread that ran nothing")),
+        }
+    };
+    let task = match role {
+        Role::Task(task) => task,
+        Role::Explicit => return drive.0.borrow_mut().model.returned().map_err(other_trap),
+    };
+    let call = drive.0.borrow().calls.get(&task).cloned();
+    let abi = drive.0.borrow().model.abi_of(task);
+    match abi {
+        Some(Abi::Callback) => {
+            let packed = lanes.first().map_or(0, |lane| lane.u32());
+            let mut state = drive.0.borrow_mut();
+            let effect = state.model.callback_returned(packed).map_err(other_trap)?;
+            if packed & 15 == 0 {
+                state.callbacks.remove(&task);
+            }
+            Ok(effect)
+        }
+        Some(Abi::Stackful) => drive.0.borrow_mut().model.returned().map_err(other_trap),
+        _ => {
+            let call = call.ok_or_else(|| bug("a task without a call"))?;
+            let returning = drive.0.borrow().model.begin_sync_return();
+            let _ = call::give(instance, returning.map_err(other_trap)?, &lanes)?;
+            if let Some(post_return) = call.lifted.options.post_return {
+                let part = call.callee().part(call.lifted.owner);
+                part.may_leave.set(false);
+                swap_context(instance, thread)?;
+                post_return.call(instance.store(), &mut lanes)?;
+                swap_context(instance, thread)?;
+                part.may_leave.set(true);
+            }
+            drive.0.borrow_mut().model.returned().map_err(other_trap)
+        }
+    }
+}
