@@ -1,0 +1,85 @@
+//! Long random tests, by hand: each takes a range of seeds, and a seed is enough to see
+//! one case again. Not in CI; short runs of the same are tests of the crates.
+//!
+//! ```text
+//! helve-fuzz mutants FROM TO        mutated components (a watched child runs them)
+//! helve-fuzz mutant N [FILE]        one of them, aloud; its bytes to FILE
+//! helve-fuzz core FROM TO           core modules of wasm-smith, against wasmi
+//! helve-fuzz core-one N [FILE]
+//! helve-fuzz values FILE            vectors of values.py, on real components
+//! helve-fuzz big                    what is too heavy for CI
+//! ```
+//! `HELVE_SUITES` says where the official scripts are, to mutate their components too.
+
+mod big;
+mod core;
+mod mutant_runs;
+#[path = "../../crates/helve/tests/mutants/mod.rs"]
+mod mutants;
+#[path = "../../crates/helve/tests/values/replay.rs"]
+mod replay;
+mod watch;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .unwrap_or_else(|_| panic!("{text}: no number"))
+    };
+    match args[..] {
+        [what @ ("mutants" | "core"), from, to] => watch::run(what, number(from), number(to)),
+        ["mutants-worker", from, to, state] => {
+            alone(|| mutant_runs::worker(number(from), number(to), watch::State::open(state)));
+        }
+        ["core-worker", from, to, state] => {
+            alone(|| core::worker(number(from), number(to), watch::State::open(state)));
+        }
+        ["mutant", n] => mutant_runs::one(number(n), None),
+        ["mutant", n, file] => mutant_runs::one(number(n), Some(file)),
+        ["core-one", n] => core::one(number(n), None),
+        ["core-one", n, file] => core::one(number(n), Some(file)),
+        ["values", file] => values(file),
+        ["big"] => big::run(),
+        _ => {
+            eprintln!(
+                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | big"
+            );
+            std::process::exit(2);
+        }
+    }
+}
+
+/// Runs `work` on the only thread of the pool that the compiler uses: it hands nothing over.
+fn alone(work: impl FnOnce() + Send) {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .stack_size(16 << 20);
+    pool.build_global().expect("a pool");
+    rayon::scope(|_| work());
+}
+
+/// Replays vectors with both kinds of adapters.
+fn values(file: &str) {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+    for fused in [true, false] {
+        let mut config = helve::Config::new();
+        config.all_features(true).fused_adapters(fused);
+        let engine = helve::Engine::new(&config).expect("an engine");
+        let report = replay::replay(&engine, &text, fused);
+        println!(
+            "fused {fused}: {} types, {} cases, {} checks, {} of them traps, {} cases with Rust types too, {} wrong",
+            report.types,
+            report.cases,
+            report.checks,
+            report.traps,
+            report.typed,
+            report.wrong.len()
+        );
+        report
+            .wrong
+            .iter()
+            .take(40)
+            .for_each(|wrong| println!("FINDING values: {wrong}"));
+    }
+}
