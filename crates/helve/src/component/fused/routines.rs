@@ -150,11 +150,22 @@ unsafe extern "C" fn copy_utf16(to: *mut u8, from: *mut u8, bytes: u64) -> u64 {
         std::ptr::copy_nonoverlapping(from, to, bytes as usize);
         std::slice::from_raw_parts(from, bytes as usize)
     };
+    if !text.chunks(64).any(has_surrogate) {
+        return u64::MAX;
+    }
     match strings::validate(SourceEncoding::Utf16, text) {
         Ok(()) => u64::MAX,
         Err(AbiError::InvalidUtf16(at)) => at as u64,
         Err(_) => 0,
     }
+}
+
+/// Whether a code unit is half of a surrogate pair. Without a branch for each.
+fn has_surrogate(units: &[u8]) -> bool {
+    let (units, _) = units.as_chunks::<2>();
+    units
+        .iter()
+        .fold(false, |found, unit| found | (unit[1] & 0xf8 == 0xd8))
 }
 
 unsafe extern "C" fn transcode(
