@@ -29,7 +29,7 @@ fn component(watch: bool) -> String {
         ("", "", "", "(local.set $r (call $next (local.get 0)))")
     };
     format!(
-        r#"(component
+        r#"(component $P
   (core module $Table (table (export "t") 4 funcref))
   (core instance $table (instantiate $Table))
   {canons}
@@ -59,6 +59,11 @@ fn component(watch: bool) -> String {
         (i32.add (local.get $r) (i32.const 1))))
     (core instance $m (instantiate $M (with "" (instance (export "next" (func $next')) {given}))))
     (func (export "f") (param "x" u32) (result u32) (canon lift (core func $m "f"))))
+  (component $M
+    (alias outer $P $C (component $C))
+    (import "next" (func $next (param "x" u32) (result u32)))
+    (instance $c (instantiate $C (with "next" (func $next))))
+    (export "f" (func $c "f")))
   (instance $c1 (instantiate $C (with "next" (func $g))))
   (instance $c2 (instantiate $C (with "next" (func $g))))
   (instance $c3 (instantiate $C (with "next" (func $c2 "f"))))
@@ -80,8 +85,13 @@ fn component(watch: bool) -> String {
 
 #[test]
 fn who_may_be_entered_again() {
-    for watch in [false, true] {
-        let text = component(watch);
+    for (watch, nested) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut text = component(watch);
+        if nested {
+            // Inside of instances that have no code of their own.
+            text = text.replace("$c1 (instantiate $C", "$c1 (instantiate $M");
+            text = text.replace("$c2 (instantiate $C", "$c2 (instantiate $M");
+        }
         let mut guests = engines().map(|engine| Guest::new(&engine, &text));
         let (mut answers, mut traps) = (0, 0);
         for x in 0..300 {
