@@ -19,8 +19,10 @@
 
 use crate::core::engine::Engine;
 use helve_abi::CanonBuiltin;
+use helve_abi::flat::Side;
 use helve_abi::types::{FuncTypeId, InterfaceType};
 use helve_base::error::ErrorKind;
+use helve_base::id::SharedTypeId;
 use helve_base::vmctx::CodePtr;
 use helve_base::{PrimaryMap, Result, ensure};
 use helve_compile::CompiledModule;
@@ -49,6 +51,8 @@ pub(crate) struct Adapter {
     pub lifted: LiftedId,
     /// The instances whose `may_enter` it checks and sets.
     pub entering: Arc<[ComponentInstanceId]>,
+    /// Its core type.
+    pub type_id: SharedTypeId,
 }
 
 // SAFETY: addresses of immutable code that this keeps alive.
@@ -63,14 +67,18 @@ impl FusedCode {
         let rules = Rules::new(plan);
         let mut shapes = Vec::new();
         let mut places = HashMap::new();
-        let mut found: PrimaryMap<LoweredId, Option<(usize, Pair)>> = PrimaryMap::new();
+        let mut found: PrimaryMap<LoweredId, Option<Found>> = PrimaryMap::new();
         for id in plan.lowered.keys() {
             let pair = rules.pair(plan, id).map(|pair| {
                 let place = *places.entry(pair.shape).or_insert_with(|| {
                     shapes.push(pair.shape);
                     shapes.len() - 1
                 });
-                (place, pair)
+                let lowered = &plan.lowered[id];
+                let options = plan.options[lowered.options].signature(Side::Lower);
+                let ty = plan.types.core_signature(lowered.ty, options).core();
+                let type_id = engine.types().intern(&ty);
+                (place, pair, type_id)
             });
             found.push(pair);
         }
@@ -139,7 +147,7 @@ fn stored_adapters(stored: StoredModule, adapters: usize) -> Result<CompiledAdap
 fn publish(
     rules: Rules,
     compiled: CompiledAdapters,
-    found: PrimaryMap<LoweredId, Option<(usize, Pair)>>,
+    found: PrimaryMap<LoweredId, Option<Found>>,
 ) -> Result<FusedCode> {
     let starts: Vec<u32> = compiled.adapters().collect();
     let subprograms: Vec<u32> = compiled.subprograms().collect();
@@ -147,11 +155,12 @@ fn publish(
     let functions = image.functions.values().map(|f| (f.start, f.len)).collect();
     let code = CodeMemory::publish(&image.image, image.traps, functions, Arc::new(()))?;
     let adapters = found.into_iter().map(|(_, found)| {
-        let (place, pair) = found?;
+        let (place, pair, type_id) = found?;
         Some(Adapter {
             code: code.address(*starts.get(place)?),
             lifted: pair.lifted,
             entering: pair.entering,
+            type_id,
         })
     });
     Ok(FusedCode {
@@ -161,6 +170,9 @@ fn publish(
         code: Some(code),
     })
 }
+
+/// An adapter to be: the place of its shape, what it calls, its core type.
+type Found = (usize, Pair, SharedTypeId);
 
 /// A lower and the lift it meets.
 struct Pair {

@@ -146,8 +146,6 @@ pub(crate) fn make(
         .iter()
         .map(|id| instance.part(*id).may_enter.as_ptr().cast())
         .collect();
-    let ty = instance.component.lowered_programs(id).signature.core();
-    let type_id = store.engine().types().intern(&ty).as_u32();
     let vm = VMAdapterContext {
         store: store.ptr().vm(),
         builtins: routines::array(),
@@ -165,7 +163,7 @@ pub(crate) fn make(
         func_ref: VMFuncRef {
             slot: null(),
             vmctx: null_mut(),
-            type_id,
+            type_id: adapter.type_id.as_u32(),
         },
         entering,
         instance: instance.ptr(),
