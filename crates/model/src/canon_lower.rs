@@ -83,7 +83,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             let inner = self.component(callee.instance)?.lists.inner;
             let Some(thread) = self.choose_thread(inner)? else {
                 self.frames.push(frame);
-                return Err(Trap::BlockSync);
+                return Err(match self.is_idle() {
+                    true => Trap::BlockSync,
+                    false => Trap::Deadlock,
+                });
             };
             let then = frame.then;
             self.frames.push(Frame { thread, then });

@@ -32,13 +32,15 @@ pub(crate) struct ComponentInstance {
 }
 
 impl ComponentInstance {
-    pub fn new(queue: &mut RunQueue) -> Result<ComponentInstance, HandleError> {
+    /// `callbacks`: whether tasks between two calls of their callbacks may run during a
+    /// call of a function that is not async.
+    pub fn new(queue: &mut RunQueue, callbacks: bool) -> Result<ComponentInstance, HandleError> {
         let outer = queue.add_list(Some(queue.root()), true)?;
         let inner = queue.add_list(Some(outer), true)?;
         let lists = Lists {
             outer,
             inner,
-            gate: queue.add_list(Some(inner), true)?,
+            gate: queue.add_list(Some(if callbacks { inner } else { outer }), true)?,
             enter: queue.add_list(Some(outer), true)?,
             enter_exclusive: queue.add_list(Some(outer), true)?,
         };

@@ -124,6 +124,7 @@ pub struct Store<T = VecTables, F = VecFlags> {
     serial: u64,
     stamp: u64,
     last_task: Option<TaskId>,
+    callbacks_run_in_sync_calls: bool,
 }
 
 impl Default for Store {
@@ -155,16 +156,24 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             serial: 0,
             stamp: 0,
             last_task: None,
+            callbacks_run_in_sync_calls: false,
         }
     }
 
     /// A new component instance, in `parent` or a root.
     pub fn add_instance(&mut self, parent: Option<InstanceId>) -> Result<InstanceId, HandleError> {
-        let component = ComponentInstance::new(&mut self.queue)?;
+        let component = ComponentInstance::new(&mut self.queue, self.callbacks_run_in_sync_calls)?;
         let id = self.instances.add(parent)?;
         self.tables.add(id);
         self.components.push(component);
         Ok(id)
+    }
+
+    /// Whether a callback of an async task may be called while a function of its instance
+    /// that is not async has no result yet. The executable spec allows it, its official
+    /// scripts forbid it: not allowed unless asked for, before instances are added.
+    pub fn let_callbacks_run_in_sync_calls(&mut self) {
+        self.callbacks_run_in_sync_calls = true;
     }
 
     /// How free choices are made from now on.
@@ -224,7 +233,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.task(task).map_or(true, Task::is_resolved)
     }
 
-    /// Whether some thread can run when nobody does.
+    /// Whether no thread can go on.
     pub fn is_idle(&self) -> bool {
         !self.queue.is_ready_list(self.queue.root())
     }

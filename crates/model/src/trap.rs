@@ -19,6 +19,8 @@ pub enum Trap {
     /// A function that is not async has no result yet, and none of its instance's threads
     /// can go on.
     BlockSync,
+    /// The same, while there are threads that could go on, but not during this call.
+    Deadlock,
     /// A callback returned a code that there is not.
     CallbackCode(u32),
     /// `task.return` or `task.cancel` of a function that was lifted synchronously.
@@ -63,6 +65,9 @@ impl Display for Trap {
             Trap::Handle(error) => error.fmt(f),
             Trap::Instance(error) => error.fmt(f),
             Trap::BlockSync => f.write_str("cannot block a synchronous task before returning"),
+            Trap::Deadlock => {
+                f.write_str("deadlock detected: event loop cannot make further progress")
+            }
             Trap::CallbackCode(code) => write!(f, "unsupported callback code: {code}"),
             Trap::SyncTask => f.write_str(
                 "only a task of a function with the `async` option can be resolved by a built-in",
