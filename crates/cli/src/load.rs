@@ -13,7 +13,7 @@ use helve::component::{Component, Linker, ResourceTable};
 use helve::{CompileMode, Config, Context as _, Engine, Error, Result, bail};
 use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, preview1};
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The data of a store.
 pub struct Host {
@@ -35,6 +35,27 @@ impl WasiView for Host {
 /// The engine of every subcommand: what one compiles another can run.
 pub fn engine(mode: CompileMode) -> Result<Engine> {
     Engine::new(Config::new().compile(mode))
+}
+
+/// Most bytes of functions that are kept for later runs.
+const CACHE_BYTES: u64 = 512 << 20;
+
+/// An engine that compiles functions when they are called, and keeps them for later runs.
+pub fn caching_engine() -> Result<Engine> {
+    let mut config = Config::new();
+    config.compile(CompileMode::Lazy);
+    if let Some(folder) = cache_folder() {
+        config.cache(folder, CACHE_BYTES);
+    }
+    Engine::new(&config)
+}
+
+/// Where the user's programs keep what they can make again.
+fn cache_folder() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let given = variable("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+    let caches = given.or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    caches.is_absolute().then(|| caches.join("helve"))
 }
 
 /// A linker with everything that `helve run` supplies.

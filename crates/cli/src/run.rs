@@ -40,6 +40,13 @@ pub struct Run {
     #[arg(long, value_enum, default_value = "lazy", value_name = "WHEN")]
     compile: When,
 
+    /// Compile everything anew, and keep nothing for later runs
+    ///
+    /// Without this, functions that were compiled are kept in the folder `helve` of
+    /// $XDG_CACHE_HOME, or ~/.cache.
+    #[arg(long)]
+    no_cache: bool,
+
     /// The component
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -113,7 +120,10 @@ impl Run {
 
     fn run(&self) -> Result<Result<(), ()>> {
         let ctx = self.grants()?;
-        let engine = load::engine(self.compile.into())?;
+        let engine = match self.compile {
+            When::Lazy if !self.no_cache => load::caching_engine()?,
+            when => load::engine(when.into())?,
+        };
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
         let table = ResourceTable::new();

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 fn helve(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_helve"))
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
         .args(args)
         .output()
         .expect("helve starts")

@@ -23,6 +23,7 @@ pub mod component;
 mod env;
 pub mod features;
 mod func;
+pub mod function_cache;
 pub mod module;
 mod names;
 mod ops;

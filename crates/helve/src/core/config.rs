@@ -5,6 +5,7 @@
 
 use helve_base::limits::Limits;
 use helve_compile::Features;
+use std::path::PathBuf;
 
 /// How hard the compiler tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub(crate) optimize: OptLevel,
     pub(crate) verifier: bool,
     pub(crate) compile: CompileMode,
+    /// Where lazily compiled functions are kept, and how many bytes of them.
+    pub(crate) cache: Option<(PathBuf, u64)>,
     pub(crate) limits: Limits,
     pub(crate) features: Features,
     /// Calls between components by way of the host.
@@ -49,6 +52,17 @@ impl Config {
     /// How hard the compiler tries.
     pub fn optimize(&mut self, level: OptLevel) -> &mut Config {
         self.optimize = level;
+        self
+    }
+
+    /// Keeps lazily compiled functions in this folder, at most so many bytes of them, for
+    /// later runs and other processes. Off by default.
+    ///
+    /// The folder is made if it isn't there. It must belong to the user and be writable by
+    /// nobody else: whoever can write to it decides what code runs. A folder that cannot be
+    /// used is left alone.
+    pub fn cache(&mut self, folder: impl Into<PathBuf>, most_bytes: u64) -> &mut Config {
+        self.cache = Some((folder.into(), most_bytes));
         self
     }
 

@@ -8,6 +8,7 @@
 //! The code of a type's entry trampoline is a function of type `EntryTrampoline`, by the
 //! compiler's contract; its memory is never given back while the engine lives.
 
+use crate::core::cache::Cache;
 use crate::core::config::{Config, OptLevel};
 use crate::core::tier::Tier;
 use crate::core::types::TypeRegistry;
@@ -32,6 +33,7 @@ struct Inner {
     compiler: Compiler,
     quick: OnceLock<Compiler>,
     tier: Tier,
+    cache: OnceLock<Option<Arc<Cache>>>,
     types: TypeRegistry,
     entry: Trampolines,
     host: Trampolines,
@@ -66,6 +68,7 @@ impl Engine {
             compiler: Compiler::new(&options)?,
             quick: OnceLock::new(),
             tier: Tier::default(),
+            cache: OnceLock::new(),
             types: TypeRegistry::default(),
             entry: Trampolines::default(),
             host: Trampolines::default(),
@@ -118,6 +121,15 @@ impl Engine {
             ..CompilerOptions::quick()
         })?;
         Ok(self.0.quick.get_or_init(|| compiler))
+    }
+
+    /// Where lazily compiled functions are kept.
+    pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
+        let open = || {
+            let (folder, most) = self.0.config.cache.as_ref()?;
+            Cache::open(folder, *most, self.fingerprint())
+        };
+        self.0.cache.get_or_init(open).as_ref()
     }
 
     /// What compiles hot functions again.

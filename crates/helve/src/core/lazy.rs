@@ -12,12 +12,13 @@
 //!
 //! Not here: stubs and regions (helve-vm), when hot functions are compiled again (`tier`).
 
+use crate::core::cache::ModuleCache;
 use crate::core::engine::Engine;
 use crate::core::slots::Slots;
 use helve_base::id::*;
 use helve_base::vmctx::CodePtr;
 use helve_base::{Bug, Error, Result};
-use helve_compile::{CompiledFunction, Translation};
+use helve_compile::{Bytes, CompiledFunction, Compiler, Translation};
 use helve_vm::lazy::{LazyCode, stub};
 use helve_vm::region::CodeRegion;
 use std::ops::Range;
@@ -32,7 +33,13 @@ pub(crate) struct LazyModule {
     regions: Mutex<Vec<Arc<CodeRegion>>>,
     /// Functions that have quick code.
     quick: Mutex<Vec<DefinedFuncIndex>>,
+    /// What earlier runs compiled, and later ones will find.
+    cache: Option<ModuleCache>,
 }
+
+/// The names of the two compilers in the cache's keys.
+const QUICK: &str = "quick";
+const OPTIMISED: &str = "optimised";
 
 /// What a backtrace needs to know about one function; the tag of its code.
 pub(crate) struct FunctionCode {
@@ -53,7 +60,12 @@ impl FunctionCode {
 
 impl LazyModule {
     /// A module of which nothing is compiled.
-    pub fn new(engine: &Engine, translation: Translation) -> Result<Arc<LazyModule>> {
+    ///
+    /// # Errors
+    ///
+    /// Where it is not valid.
+    pub fn new(engine: &Engine, bytes: Bytes) -> Result<Arc<LazyModule>> {
+        let (translation, cache) = translate(engine, bytes)?;
         let functions = translation.bodies().len();
         let stubs: Result<Vec<CodePtr>> = translation.bodies().keys().map(stub).collect();
         let stubs = stubs?;
@@ -64,6 +76,7 @@ impl LazyModule {
             slots: Arc::new(Slots::new(stubs.into_iter())),
             regions: Mutex::default(),
             quick: Mutex::default(),
+            cache,
         });
         engine.tier().add(&module);
         Ok(module)
@@ -82,8 +95,7 @@ impl LazyModule {
         let Some(old) = self.slots.get(func) else {
             return;
         };
-        let compiler = self.engine.compiler();
-        let code = compiler.compile_function(&self.translation, func);
+        let code = self.compile(self.engine.compiler(), func, OPTIMISED);
         if let Ok(new) = code.and_then(|code| self.publish(func, code)) {
             self.slots.replace(func, old, new);
         }
@@ -97,6 +109,36 @@ impl LazyModule {
     /// Where its code is.
     pub fn slots(&self) -> &Arc<Slots> {
         &self.slots
+    }
+
+    /// Compiles a function, and keeps it for later runs.
+    fn compile(
+        &self,
+        compiler: &Compiler,
+        func: DefinedFuncIndex,
+        tier: &str,
+    ) -> Result<CompiledFunction> {
+        let code = compiler.compile_function(&self.translation, func)?;
+        if let Some(cache) = &self.cache {
+            cache.put(&self.translation, func, tier, &code);
+        }
+        Ok(code)
+    }
+
+    /// A function's code for its first call, and whether it is the best there is.
+    fn first(&self, func: DefinedFuncIndex) -> Result<(CompiledFunction, bool)> {
+        if let Some(cache) = &self.cache {
+            if let Some(code) = cache.get(&self.translation, func, OPTIMISED) {
+                return Ok((code, true));
+            }
+            if let Some(code) = cache.get(&self.translation, func, QUICK) {
+                return Ok((code, false));
+            }
+        }
+        Ok((
+            self.compile(self.engine.quick_compiler()?, func, QUICK)?,
+            false,
+        ))
     }
 
     /// Publishes `function`; it is in no slot yet.
@@ -132,6 +174,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Reads a module; validates it, unless these very bytes were found valid before.
+fn translate(engine: &Engine, bytes: Bytes) -> Result<(Translation, Option<ModuleCache>)> {
+    let features = engine.config().features;
+    let Some(cache) = engine.cache() else {
+        return Ok((helve_compile::translate(bytes, features)?, None));
+    };
+    let translation = helve_compile::translate_validated(bytes.clone(), features)?;
+    let cache = cache.module(&translation);
+    let key = translation.validity_key();
+    if cache.is_valid(&key) {
+        return Ok((translation, Some(cache)));
+    }
+    let translation = helve_compile::translate(bytes, features)?;
+    cache.set_valid(key);
+    Ok((translation, Some(cache)))
+}
+
 /// The least and most bytes of a region, unless one function needs more.
 const REGION: Range<usize> = 64 << 10..4 << 20;
 
@@ -145,11 +204,10 @@ impl LazyCode for LazyModule {
         if code != stub {
             return Ok(code);
         }
-        let compiler = self.engine.quick_compiler()?;
-        let function = compiler.compile_function(&self.translation, func)?;
+        let (function, best) = self.first(func)?;
         let code = self.publish(func, function)?;
         let now = known(self.slots.replace(func, stub, code))?;
-        if now == code {
+        if now == code && !best {
             lock(&self.quick).push(func);
             self.engine.tier().wake(&self.engine);
         }

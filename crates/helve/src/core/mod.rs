@@ -25,6 +25,7 @@
 pub(crate) mod artifact;
 pub(crate) mod asynchronous;
 pub(crate) mod backtrace;
+pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod const_expr;
 pub(crate) mod context;

@@ -125,13 +125,15 @@ impl Module {
         let start = range.start;
         let part = Bytes::from(&bytes).slice(range);
         let part = part.ok_or_else(|| Error::msg("a module outside of its file"))?;
-        let translation = helve_compile::translate(part, engine.config().features)?;
+        let features = engine.config().features;
         if engine.config().compile == CompileMode::Lazy {
-            let info = translation.module().clone();
-            let lazy = LazyModule::new(engine, translation)?;
+            let lazy = LazyModule::new(engine, part)?;
+            let info = lazy.translation().module().clone();
             let slots = lazy.slots().clone();
-            return Module::assemble(engine, info, bytes, start, slots, ModuleMemory::Lazy(lazy));
+            let code = ModuleMemory::Lazy(lazy);
+            return Module::assemble(engine, info, bytes, start, slots, code);
         }
+        let translation = helve_compile::translate(part, features)?;
         let compiled = engine.compiler().compile_module(&translation)?;
         let code = ModuleImage {
             image: &compiled.image,
