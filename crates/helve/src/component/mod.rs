@@ -50,6 +50,7 @@ mod value;
 mod wave;
 
 pub use component::Component;
+pub use drive::ends::{FutureAny, StreamAny};
 pub use func::{Func, TypedFunc};
 pub use helve_macros::{ComponentType, Lift, Lower, flags};
 pub use instance::{ExportIndex, ExportLookup, Instance};

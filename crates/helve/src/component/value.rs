@@ -10,6 +10,7 @@ mod lower;
 pub(crate) use lift::{lift_passed, lift_result};
 pub(crate) use lower::{check_result, lower_passed, lower_result};
 
+use crate::component::drive::ends::{FutureAny, StreamAny};
 use crate::component::resource::ResourceAny;
 use helve_abi::types::{InterfaceType, Types};
 use helve_base::{Error, Result, bail, ensure, error::Context};
@@ -67,6 +68,10 @@ pub enum Val {
     Map(Vec<(Val, Val)>),
     /// `own<R>` or `borrow<R>`.
     Resource(ResourceAny),
+    /// `stream<T>`: its readable end.
+    Stream(StreamAny),
+    /// `future<T>`: its readable end.
+    Future(FutureAny),
 }
 
 impl Val {
@@ -96,6 +101,8 @@ impl Val {
             Val::Flags(_) => "flags",
             Val::Map(_) => "map",
             Val::Resource(_) => "resource",
+            Val::Stream(_) => "stream",
+            Val::Future(_) => "future",
         }
     }
 
@@ -207,6 +214,8 @@ impl Val {
                 | (Val::Char(_), T::Char)
                 | (Val::String(_), T::String)
                 | (Val::Resource(_), T::Own(_) | T::Borrow(_))
+                | (Val::Stream(_), T::Stream(_))
+                | (Val::Future(_), T::Future(_))
         )
     }
 
@@ -245,6 +254,8 @@ impl PartialEq for Val {
             (Flags(a), Flags(b)) => a.len() == b.len() && a.iter().all(|flag| b.contains(flag)),
             (Map(a), Map(b)) => a == b,
             (Resource(a), Resource(b)) => a == b,
+            (Stream(a), Stream(b)) => a == b,
+            (Future(a), Future(b)) => a == b,
             _ => false,
         }
     }

@@ -510,7 +510,7 @@ impl WasmValue for Val {
             Val::Result(_) => WasmTypeKind::Result,
             Val::Flags(_) => WasmTypeKind::Flags,
             Val::Map(_) => WasmTypeKind::Map,
-            Val::Resource(_) => WasmTypeKind::Unsupported,
+            Val::Resource(_) | Val::Stream(_) | Val::Future(_) => WasmTypeKind::Unsupported,
         }
     }
 

@@ -303,9 +303,12 @@ impl Function {
                 let lifted = &call.lifted;
                 let ty = call.callee().types()[lifted.shape.ty].result;
                 ty == result
-                    && lifted.options.encoding == options.encoding
-                    && lifted.options.memory.map(|memory| memory.as_ptr())
-                        == options.memory.map(|memory| memory.as_ptr())
+                    // Without a memory nothing depends on the options.
+                    && options.memory.is_none_or(|memory| {
+                        lifted.options.encoding == options.encoding
+                            && lifted.options.memory.map(|memory| memory.as_ptr())
+                                == Some(memory.as_ptr())
+                    })
             });
             state.model.begin_task_return(matches).map_err(trap)?
         };

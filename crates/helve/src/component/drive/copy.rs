@@ -69,6 +69,11 @@ fn payload(instance: &InstanceData, op: &CanonBuiltin) -> Option<(Shape, Option<
     }
 }
 
+/// An element type in words.
+pub(super) fn type_name(instance: &InstanceData, payload: Option<InterfaceType>) -> String {
+    payload.map_or_else(String::new, |ty| instance.types().display(ty).to_string())
+}
+
 impl Ends {
     /// The number of a built-in; 0 for one that has none.
     pub fn register(
@@ -82,19 +87,12 @@ impl Ends {
         let types = instance.types();
         let mut state = instance.shared().drive.0.borrow_mut();
         let ends = &mut state.ends;
-        let name = payload.map_or_else(String::new, |ty| types.display(ty).to_string());
-        let number = match ends.types.iter().position(|other| *other == name) {
-            Some(number) => number,
-            None => {
-                ends.types.push(name);
-                ends.types.len() - 1
-            }
-        };
+        let ty = ends.type_id(type_name(instance, payload));
         use InterfaceType::{F32, F64, S8, S16, S32, S64, U8, U16, U32, U64};
         let layout = payload.map(|ty| types.layout(ty));
         ends.about.push(About {
             shape,
-            ty: type_number(number),
+            ty,
             plain: matches!(
                 payload,
                 None | Some(U8 | U16 | U32 | U64 | S8 | S16 | S32 | S64 | F32 | F64)
@@ -106,6 +104,15 @@ impl Ends {
             bulk: payload.is_none_or(|ty| types.is_bulk(ty)),
         });
         Ok(ends.about.len() as u32)
+    }
+
+    /// The model's number of an element type.
+    pub fn type_id(&mut self, name: String) -> TypeId {
+        let found = self.types.iter().position(|other| *other == name);
+        type_number(found.unwrap_or_else(|| {
+            self.types.push(name);
+            self.types.len() - 1
+        }))
     }
 
     fn about(&self, number: u32) -> Option<&About> {

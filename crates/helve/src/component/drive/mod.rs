@@ -23,6 +23,7 @@
 pub(crate) mod builtins;
 pub(crate) mod call;
 mod copy;
+pub(crate) mod ends;
 mod run;
 
 use crate::component::call::enter::CoreFunc;

@@ -4,6 +4,7 @@
 
 use super::{Val, Vals};
 use crate::component::call::lane::Lane;
+use crate::component::drive::ends::{FutureAny, StreamAny};
 use crate::component::lift::LiftContext;
 use crate::component::resource::not_a_handle;
 use crate::component::typed::{invalid_discriminant, too_few_lanes};
@@ -170,7 +171,14 @@ fn part(cx: &mut LiftContext<'_>, op: Op, from: From<'_>) -> Result<Val> {
         }
         Op::Handle { at, handle } => {
             let index = from.get(at, 4)? as u32;
+            let (instance, part) = (cx.instance, cx.options.owner);
             let ty = match handle {
+                Handle::Stream(_) => {
+                    return StreamAny::lift(instance, part, handle, index).map(Val::Stream);
+                }
+                Handle::Future(_) => {
+                    return FutureAny::lift(instance, part, handle, index).map(Val::Future);
+                }
                 Handle::Own(id) => InterfaceType::Own(id),
                 Handle::Borrow(id) => InterfaceType::Borrow(id),
                 _ => return Err(not_a_handle()),

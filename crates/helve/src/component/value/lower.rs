@@ -192,6 +192,14 @@ fn part(cx: &mut LowerContext<'_>, op: Op, val: &Val, to: &mut To<'_>) -> Result
             let index = cx.lower_any(any, ty)?;
             to.put(cx, at, 4, index.into())
         }
+        (Op::Handle { at, handle }, Val::Stream(end)) => {
+            let index = end.lower(cx.instance, cx.options.owner, handle)?;
+            to.put(cx, at, 4, index.into())
+        }
+        (Op::Handle { at, handle }, Val::Future(end)) => {
+            let index = end.lower(cx.instance, cx.options.owner, handle)?;
+            to.put(cx, at, 4, index.into())
+        }
         (Op::String { at }, Val::String(text)) => {
             let pair = cx.lower_string(text)?;
             to.put_pair(cx, at, pair)
