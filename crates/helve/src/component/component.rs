@@ -47,7 +47,7 @@ impl Component {
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Component> {
         let bytes = bytes.as_ref();
         #[cfg(feature = "wat")]
-        if !bytes.starts_with(b"\0asm") {
+        if !bytes.starts_with(b"\0asm") && !Artifact::looks_like(bytes) {
             let binary = wat::parse_bytes(bytes)?;
             return Component::from_binary(engine, &binary);
         }
