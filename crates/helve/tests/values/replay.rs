@@ -548,8 +548,9 @@ fn show(val: &Val, into: &mut String) {
         Val::Char(c) => write!(into, "{:x}", u32::from(*c)),
         Val::String(text) => {
             into.push('"');
-            text.bytes()
-                .for_each(|byte| drop(write!(into, "{byte:02x}")));
+            text.bytes().for_each(|byte| {
+                let _ = write!(into, "{byte:02x}");
+            });
             write!(into, "\"")
         }
         Val::List(vals) => {
