@@ -78,7 +78,14 @@ impl CoreFunc {
             let stack = store.get().engine().stacks().take()?;
             let VMFuncRef { slot, vmctx, .. } = *self.func.as_ptr();
             let (vm, trampoline) = (store.vm(), self.trampoline);
-            Ok(enter_on_fiber(vm, stack, trampoline, *slot, vmctx, lanes.cast()))
+            Ok(enter_on_fiber(
+                vm,
+                stack,
+                trampoline,
+                *slot,
+                vmctx,
+                lanes.cast(),
+            ))
         }
     }
 }
