@@ -122,7 +122,7 @@ impl Instance {
                 Step::DefineResource(id) => data.define_resource(id),
                 Step::Instantiate(id) if data.tasks => {
                     let owner = component.plan().core_instances[id].owner;
-                    drive::call::while_starting(data, owner, || data.instantiate_core(id))
+                    drive::call::on_native_stack(data, owner, false, || data.instantiate_core(id))
                 }
                 Step::Instantiate(id) => data.instantiate_core(id),
             };

@@ -10,6 +10,7 @@
 //! the store; what is borrowed here ends before a guest runs.
 
 use crate::component::call::lane::Lane;
+use crate::component::drive;
 use crate::component::handles::ResourceKey;
 use crate::component::state::InstanceData;
 use crate::component::store::{Destructor, StoreShared};
@@ -102,6 +103,20 @@ fn destroy_guest(
     let Some(ResourceOrigin::Defined { owner, dtor, .. }) = def else {
         return Ok(());
     };
+    if definer.tasks
+        && let Some(dtor) = dtor
+    {
+        let func = {
+            // SAFETY: see the module; the borrow ends here.
+            let store = unsafe { definer.store().get() };
+            definer.destructor(store, dtor)?
+        };
+        let context = definer.part(*owner).context.replace([0; 2]);
+        let run = || func.call(definer.store(), &mut [Lane::from_u32(rep)]);
+        drive::call::on_native_stack(definer, *owner, caller.is_some(), run)?;
+        definer.part(*owner).context.set(context);
+        return Ok(());
+    }
     definer.enter(*owner, caller)?;
     if let Some(dtor) = dtor {
         let func = {

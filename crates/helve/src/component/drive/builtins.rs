@@ -13,6 +13,7 @@
 
 use super::call::{self, from_guest};
 use super::copy::Ends;
+use super::run::perform_until;
 use super::{Reply, State, refused};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::host::{Caller, HostFunc};
@@ -264,6 +265,18 @@ impl Function {
                 }
             }
         };
+        let native = {
+            let state = instance.shared().drive.0.borrow();
+            let native = state.native.last().copied();
+            native.filter(|native| Some(*native) == state.asker && !state.asking(&effect))
+        };
+        if native.is_some() {
+            // No fiber: what is to be done first is done from here.
+            let value = perform_until(instance, effect, native)?;
+            let value = value.ok_or_else(|| Error::new(Trap::Deadlock))?;
+            reply(&mut instance.shared().drive.0.borrow_mut(), to, value)?;
+            return Ok(Poll::Ready(()));
+        }
         let mut state = instance.shared().drive.0.borrow_mut();
         match (effect, state.asking(&effect)) {
             (Effect::Continue { value, .. }, true) => {

@@ -155,12 +155,13 @@ pub(crate) fn from_host<R>(
     result.ok_or_else(|| Error::new(Trap::Deadlock))
 }
 
-/// A core module of `part` starts: what it calls meanwhile is done by a task of its own,
-/// which can't block.
-pub(crate) fn while_starting<R>(
+/// Runs `work` (a core module's start, a destructor) as a task of `part` that stays on the
+/// native stack and can't block: what it calls meanwhile is done by that task.
+pub(crate) fn on_native_stack<R>(
     instance: &InstanceData,
     part: ComponentInstanceId,
-    start: impl FnOnce() -> Result<R>,
+    by_guest: bool,
+    work: impl FnOnce() -> Result<R>,
 ) -> Result<R> {
     let drive = &instance.shared().drive;
     {
@@ -170,11 +171,22 @@ pub(crate) fn while_starting<R>(
             is_async: false,
             abi: Abi::Sync,
         };
-        let begun = state.model.call_from_host(callee);
+        let begun = match by_guest {
+            true => state.model.call(callee, false),
+            false => state.model.call_from_host(callee).map(|(_, effect)| effect),
+        };
         // What it has to start is the closure.
         let _ = begun.map_err(|trap| refused(instance, part, trap))?;
+        let thread = state.model.current_thread();
+        state.native.extend(thread);
     }
-    let result = start().map_err(|error| failed(instance, error))?;
+    let result = work();
+    drive.0.borrow_mut().native.pop();
+    let result = match (result, by_guest) {
+        (Ok(result), _) => result,
+        (Err(error), true) => return Err(error),
+        (Err(error), false) => return Err(failed(instance, error)),
+    };
     let mut state = drive.0.borrow_mut();
     let ended = state.model.begin_sync_return().and_then(|returning| {
         let _ = state.model.finish_return(returning)?;

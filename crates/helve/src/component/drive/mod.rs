@@ -109,6 +109,8 @@ pub(crate) struct State {
     results: HashMap<WaitableId, Box<[Lane]>>,
     /// Callbacks of tasks that have begun.
     callbacks: HashMap<TaskId, CoreFunc>,
+    /// Threads that run on the native stack, the innermost last.
+    native: Vec<ThreadId>,
     /// The thread whose built-in asks.
     asker: Option<ThreadId>,
     /// What threads that were made explicitly run.
@@ -139,6 +141,7 @@ impl Default for State {
             calls: HashMap::new(),
             results: HashMap::new(),
             callbacks: HashMap::new(),
+            native: Vec::new(),
             asker: None,
             functions: Vec::new(),
             handed: None,

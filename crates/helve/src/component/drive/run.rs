@@ -24,10 +24,25 @@ fn bug(what: &str) -> Error {
 
 /// Performs an effect and those that follow it, until the host goes on.
 pub(super) fn perform(instance: &InstanceData, effect: Effect) -> Result<()> {
+    match perform_until(instance, effect, None) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed(instance, error)),
+    }
+}
+
+/// The same, or until a thread goes on that runs on the native stack: what it gets.
+pub(super) fn perform_until(
+    instance: &InstanceData,
+    effect: Effect,
+    native: Option<ThreadId>,
+) -> Result<Option<Value>> {
     let mut effect = effect;
     loop {
         let next = match effect {
-            Effect::ToHost => return Ok(()),
+            Effect::ToHost => return Ok(None),
+            Effect::Continue { thread, value } if Some(thread) == native => {
+                return Ok(Some(value));
+            }
             Effect::Start { thread, entry } => start(instance, thread, entry),
             Effect::Callback {
                 thread,
@@ -39,7 +54,7 @@ pub(super) fn perform(instance: &InstanceData, effect: Effect) -> Result<()> {
                 Err(bug("an effect that its built-in performs itself"))
             }
         };
-        effect = next.map_err(|error| failed(instance, error))?;
+        effect = next?;
     }
 }
 
