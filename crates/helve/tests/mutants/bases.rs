@@ -35,7 +35,9 @@ pub fn own(engines: &Engines, generated: u64) -> Vec<Case> {
     cases
 }
 
-/// The components in the scripts under `folder` that can be called as they are.
+/// The components in the scripts under `folder` that can be called as they are. For the
+/// long runs.
+#[allow(dead_code)]
 pub fn scripts(engines: &Engines, folder: &Path, into: &mut Vec<Case>) {
     let mut paths: Vec<_> = match folder.read_dir() {
         Ok(entries) => entries
@@ -57,6 +59,7 @@ pub fn scripts(engines: &Engines, folder: &Path, into: &mut Vec<Case>) {
     }
 }
 
+#[allow(dead_code)]
 fn script(engines: &Engines, name: &str, text: &str, into: &mut Vec<Case>) {
     use wast::{Wast, WastDirective, parser};
     let Ok(buffer) = parser::ParseBuffer::new(text) else {

@@ -605,14 +605,14 @@ fn crc32(bytes: &[u8]) -> u32 {
     for (i, entry) in table.iter_mut().enumerate() {
         *entry = (0..8).fold(i as u32, |n, _| {
             if n & 1 == 1 {
-                n >> 1 ^ 0xedb8_8320
+                (n >> 1) ^ 0xedb8_8320
             } else {
                 n >> 1
             }
         });
     }
     !bytes.iter().fold(!0, |sum: u32, byte| {
-        table[(sum as u8 ^ byte) as usize] ^ sum >> 8
+        table[(sum as u8 ^ byte) as usize] ^ (sum >> 8)
     })
 }
 
