@@ -232,38 +232,7 @@ impl Function {
                 state.asker = state.model.current_thread();
                 from_guest(&mut state, caller, callee, lanes, *is_async)?
             }
-            Kind::Builtin {
-                op,
-                options,
-                is_async,
-                ends,
-                table,
-            } => {
-                if !matches!(
-                    op,
-                    CanonBuiltin::BackpressureInc | CanonBuiltin::BackpressureDec
-                ) {
-                    part.check_leave()?;
-                }
-                if let CanonBuiltin::TaskReturn { result } = op {
-                    self.task_return(instance, *result, options, lanes)?
-                } else {
-                    let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
-                    to.event = options.memory.map(|memory| (memory, event_at));
-                    if let CanonBuiltin::ThreadNewIndirect { .. } = op {
-                        self.new_thread(instance, store, table.as_ref(), lanes)?;
-                    }
-                    let mut state = instance.shared().drive.0.borrow_mut();
-                    let trap = |trap| refused(instance, self.owner, trap);
-                    let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
-                    let mut effect = effect.map_err(trap)?;
-                    if let Effect::Copy(job) = effect {
-                        state.ends.copy(&job)?;
-                        effect = state.model.finish_copy(job).map_err(trap)?;
-                    }
-                    effect
-                }
-            }
+            Kind::Builtin { .. } => self.ask(instance, store, lanes, &mut to)?,
         };
         let native = {
             let state = instance.shared().drive.0.borrow();
@@ -287,6 +256,51 @@ impl Function {
                 state.handed = Some((effect, to));
                 Ok(Poll::Pending)
             }
+        }
+    }
+
+    /// What a built-in comes to.
+    fn ask(
+        &self,
+        instance: &InstanceData,
+        store: StorePtr,
+        lanes: &[Lane],
+        to: &mut Reply,
+    ) -> Result<Effect> {
+        let part = instance.part(self.owner);
+        let Kind::Builtin {
+            op,
+            options,
+            is_async,
+            ends,
+            table,
+        } = &self.kind
+        else {
+            return Err(Error::new(Bug("a call that is a built-in".into())));
+        };
+        if !matches!(
+            op,
+            CanonBuiltin::BackpressureInc | CanonBuiltin::BackpressureDec
+        ) {
+            part.check_leave()?;
+        }
+        if let CanonBuiltin::TaskReturn { result } = op {
+            self.task_return(instance, *result, options, lanes)
+        } else {
+            let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
+            to.event = options.memory.map(|memory| (memory, event_at));
+            if let CanonBuiltin::ThreadNewIndirect { .. } = op {
+                self.new_thread(instance, store, table.as_ref(), lanes)?;
+            }
+            let mut state = instance.shared().drive.0.borrow_mut();
+            let trap = |trap| refused(instance, self.owner, trap);
+            let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
+            let mut effect = effect.map_err(trap)?;
+            if let Effect::Copy(job) = effect {
+                state.ends.copy(&job)?;
+                effect = state.model.finish_copy(job).map_err(trap)?;
+            }
+            Ok(effect)
         }
     }
 
@@ -385,18 +399,12 @@ impl Function {
             ThreadResumeLater => model.thread_resume_later(n(0)),
             ThreadSuspend { cancellable } => model.thread_suspend(cancellable),
             ThreadYield { cancellable } => model.thread_yield(cancellable),
-            ThreadSuspendThenResume { cancellable } => {
-                model.thread_suspend_then_resume(n(0), cancellable)
+            ThreadSuspendThenResume { cancellable: c } => model.thread_suspend_then_resume(n(0), c),
+            ThreadYieldThenResume { cancellable: c } => model.thread_yield_then_resume(n(0), c),
+            ThreadSuspendThenPromote { cancellable: c } => {
+                model.thread_suspend_then_promote(n(0), c)
             }
-            ThreadYieldThenResume { cancellable } => {
-                model.thread_yield_then_resume(n(0), cancellable)
-            }
-            ThreadSuspendThenPromote { cancellable } => {
-                model.thread_suspend_then_promote(n(0), cancellable)
-            }
-            ThreadYieldThenPromote { cancellable } => {
-                model.thread_yield_then_promote(n(0), cancellable)
-            }
+            ThreadYieldThenPromote { cancellable: c } => model.thread_yield_then_promote(n(0), c),
             ErrorContextNew => model.error_context_new(""),
             ErrorContextDrop => model.error_context_drop(n(0)),
             StreamNew { .. } | FutureNew { .. } => {
