@@ -661,9 +661,8 @@ mod tests {
                 bytes.len() as u64 - 1
             ))
         );
-        let foreign = Artifact::open((&*bytes).into(), "helve 1\ncpu y\nflag a")
-            .err()
-            .expect("is refused");
+        let foreign =
+            Artifact::open((&*bytes).into(), "helve 1\ncpu y\nflag a").expect_err("is refused");
         assert!(
             foreign
                 .to_string()
