@@ -6,7 +6,6 @@ use super::{Val, Vals};
 use crate::component::call::lane::Lane;
 use crate::component::drive::ends::{FutureAny, StreamAny};
 use crate::component::lift::LiftContext;
-use crate::component::resource::not_a_handle;
 use crate::component::typed::{invalid_discriminant, too_few_lanes};
 use helve_abi::flat::Passing;
 use helve_abi::program::*;
@@ -181,7 +180,11 @@ fn part(cx: &mut LiftContext<'_>, op: Op, from: From<'_>) -> Result<Val> {
                 }
                 Handle::Own(id) => InterfaceType::Own(id),
                 Handle::Borrow(id) => InterfaceType::Borrow(id),
-                _ => return Err(not_a_handle()),
+                Handle::ErrorContext => {
+                    return Err(Error::msg(
+                        "error contexts can't be given to the host as values yet",
+                    ));
+                }
             };
             Val::Resource(cx.lift_any(index, ty)?)
         }
