@@ -100,7 +100,7 @@ pub fn component(seed: u64) -> String {
     let mut text = format!("(component\n{types}");
     for f in 0..1 + rng.below(2) {
         let signature = Signature::random(rng, &named, handles);
-        let _ = write!(text, "(import \"f{f}\" (func $f{f}{}))\n", signature.text());
+        let _ = writeln!(text, "(import \"f{f}\" (func $f{f}{}))", signature.text());
         let mut callee = format!("(func $f{f})");
         for i in 0..rng.below(4) {
             let nested = link(rng, &signature, &types);
@@ -118,7 +118,7 @@ pub fn component(seed: u64) -> String {
             );
             callee = format!("(func $i{f} \"f\")");
         }
-        let _ = write!(text, "(export \"f{f}\" {callee})\n");
+        let _ = writeln!(text, "(export \"f{f}\" {callee})");
     }
     if rng.chance(2, 3) {
         liar(rng, &named, &mut text);
@@ -233,14 +233,14 @@ fn liar(rng: &mut Rng, named: &Named, text: &mut String) {
             Flat::F64 => format!("nan:0x{:x}", 1 + number % 0xf_ffff_ffff_ffff),
         };
         let name = flat.text();
-        let _ = write!(
+        let _ = writeln!(
             main,
-            "(func (export \"lie{i}\") (result {name}) ({name}.const {number}))\n"
+            "(func (export \"lie{i}\") (result {name}) ({name}.const {number}))"
         );
         let options = options(rng);
-        let _ = write!(
+        let _ = writeln!(
             lifts,
-            "(func (export \"lie{i}\"){} (canon lift (core func $liar \"lie{i}\") {options}))\n",
+            "(func (export \"lie{i}\"){} (canon lift (core func $liar \"lie{i}\") {options}))",
             signature.text()
         );
     }

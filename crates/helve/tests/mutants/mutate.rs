@@ -436,7 +436,7 @@ impl ReencodeComponent for Walk {
             (1, Realloc(i)) => PostReturn(*i),
             (2, Memory(i)) => Memory(i + 1),
             (3, PostReturn(i)) => Realloc(*i),
-            (_, UTF8 | UTF16 | CompactUTF16) => self.rng.pick(&[UTF8, UTF16, CompactUTF16]).clone(),
+            (_, UTF8 | UTF16 | CompactUTF16) => *self.rng.pick(&[UTF8, UTF16, CompactUTF16]),
             _ => option,
         })
     }

@@ -110,7 +110,7 @@ impl Ty {
     pub fn random(rng: &mut Rng, named: &Named, depth: usize, handles: bool) -> Ty {
         let inner = |rng: &mut Rng| Box::new(Ty::random(rng, named, depth - 1, handles));
         if depth == 0 || rng.chance(1, 3) {
-            return Ty::Prim(*rng.pick::<&str>(PRIMS));
+            return Ty::Prim(rng.pick::<&str>(PRIMS));
         }
         match rng.below(11) {
             0 | 1 => Ty::List(inner(rng)),
@@ -122,7 +122,7 @@ impl Ty {
                 Ty::Result(ok, rng.chance(2, 3).then(|| inner(rng)))
             }
             6 => Ty::Map(
-                *rng.pick::<&str>(&["u8", "string", "s64", "char"]),
+                rng.pick::<&str>(&["u8", "string", "s64", "char"]),
                 inner(rng),
             ),
             7 if handles => Ty::Own,
@@ -131,7 +131,7 @@ impl Ty {
                 let at = rng.below(named.texts.len());
                 Ty::Named(at, named.flats[at].clone())
             }
-            _ => Ty::Prim(*rng.pick::<&str>(PRIMS)),
+            _ => Ty::Prim(rng.pick::<&str>(PRIMS)),
         }
     }
 
