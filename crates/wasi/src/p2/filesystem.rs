@@ -265,6 +265,10 @@ fn paths<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
             Ok(stat.map(DescriptorStat::from))
         },
     )?;
+    hash_times_and_open(types)
+}
+
+fn hash_times_and_open<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     func(
         types,
         "[method]descriptor.metadata-hash-at",
@@ -277,10 +281,6 @@ fn paths<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
             Ok(stat.map(MetadataHashValue::from))
         },
     )?;
-    set_times_and_open(types)
-}
-
-fn set_times_and_open<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
     func(
         types,
         "[method]descriptor.set-times-at",
