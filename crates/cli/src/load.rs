@@ -10,7 +10,9 @@
 
 use crate::progress::Progress;
 use helve::component::{Component, Linker, ResourceTable};
-use helve::{CompileMode, Config, Context as _, Engine, Error, Result, bail};
+use helve::{
+    CompileMode, Config, Context as _, Engine, Error, InstanceAllocationStrategy, Result, bail,
+};
 use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, preview1};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,14 @@ impl WasiView for Host {
 
 /// The engine of every subcommand: what one compiles another can run.
 pub fn engine(mode: CompileMode) -> Result<Engine> {
-    Engine::new(Config::new().compile(mode))
+    Engine::new(base().compile(mode))
+}
+
+/// What all engines here have: one guest comes, so nothing is kept for a next one.
+fn base() -> Config {
+    let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    config
 }
 
 /// Most bytes of functions that are kept for later runs.
@@ -42,7 +51,7 @@ const CACHE_BYTES: u64 = 512 << 20;
 
 /// An engine that compiles functions when they are called, and keeps them for later runs.
 pub fn caching_engine() -> Result<Engine> {
-    let mut config = Config::new();
+    let mut config = base();
     config.compile(CompileMode::Lazy);
     if let Some(folder) = cache_folder() {
         config.cache(folder, CACHE_BYTES);

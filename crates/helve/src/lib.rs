@@ -15,6 +15,7 @@
 pub mod component;
 pub mod core;
 
+pub use crate::core::allocation::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 pub use crate::core::backtrace::{Backtrace, Frame};
 pub use crate::core::config::{CompileMode, Config, OptLevel};
 pub use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};

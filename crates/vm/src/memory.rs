@@ -20,18 +20,20 @@
 //! any time; it stands in the memory itself (boxed, hence stable) or in the `VMContext`
 //! of the instance that owns the memory.
 
+use crate::image::MemoryImage;
 use crate::limiter::Limiter;
-use crate::mmap::Reservation;
+use crate::pool::{MemoryPool, Space};
 use helve_base::core_type::MemoryType;
 use helve_base::vmctx::{MEMORY_GUARD, MEMORY32_RESERVATION, VMMemory};
 use helve_base::{Result, ensure};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 /// A linear memory. Its address ([`Box`]) is stable for its life.
 pub struct Memory {
     ty: MemoryType,
-    space: Reservation,
+    space: Space,
     /// Most bytes it may ever have: by its type, its index width and the limit.
     most: u64,
     home: UnsafeCell<VMMemory>,
@@ -44,6 +46,17 @@ unsafe impl Send for Memory {}
 impl Memory {
     /// A memory of `ty`, zeroed, that will never have more than `limit_bytes`.
     pub fn new(ty: &MemoryType, limit_bytes: u64) -> Result<Box<Memory>> {
+        Memory::with_image(ty, limit_bytes, None, None)
+    }
+
+    /// As [`Memory::new`], with address space out of `pool`, and holding `image`, which
+    /// must lie within its first size.
+    pub fn with_image(
+        ty: &MemoryType,
+        limit_bytes: u64,
+        pool: Option<&Arc<MemoryPool>>,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> Result<Box<Memory>> {
         ensure!(
             ty.page_size_log2 <= 16,
             "memory with pages of 2^{} bytes; at most 2^16 are possible",
@@ -62,12 +75,11 @@ impl Memory {
         } else {
             MEMORY32_RESERVATION
         };
-        let space = Reservation::new(usize::try_from(reserve).unwrap_or(usize::MAX))?;
         let len = usize::try_from(minimum).unwrap_or(usize::MAX);
-        ensure!(
-            space.commit(len),
-            "cannot commit {minimum} bytes for a memory"
-        );
+        let space = match pool {
+            Some(pool) if reserve == MEMORY32_RESERVATION => pool.take(len, image)?,
+            _ => Space::single(usize::try_from(reserve).unwrap_or(usize::MAX), len, image)?,
+        };
         let memory = Box::new(Memory {
             ty: *ty,
             most,

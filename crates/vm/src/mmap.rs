@@ -6,7 +6,9 @@
 //!     +--------------+---------------------------------------+
 //! ```
 //!
-//! Not here: executable memory (`code`), stacks (`helve-fiber`).
+//! Files can be mapped over accessible pages, copied on write.
+//!
+//! Not here: executable memory (`code`), stacks (`helve-fiber`), reuse (`pool`).
 //!
 //! # Safety
 //!
@@ -14,8 +16,10 @@
 //! the ranges are computed with checked arithmetic and rounded to pages.
 
 use helve_base::{Result, ensure, error::Context};
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::fd::OwnedFd;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use std::cell::Cell;
+use std::ops::Range;
 use std::ptr::{NonNull, null_mut};
 
 /// Address space of our own, of which a prefix can be accessed.
@@ -92,6 +96,93 @@ impl Reservation {
     /// Bytes of address space.
     pub(crate) fn reserved(&self) -> usize {
         self.reserved
+    }
+
+    /// Bytes that are accessible.
+    pub(crate) fn accessible(&self) -> usize {
+        self.committed.get()
+    }
+
+    /// Makes the first `bytes`, in whole pages, accessible, and nothing else. What was
+    /// accessible keeps its contents; what never was is zero.
+    pub(crate) fn set_accessible(&self, bytes: usize) -> bool {
+        let Some(wanted) = page_ceil(bytes) else {
+            return false;
+        };
+        let committed = self.committed.get();
+        if wanted >= committed {
+            return self.commit(wanted);
+        }
+        // SAFETY: `wanted < committed <= reserved`: a range of our own mapping.
+        let done = unsafe {
+            let start = self.base.as_ptr().add(wanted);
+            rustix::mm::mprotect(start.cast(), committed - wanted, MprotectFlags::empty())
+        };
+        if done.is_ok() {
+            self.committed.set(wanted);
+        }
+        done.is_ok()
+    }
+
+    /// Maps a file's first pages over the accessible pages of `range`; writes stay ours.
+    pub(crate) fn map_file(&self, range: Range<usize>, file: &OwnedFd) -> Result<()> {
+        self.check(&range)?;
+        // SAFETY: checked to be accessible pages of our own mapping.
+        unsafe {
+            rustix::mm::mmap(
+                self.base.as_ptr().add(range.start).cast(),
+                range.len(),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+                file,
+                0,
+            )
+        }
+        .context("cannot map a memory's first contents")?;
+        Ok(())
+    }
+
+    /// Makes the accessible pages of `range` zero, and no file's.
+    pub(crate) fn map_zeros(&self, range: Range<usize>) -> Result<()> {
+        self.check(&range)?;
+        // SAFETY: checked to be accessible pages of our own mapping.
+        unsafe {
+            rustix::mm::mmap_anonymous(
+                self.base.as_ptr().add(range.start).cast(),
+                range.len(),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+            )
+        }
+        .context("cannot map zeros into a memory")?;
+        Ok(())
+    }
+
+    /// Gives the accessible pages of `range` back: they are as the mapping has them, zero
+    /// or the file's.
+    pub(crate) fn discard(&self, range: Range<usize>) -> bool {
+        if range.is_empty() {
+            return true;
+        }
+        if self.check(&range).is_err() {
+            return false;
+        }
+        // SAFETY: checked to be accessible pages of our own mapping.
+        unsafe {
+            let start = self.base.as_ptr().add(range.start);
+            rustix::mm::madvise(start.cast(), range.len(), Advice::LinuxDontNeed).is_ok()
+        }
+    }
+
+    /// That `range` is of whole accessible pages.
+    fn check(&self, range: &Range<usize>) -> Result<()> {
+        let page = rustix::param::page_size();
+        let whole = range.start.is_multiple_of(page) && range.end.is_multiple_of(page);
+        ensure!(
+            whole && range.start < range.end && range.end <= self.committed.get(),
+            "{range:?} are no accessible pages of a memory"
+        );
+        Ok(())
     }
 
     /// Makes at least the first `bytes` accessible; new pages are zero. `false` where

@@ -21,8 +21,7 @@ use crate::component::component::Component;
 use crate::component::drive;
 use crate::component::func::{Func, TypedFunc};
 use crate::component::fused;
-use crate::component::link::{self, Binding};
-use crate::component::linker::Definition;
+use crate::component::link::{Binding, Bindings};
 use crate::component::resource::ResourceType;
 use crate::component::state::{InstanceData, InstancePtr};
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
@@ -30,7 +29,7 @@ use crate::core;
 use crate::core::context::{AsContext, AsContextMut, StoreContextMut};
 use crate::core::instantiate::{ImportItem, instantiate};
 use crate::core::store::{StoreId, StoreOpaque};
-use helve_abi::names::{ExternName, NameMap};
+use helve_abi::names::ExternName;
 use helve_base::{Bug, Error, Result, error::Context};
 use helve_decode::plan::*;
 use std::cell::OnceCell;
@@ -104,11 +103,11 @@ impl<L: ExportLookup + ?Sized> ExportLookup for &L {
 }
 
 impl Instance {
-    /// Makes an instance whose imports are what `names` has.
+    /// Makes an instance whose imports are what `bindings` says.
     pub(crate) fn new<T: 'static>(
         store: &mut StoreContextMut<'_, T>,
         component: &Component,
-        names: &NameMap<Definition>,
+        bindings: &Bindings,
     ) -> Result<Instance> {
         let opaque = store.opaque();
         let shared = opaque.components.shared();
@@ -116,7 +115,7 @@ impl Instance {
         let ptr = opaque.components.insert(Box::new(data));
         // SAFETY: the store keeps it where it is, and is borrowed as long as `data` is used.
         let data = unsafe { ptr.get() };
-        link::bind(data, opaque, names)?;
+        bindings.apply(data, opaque)?;
         for step in &component.plan().steps {
             let done = match *step {
                 Step::DefineResource(id) => data.define_resource(id),

@@ -4,6 +4,8 @@
 //!  plan.imports (names -> items)      NameMap<Definition>
 //!        \______ walk together ______/
 //!                     |
+//!                  Bindings      once per linker and component
+//!                     |
 //!          instance.resources, imported_funcs, imported_modules
 //! ```
 //!
@@ -194,26 +196,90 @@ fn report(missing: Vec<Missing>) -> Result<()> {
     }
 }
 
-/// Binds every import of an instance.
-pub(crate) fn bind(
-    instance: &InstanceData,
-    store: &StoreOpaque,
-    names: &NameMap<Definition>,
-) -> Result<()> {
-    check(names, &instance.component)?;
-    let leaves = leaves(instance.plan(), names);
-    // Functions are checked against resource types, so those come first.
-    for leaf in &leaves {
-        if let (Item::Type(TypeItem::Resource(id)), Some(definition)) = (leaf.item, leaf.definition)
-        {
-            bind_resource(instance, *id, &leaf.path, definition)?;
+/// What a component's imports are bound to, by one linker: found once, for any number of
+/// instances.
+#[derive(Clone, Default)]
+pub(crate) struct Bindings {
+    resources: Vec<(ResourceTypeId, Imported)>,
+    hosts: Vec<(ImportedFuncId, HostFunc)>,
+    guests: Vec<(ImportedFuncId, FuncTypeId, Func, ImportPath)>,
+    modules: Vec<(ImportedModuleId, Module)>,
+}
+
+/// An imported resource type.
+#[derive(Clone)]
+struct Imported {
+    ty: ResourceType,
+    /// Of a resource of the host: its name, and what ends it.
+    host: Option<(Option<Arc<str>>, HostDtor)>,
+    path: ImportPath,
+}
+
+impl Bindings {
+    /// Matches a component's imports against `names`.
+    pub fn new(component: &Component, names: &NameMap<Definition>) -> Result<Bindings> {
+        check(names, component)?;
+        let plan = component.plan();
+        let leaves = leaves(plan, names);
+        let mut bound = Bindings::default();
+        // Functions are checked against resource types, so those come first.
+        for leaf in &leaves {
+            if let (Item::Type(TypeItem::Resource(id)), Some(definition)) =
+                (leaf.item, leaf.definition)
+            {
+                bound.add_resource(plan, *id, &leaf.path, definition)?;
+            }
         }
+        for leaf in &leaves {
+            if let Some(definition) = leaf.definition {
+                bound.add(plan, leaf, definition)?;
+            }
+        }
+        Ok(bound)
     }
-    for leaf in &leaves {
-        let Some(definition) = leaf.definition else {
-            continue;
+
+    /// What the resource types of the component are, as far as they are imported.
+    fn resource(&self, id: ResourceTypeId) -> ResourceType {
+        let found = self.resources.iter().find(|(known, _)| *known == id);
+        found.map_or(ResourceType(Kind::Uninstantiated(id)), |(_, imported)| {
+            imported.ty
+        })
+    }
+
+    fn add_resource(
+        &mut self,
+        plan: &Plan,
+        id: ResourceTypeId,
+        path: &ImportPath,
+        definition: &Definition,
+    ) -> Result<()> {
+        let (ty, host) = match definition {
+            Definition::Resource(ty, dtor) => {
+                let name = plan.resources.get(id).and_then(|def| def.name.clone());
+                let name = name.or_else(|| path.0.last().cloned());
+                (*ty, Some((name, dtor.clone())))
+            }
+            Definition::GuestResource(ty) => (*ty, None),
+            other => bail!(
+                "import `{path}`: the component expects a resource, the linker has a {}",
+                other.noun()
+            ),
         };
-        let place = || format!("import `{}`", leaf.path);
+        if let Some((_, known)) = self.resources.iter().find(|(known, _)| *known == id) {
+            ensure!(
+                known.ty == ty,
+                "import `{path}`: the component expects the same resource type as elsewhere, the linker has another one"
+            );
+            return Ok(());
+        }
+        let path = path.clone();
+        self.resources.push((id, Imported { ty, host, path }));
+        Ok(())
+    }
+
+    /// Binds all but resource types.
+    fn add(&mut self, plan: &Plan, leaf: &Leaf<'_>, definition: &Definition) -> Result<()> {
+        let path = &leaf.path;
         match (leaf.item, definition) {
             (
                 Item::Func(FuncItem {
@@ -222,13 +288,12 @@ pub(crate) fn bind(
                 }),
                 Definition::Func(func),
             ) => {
-                let resource = |id| instance.resource_type(id);
-                let types = instance.types();
-                func.typecheck(*ty, &TypeCheck::new(types, &resource))
+                let resource = |id| self.resource(id);
+                func.typecheck(*ty, &TypeCheck::new(&plan.types, &resource))
                     .with_context(|| {
-                        format!("import `{}`: {}", leaf.path, types.display_func(*ty))
+                        format!("import `{path}`: {}", plan.types.display_func(*ty))
                     })?;
-                set(&instance.imported_funcs, *id, Binding::Host(func.clone()));
+                self.hosts.push((*id, func.clone()));
             }
             (
                 Item::Func(FuncItem {
@@ -236,29 +301,58 @@ pub(crate) fn bind(
                     ty,
                 }),
                 Definition::GuestFunc(func),
-            ) => {
-                check_guest_func(instance, store, *ty, *func).with_context(place)?;
-                set(&instance.imported_funcs, *id, Binding::Guest(*func));
-            }
+            ) => self.guests.push((*id, *ty, *func, path.clone())),
             (Item::Module(ModuleRef::Imported(id)), Definition::Module(module)) => {
-                check_module(&instance.plan().imported_modules[*id].ty, module)
-                    .with_context(place)?;
-                set(&instance.imported_modules, *id, module.clone());
+                check_module(&plan.imported_modules[*id].ty, module)
+                    .with_context(|| format!("import `{path}`"))?;
+                self.modules.push((*id, module.clone()));
             }
             (Item::Type(_), _) => {}
-            (Item::Component(_), _) => bail!(
-                "import `{}`: components can't be supplied by a host",
-                leaf.path
-            ),
+            (Item::Component(_), _) => {
+                bail!("import `{path}`: components can't be supplied by a host")
+            }
             (item, other) => bail!(
-                "import `{}`: the component expects a {}, the linker has a {}",
-                leaf.path,
+                "import `{path}`: the component expects a {}, the linker has a {}",
                 item.noun(),
                 other.noun()
             ),
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Binds the imports of an instance.
+    pub fn apply(&self, instance: &InstanceData, store: &StoreOpaque) -> Result<()> {
+        for (id, imported) in &self.resources {
+            let key = match &imported.host {
+                Some((name, dtor)) => {
+                    let shared = instance.shared();
+                    shared.host_resource(imported.ty, name.clone(), dtor.clone())
+                }
+                None => instance
+                    .shared()
+                    .find_resource(imported.ty)
+                    .ok_or_else(|| {
+                        Error::msg(format!(
+                            "import `{}`: a resource type of another store",
+                            imported.path
+                        ))
+                    })?,
+            };
+            set(&instance.resources, *id, key);
+        }
+        for (id, func) in &self.hosts {
+            set(&instance.imported_funcs, *id, Binding::Host(func.clone()));
+        }
+        for (id, ty, func, path) in &self.guests {
+            check_guest_func(instance, store, *ty, *func)
+                .with_context(|| format!("import `{path}`"))?;
+            set(&instance.imported_funcs, *id, Binding::Guest(*func));
+        }
+        for (id, module) in &self.modules {
+            set(&instance.imported_modules, *id, module.clone());
+        }
+        Ok(())
+    }
 }
 
 fn set<K: helve_base::EntityRef, V>(
@@ -269,43 +363,6 @@ fn set<K: helve_base::EntityRef, V>(
     if let Some(cell) = cells.get(id) {
         cell.get_or_init(|| value);
     }
-}
-
-fn bind_resource(
-    instance: &InstanceData,
-    id: ResourceTypeId,
-    path: &ImportPath,
-    definition: &Definition,
-) -> Result<()> {
-    let shared = instance.shared();
-    let key = match definition {
-        Definition::Resource(ty, dtor) => {
-            let name = instance
-                .plan()
-                .resources
-                .get(id)
-                .and_then(|def| def.name.clone());
-            let name = name.or_else(|| path.0.last().cloned());
-            shared.host_resource(*ty, name, dtor.clone())
-        }
-        Definition::GuestResource(ty) => {
-            let key = shared.find_resource(*ty);
-            key.ok_or_else(|| {
-                Error::msg(format!("import `{path}`: a resource type of another store"))
-            })?
-        }
-        other => bail!(
-            "import `{path}`: the component expects a resource, the linker has a {}",
-            other.noun()
-        ),
-    };
-    let cell = instance.resources.get(id);
-    let found = cell.map_or(key, |cell| *cell.get_or_init(|| key));
-    ensure!(
-        found == key,
-        "import `{path}`: the component expects the same resource type as elsewhere, the linker has another one"
-    );
-    Ok(())
 }
 
 fn check_guest_func(

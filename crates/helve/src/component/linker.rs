@@ -14,6 +14,7 @@
 use crate::component::call::host::{Dynamic, HostFunc, Missing, Typed};
 use crate::component::component::Component;
 use crate::component::instance::Instance;
+use crate::component::instance_pre::InstancePre;
 use crate::component::link;
 use crate::component::resource::ResourceType;
 use crate::component::store::HostDtor;
@@ -163,7 +164,20 @@ impl<T: 'static> Linker<T> {
             Engine::same(store.engine(), &self.engine),
             "the store was made with another engine than the linker: use one engine for both"
         );
-        Instance::new(&mut store, component, &self.names)
+        let bindings = link::Bindings::new(component, &self.names)?;
+        Instance::new(&mut store, component, &bindings)
+    }
+
+    /// Does all of [`Linker::instantiate`] that needs no store: for a component that is
+    /// instantiated more than once. What the linker gets to know later counts for nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where an import is missing or of another type.
+    pub fn instantiate_pre(&self, component: &Component) -> Result<InstancePre<T>> {
+        self.same_engine(component)?;
+        let bindings = link::Bindings::new(component, &self.names)?;
+        Ok(InstancePre::new(component, bindings))
     }
 
     fn same_engine(&self, component: &Component) -> Result<()> {

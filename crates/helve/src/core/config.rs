@@ -3,6 +3,7 @@
 //! Why a builder: an [`Engine`](crate::Engine) is shared by threads and never changes.
 //! Not here: what is decided per store (`Store::limiter`).
 
+use crate::core::allocation::InstanceAllocationStrategy;
 use helve_base::limits::Limits;
 use helve_compile::Features;
 use std::path::PathBuf;
@@ -28,13 +29,16 @@ pub enum CompileMode {
 }
 
 /// Settings of an [`Engine`](crate::Engine). The defaults suit guests that nobody trusts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) optimize: OptLevel,
     pub(crate) verifier: bool,
     pub(crate) compile: CompileMode,
     /// Where lazily compiled functions are kept, and how many bytes of them.
     pub(crate) cache: Option<(PathBuf, u64)>,
+    pub(crate) allocation: InstanceAllocationStrategy,
+    /// Whether instances share the first contents of their memories.
+    pub(crate) images: bool,
     pub(crate) limits: Limits,
     pub(crate) features: Features,
     /// Calls between components by way of the host.
@@ -43,10 +47,43 @@ pub struct Config {
     pub(crate) slow_handles: bool,
 }
 
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            optimize: OptLevel::default(),
+            verifier: false,
+            compile: CompileMode::default(),
+            cache: None,
+            allocation: InstanceAllocationStrategy::default(),
+            images: true,
+            limits: Limits::default(),
+            features: Features::default(),
+            slow_calls: false,
+            slow_handles: false,
+        }
+    }
+}
+
 impl Config {
     /// The defaults.
     pub fn new() -> Config {
         Config::default()
+    }
+
+    /// Where memories and stacks come from (default: a pool with default settings).
+    pub fn allocation_strategy(
+        &mut self,
+        strategy: impl Into<InstanceAllocationStrategy>,
+    ) -> &mut Config {
+        self.allocation = strategy.into();
+        self
+    }
+
+    /// Whether instances of a module share the pages that its data segments fill, each page
+    /// until it is written (the default), or each gets a copy.
+    pub fn memory_init_cow(&mut self, enable: bool) -> &mut Config {
+        self.images = enable;
+        self
     }
 
     /// How hard the compiler tries.

@@ -8,6 +8,7 @@
 //! The code of a type's entry trampoline is a function of type `EntryTrampoline`, by the
 //! compiler's contract; its memory is never given back while the engine lives.
 
+use crate::core::allocation::{InstanceAllocationStrategy, PoolingAllocationConfig};
 use crate::core::cache::Cache;
 use crate::core::config::{Config, OptLevel};
 use crate::core::tier::Tier;
@@ -16,11 +17,12 @@ use helve_base::core_type::FuncType;
 use helve_base::id::SharedTypeId;
 use helve_base::limits::Limits;
 use helve_base::vmctx::{CodePtr, EntryTrampoline};
-use helve_base::{Bug, Result};
+use helve_base::{Bug, Result, ensure};
 use helve_compile::component::ResourceBuiltin;
 use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocator};
-use helve_fiber::{PoolConfig, StackPool};
+use helve_fiber::StackPool;
 use helve_vm::code::CodeMemory;
+use helve_vm::pool::MemoryPool;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
@@ -39,6 +41,7 @@ struct Inner {
     host: Trampolines,
     resources: OnceLock<ResourceCode>,
     stacks: Arc<StackPool>,
+    memories: Arc<MemoryPool>,
 }
 
 /// The code of the built-ins of resources, in the order of `ResourceBuiltin::ALL`.
@@ -62,6 +65,12 @@ impl Engine {
             verifier: config.verifier,
             ..CompilerOptions::default()
         };
+        if let InstanceAllocationStrategy::Pooling(pool) = &config.allocation {
+            ensure!(
+                !pool.requires_scan() || PoolingAllocationConfig::is_pagemap_scan_available(),
+                "this system does not say which pages were written; set PoolingAllocationConfig::pagemap_scan to Enabled::Auto"
+            );
+        }
         let limits = &config.limits;
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
@@ -73,12 +82,14 @@ impl Engine {
             entry: Trampolines::default(),
             host: Trampolines::default(),
             resources: OnceLock::new(),
-            stacks: StackPool::new(PoolConfig {
-                stack_bytes: limits
-                    .guest_stack_bytes
-                    .saturating_add(limits.host_stack_bytes),
-                ..PoolConfig::default()
-            }),
+            stacks: StackPool::new(
+                config.allocation.stacks(
+                    limits
+                        .guest_stack_bytes
+                        .saturating_add(limits.host_stack_bytes),
+                ),
+            ),
+            memories: MemoryPool::new(config.allocation.memories()),
         })))
     }
 
@@ -104,6 +115,11 @@ impl Engine {
     /// Stacks for guests that may have to wait.
     pub(crate) fn stacks(&self) -> &Arc<StackPool> {
         &self.0.stacks
+    }
+
+    /// Address space for memories.
+    pub(crate) fn memories(&self) -> &Arc<MemoryPool> {
+        &self.0.memories
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {

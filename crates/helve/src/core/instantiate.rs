@@ -20,6 +20,7 @@ use crate::core::const_expr;
 use crate::core::externs::{Extern, check_import};
 use crate::core::func::{Func, call_raw};
 use crate::core::host::{HostContext, HostFunc};
+use crate::core::image::Images;
 use crate::core::instance::InstanceData;
 use crate::core::module::{Module, ModuleInner, ModuleMemory};
 use crate::core::store::{InstanceId, StoreOpaque, StorePtr};
@@ -54,11 +55,16 @@ pub(crate) unsafe fn instantiate(
     // SAFETY: as the caller says; not used any more once the start function runs.
     let store = unsafe { ptr.get() };
     let usage = store.limiter.get().usage;
-    let id = prepare(store, module, items).inspect_err(|_| store.limiter.get().usage = usage)?;
+    let images = match store.engine().config().images {
+        true => module.inner().images.next(module.inner()),
+        false => None,
+    };
+    let made = prepare(store, module, items, images);
+    let id = made.inspect_err(|_| store.limiter.get().usage = usage)?;
     let Some(data) = store.instances.get(id) else {
         bail!("no instance")
     };
-    run_segments(module.inner(), &data.vm)?;
+    run_segments(module.inner(), &data.vm, images)?;
     let Some(start) = module.inner().info.start else {
         return Ok(id);
     };
@@ -78,6 +84,7 @@ fn prepare(
     store: &mut StoreOpaque,
     module: &Module,
     items: &[ImportItem<'_>],
+    images: Option<&Images>,
 ) -> Result<InstanceId> {
     let inner = module.inner();
     ensure!(
@@ -98,7 +105,7 @@ fn prepare(
             ))
         })?;
     }
-    let vm = new_instance(store, inner)?;
+    let vm = new_instance(store, inner, images)?;
     let id = store.instances.next_key();
     for (import, item) in inner.info.imports.iter().zip(items) {
         set_import(store, &vm, id, import.entity, item)?;
@@ -147,16 +154,16 @@ fn check(
 fn new_instance(
     store: &mut StoreOpaque,
     inner: &std::sync::Arc<ModuleInner>,
+    images: Option<&Images>,
 ) -> Result<Box<Instance>> {
     let info = &inner.info;
     let imported = |count: u32| count as usize;
     let mut memories = Vec::new();
-    for ty in info
-        .memories
-        .values()
-        .skip(imported(info.counts.imported_memories))
-    {
-        memories.push(store.new_memory(ty)?);
+    for (i, ty) in info.memories.iter() {
+        if let Some(defined) = info.defined_memory(i) {
+            let image = images.and_then(|images| images.get(defined));
+            memories.push(store.new_memory(ty, image)?);
+        }
     }
     let mut tables = Vec::new();
     for ty in info
@@ -348,7 +355,23 @@ fn reference(value: ValRaw) -> *mut u8 {
 }
 
 /// Copies active segments, elements before data. Effects before a trap stay.
-fn run_segments(inner: &ModuleInner, vm: &Instance) -> Result<()> {
+fn run_segments(inner: &ModuleInner, vm: &Instance, images: Option<&Images>) -> Result<()> {
+    if let Err(trap) = run_elems(inner, vm) {
+        // Data that comes after the trap was never there.
+        images
+            .into_iter()
+            .flat_map(Images::iter)
+            .for_each(|(i, image)| {
+                let memory = vm.memory(inner.info.memory_index(i));
+                // SAFETY: the instance's own memory, which has that image; no guest runs.
+                unsafe { (*memory).base.add(image.start).write_bytes(0, image.len()) };
+            });
+        return Err(trap);
+    }
+    run_data(inner, vm, images.is_some())
+}
+
+fn run_elems(inner: &ModuleInner, vm: &Instance) -> Result<()> {
     let info = &inner.info;
     for (i, segment) in info.elems.iter() {
         if let ElemMode::Active { table, offset } = &segment.mode {
@@ -359,8 +382,18 @@ fn run_segments(inner: &ModuleInner, vm: &Instance) -> Result<()> {
             vm.elem_drop(i);
         }
     }
+    Ok(())
+}
+
+/// Active data segments; with images, memories hold them already.
+fn run_data(inner: &ModuleInner, vm: &Instance, imaged: bool) -> Result<()> {
+    let info = &inner.info;
     for (i, segment) in info.data.iter() {
         if let DataMode::Active { memory, offset } = &segment.mode {
+            if imaged {
+                vm.data_drop(i);
+                continue;
+            }
             let wide = info.memories.get(*memory).is_some_and(|ty| ty.memory64);
             let to = address(eval(inner, vm, offset)?, wide);
             let len = u32::try_from(segment.range.len()).unwrap_or(u32::MAX);

@@ -30,7 +30,7 @@ impl Memory {
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let mut store = store.as_context_mut();
         let store = store.opaque();
-        let memory = store.new_memory(&ty)?;
+        let memory = store.new_memory(&ty, None)?;
         let ptr = NonNull::new(memory.definition()).ok_or_else(|| Error::msg("no memory"))?;
         store.memories.push(memory);
         Ok(Memory {

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+pub(crate) mod allocation;
 pub(crate) mod artifact;
 pub(crate) mod asynchronous;
 pub(crate) mod backtrace;
@@ -34,6 +35,7 @@ pub(crate) mod externs;
 pub(crate) mod func;
 pub(crate) mod global;
 pub(crate) mod host;
+pub(crate) mod image;
 pub(crate) mod instance;
 pub(crate) mod instantiate;
 pub(crate) mod lazy;

@@ -11,6 +11,7 @@
 
 use crate::core::config::CompileMode;
 use crate::core::engine::Engine;
+use crate::core::image::ModuleImages;
 use crate::core::lazy::LazyModule;
 use crate::core::slots::Slots;
 use helve_base::core_type::*;
@@ -42,6 +43,8 @@ pub(crate) struct ModuleInner {
     /// Data segments as ranges of `bytes`.
     pub data: Vec<Range<usize>>,
     pub code: ModuleMemory,
+    /// First contents of its memories.
+    pub images: ModuleImages,
 }
 
 /// Where a module's code is.
@@ -205,6 +208,7 @@ impl Module {
             bytes,
             data,
             code,
+            images: ModuleImages::default(),
         })))
     }
 

@@ -35,9 +35,11 @@ use helve_base::core_type::{MemoryType, TableType};
 use helve_base::vmctx::VMStoreContext;
 use helve_base::{PrimaryMap, Result, ensure, entity_impl};
 use helve_vm::Limiter;
+use helve_vm::image::MemoryImage;
 use std::any::Any;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which store a handle belongs to; no two stores of a process have the same.
@@ -114,12 +116,17 @@ impl StoreOpaque {
         unsafe { StorePtr::from_vm(self.vm.owner.cast()) }
     }
 
-    /// A zeroed memory, counted against the store's limits.
-    pub fn new_memory(&mut self, ty: &MemoryType) -> Result<Box<helve_vm::memory::Memory>> {
+    /// A memory, zeroed but for `image`, counted against the store's limits.
+    pub fn new_memory(
+        &mut self,
+        ty: &MemoryType,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> Result<Box<helve_vm::memory::Memory>> {
         let bytes = ty.minimum.saturating_mul(ty.page_size());
         let maximum = ty.maximum.map(|pages| pages.saturating_mul(ty.page_size()));
         self.limiter.get().add_memory(bytes, maximum)?;
-        helve_vm::memory::Memory::new(ty, self.engine.limits().memory_bytes)
+        let limit = self.engine.limits().memory_bytes;
+        helve_vm::memory::Memory::with_image(ty, limit, Some(self.engine.memories()), image)
     }
 
     /// A table with every element `init`, counted against the store's limits.
