@@ -175,6 +175,61 @@ fn is_words(text: &str) -> bool {
     is_label(text) && !text.bytes().any(|b| b.is_ascii_uppercase())
 }
 
+/// Whether two names of one scope conflict: equal without regard to case, and without
+/// annotations but `[constructor]`; a member that is called as its resource counts as the
+/// resource. The spec says the opposite: whether they are *strongly unique*.
+pub fn strongly_equal(a: &str, b: &str) -> bool {
+    canonical(a) == canonical(b)
+}
+
+fn canonical(name: &str) -> String {
+    let (name, version) = name.split_at(name.find('@').unwrap_or(name.len()));
+    let name = name.to_ascii_lowercase() + version;
+    let Some((annotation, rest)) = name.split_once(']') else {
+        return name;
+    };
+    match rest.split_once('.') {
+        Some((resource, member)) if resource == member => resource.into(),
+        _ if annotation == "[constructor" => name,
+        _ => rest.into(),
+    }
+}
+
+/// Whether this is a version as Semantic Versioning 2.0 has it.
+pub fn is_semver(version: &str) -> bool {
+    Version::parse(version).is_ok()
+}
+
+/// That the version in an interface's name is one: semantic, or a canonical version, which
+/// a suffix makes a semantic one.
+pub fn check_version(version: &str, suffix: Option<&str>) -> Result<(), &'static str> {
+    match suffix {
+        None if is_semver(version) || is_canonical_version(version) => Ok(()),
+        None => Err("the version is neither a semantic nor a canonical one"),
+        Some(_) if !is_canonical_version(version) => {
+            Err("only a canonical version can have a suffix")
+        }
+        Some(suffix) if !is_semver(&format!("{version}{suffix}")) => {
+            Err("version and suffix are no semantic version together")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// `1`, `0.2`, `0.0.3` or `0.0.0`: the part of a version that says what it is compatible
+/// with.
+pub fn is_canonical_version(version: &str) -> bool {
+    let number = |text: &str| {
+        text.starts_with(|c: char| matches!(c, '1'..='9'))
+            && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    let patch = version.strip_prefix("0.0.");
+    match version.strip_prefix("0.") {
+        Some(minor) => number(minor) || patch.is_some_and(|p| p == "0" || number(p)),
+        None => number(version),
+    }
+}
+
 impl<'a> ExternName<'a> {
     /// Takes a name apart.
     pub fn parse(name: &'a str) -> Result<ExternName<'a>, NameError> {
@@ -416,6 +471,67 @@ mod tests {
             "", "1", "-", "a-", "-a", "a--b", "aB", "a_b", "a.b", "1-2-3", "ä",
         ] {
             assert!(!is_label(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_conflict() {
+        // The spec's own examples.
+        let unique = [
+            "foo",
+            "foo-bar",
+            "[constructor]foo",
+            "[method]foo.bar",
+            "[static]foo.baz",
+            "foo:bar/baz",
+        ];
+        for (i, a) in unique.iter().enumerate() {
+            for (j, b) in unique.iter().enumerate() {
+                assert_eq!(strongly_equal(a, b), i == j, "{a} {b}");
+            }
+        }
+        for conflicting in [
+            "FOO",
+            "foo-BAR",
+            "[constructor]FOO",
+            "[method]foo.BAR",
+            "[static]foo.bar",
+            "[method]foo.baz",
+            "[method]foo.foo",
+            "[static]foo-BAR.FOO-bar",
+            "foo:bar/BAZ",
+        ] {
+            let found = unique.iter().any(|name| strongly_equal(name, conflicting));
+            assert!(found, "{conflicting}");
+        }
+        assert!(!strongly_equal("a1", "a-1"));
+        assert!(!strongly_equal("a:b/c@1.0.0-A", "a:b/c@1.0.0-a"));
+    }
+
+    #[test]
+    fn canonical_versions() {
+        for good in ["1", "10", "0.2", "0.10", "0.0.0", "0.0.3"] {
+            assert!(is_canonical_version(good), "{good}");
+            assert_eq!(check_version(good, None), Ok(()));
+        }
+        for bad in [
+            "", "0", "0.0", "01", "0.02", "0.0.03", "1.2", "1.2.3", "a", "0.2.1",
+        ] {
+            assert!(!is_canonical_version(bad), "{bad}");
+        }
+        // (version, suffix, whether they fit)
+        for (version, suffix, fits) in [
+            ("1", ".2.3", true),
+            ("0.2", ".6-rc.1", true),
+            ("0.0.1", "-alpha", true),
+            ("0.0.1", "", true),
+            ("1", "", false),
+            ("1.2.3", "", false),
+            ("0.2", ".x", false),
+            ("1", ".2", false),
+        ] {
+            let found = check_version(version, Some(suffix)).is_ok();
+            assert_eq!(found, fits, "{version} {suffix}");
         }
     }
 

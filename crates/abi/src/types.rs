@@ -28,6 +28,10 @@ pub const MAX_DEPTH: u8 = 128;
 /// The size of every value in memory, with 64-bit pointers, is below this.
 pub const MAX_VALUE_BYTES: u32 = 1 << 28;
 
+/// The size of a tuple that no file wrote down (a map's entry, a function's parameters) is
+/// at most this.
+const MAX_IMPLIED_BYTES: u32 = 1 << 31;
+
 /// Most labels of a `flags` type.
 pub const MAX_FLAGS: usize = 32;
 
@@ -283,7 +287,8 @@ impl std::fmt::Display for TypeError {
             TypeError::TooDeep => write!(f, "type nested more than {MAX_DEPTH} levels deep"),
             TypeError::TooLarge => write!(
                 f,
-                "type whose values take {MAX_VALUE_BYTES} bytes or more (put a list in it)"
+                "type exceeds maximum byte size: its values take {MAX_VALUE_BYTES} bytes or \
+                 more (put a list in it)"
             ),
             TypeError::Empty(kind) => write!(f, "{kind} type must not be empty"),
             TypeError::TooManyFlags(n) => {
@@ -375,6 +380,15 @@ impl<K: helve_base::EntityRef, T> Default for Interned<K, T> {
     }
 }
 
+impl<K: helve_base::EntityRef, T: Clone + Eq + Hash> Interned<K, T> {
+    fn add(&mut self, item: T, facts: Facts) -> K {
+        let id = self.items.push(item.clone());
+        self.facts.push(facts);
+        self.ids.insert(item, id);
+        id
+    }
+}
+
 macro_rules! interner {
     ($($field:ident: $id:ident -> $ty:ident, $variant:ident;)*) => {
         /// Every type of one plan; see the module's documentation.
@@ -395,19 +409,19 @@ macro_rules! interner {
 
         impl Types {
             $(fn $field(&mut self, item: $ty) -> Result<InterfaceType, TypeError> {
-                if let Some(&id) = self.$field.ids.get(&item) {
-                    return Ok(InterfaceType::$variant(id));
-                }
-                let facts = item.facts(self);
+                let known = self.$field.ids.get(&item).copied();
+                let facts = match known {
+                    Some(id) => self.$field.facts[id],
+                    None => item.facts(self),
+                };
                 if facts.depth > MAX_DEPTH {
                     return Err(TypeError::TooDeep);
                 }
+                // One that is known may be implied by another type, and larger than this.
                 if facts.layout.size32.max(facts.layout.size64) >= MAX_VALUE_BYTES {
                     return Err(TypeError::TooLarge);
                 }
-                let id = self.$field.items.push(item.clone());
-                self.$field.facts.push(facts);
-                self.$field.ids.insert(item, id);
+                let id = known.unwrap_or_else(|| self.$field.add(item, facts));
                 Ok(InterfaceType::$variant(id))
             })*
 
@@ -538,9 +552,7 @@ impl Types {
         if !key.is_key() {
             return Err(TypeError::BadKey);
         }
-        let InterfaceType::Tuple(entry) = self.tuple([key, value])? else {
-            return Err(TypeError::BadKey); // `tuple` makes tuples only
-        };
+        let entry = self.implied_tuple([key, value].into())?;
         self.maps(MapType { key, value, entry })
     }
 
@@ -552,6 +564,20 @@ impl Types {
         let types: Box<[InterfaceType]> = types.into_iter().collect();
         not_empty("tuple", types.len())?;
         self.tuples(TupleType { types })
+    }
+
+    /// A tuple that no file wrote down: the entries of a map, the parameters of a
+    /// function. It may be larger than a type that one could write.
+    fn implied_tuple(&mut self, types: Box<[InterfaceType]>) -> Result<TupleId, TypeError> {
+        let item = TupleType { types };
+        if let Some(&id) = self.tuples.ids.get(&item) {
+            return Ok(id);
+        }
+        let facts = item.facts(self);
+        if facts.layout.size64 > MAX_IMPLIED_BYTES {
+            return Err(TypeError::TooLarge);
+        }
+        Ok(self.tuples.add(item, facts))
     }
 
     /// `flags { .. }`.
@@ -621,10 +647,10 @@ impl Types {
             .into_iter()
             .map(|(name, ty)| (name.into(), ty))
             .collect();
-        let params_tuple = match self.tuple(params.iter().map(|(_, ty)| *ty)) {
-            Ok(InterfaceType::Tuple(id)) => Some(id),
-            Err(error) if !params.is_empty() => return Err(error),
-            _ => None,
+        let types: Box<[_]> = params.iter().map(|(_, ty)| *ty).collect();
+        let params_tuple = match types.is_empty() {
+            true => None,
+            false => Some(self.implied_tuple(types)?),
         };
         let ty = FuncType {
             params,

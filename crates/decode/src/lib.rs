@@ -26,6 +26,7 @@ pub mod reflect;
 mod resolve;
 mod scope;
 mod types;
+mod unique_names;
 
 pub use error::DecodeError;
 pub use features::Features;

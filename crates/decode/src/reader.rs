@@ -14,7 +14,7 @@
 
 use crate::error::{DecodeError, bug, invalid, limit};
 use crate::plan::{CoreKind, ModuleImport, StaticModule, StaticModuleId};
-use crate::{Options, cancellable};
+use crate::{Options, cancellable, unique_names};
 use helve_base::{Error, PrimaryMap, Result, entity_impl};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -89,13 +89,25 @@ pub(crate) fn read<'a>(bytes: &'a [u8], options: &Options) -> Result<Bytes<'a>> 
     if !Parser::is_component(bytes) && !bytes.starts_with(b"\0asm") {
         return Err(Error::new(DecodeError::NotWasm));
     }
+    match walk(bytes, options, true) {
+        Err(error) if unique_names::is_stricter_than_spec(&error, options) => {
+            let copy = unique_names::respell(bytes, options)?;
+            walk(&copy, options, true).map_err(unique_names::original)?;
+            walk(bytes, options, false)
+        }
+        done => done,
+    }
+}
+
+/// One pass, with or without validation.
+fn walk<'a>(bytes: &'a [u8], options: &Options, validate: bool) -> Result<Bytes<'a>> {
     let features = options.features.to_wasmparser();
     let mut parser = Parser::new(0);
     parser.set_features(features);
     let mut reader = Reader {
         options,
         source: bytes,
-        validator: Validator::new_with_features(features),
+        validator: validate.then(|| Validator::new_with_features(features)),
         allocations: FuncValidatorAllocations::default(),
         bytes: Bytes::default(),
         open: Vec::new(),
@@ -127,7 +139,8 @@ struct ModuleScan {
 struct Reader<'a, 'o> {
     options: &'o Options,
     source: &'a [u8],
-    validator: Validator,
+    /// None where the bytes are known to be valid.
+    validator: Option<Validator>,
     allocations: FuncValidatorAllocations,
     bytes: Bytes<'a>,
     open: Vec<Open>,
@@ -140,15 +153,7 @@ impl<'a> Reader<'a, '_> {
         if let Payload::ComponentCanonicalSection(section) = payload {
             return self.canonical_section(section);
         }
-        match self.validator.payload(&payload).map_err(|e| invalid(&e))? {
-            ValidPayload::Func(func, body) if self.options.validate_bodies => {
-                let allocations = std::mem::take(&mut self.allocations);
-                let mut func = func.into_validator(allocations);
-                func.validate(&body).map_err(|e| invalid(&e))?;
-                self.allocations = func.into_allocations();
-            }
-            _ => {}
-        }
+        self.validate(&payload).map_err(|e| invalid(&e))?;
         match payload {
             Payload::Version {
                 encoding, range, ..
@@ -185,6 +190,21 @@ impl<'a> Reader<'a, '_> {
                 _ => Ok(()),
             },
         }
+    }
+
+    fn validate(&mut self, payload: &Payload<'a>) -> Result<(), wasmparser::Error> {
+        let Some(validator) = &mut self.validator else {
+            return Ok(());
+        };
+        if let ValidPayload::Func(func, body) = validator.payload(payload)?
+            && self.options.validate_bodies
+        {
+            let allocations = std::mem::take(&mut self.allocations);
+            let mut func = func.into_validator(allocations);
+            func.validate(&body)?;
+            self.allocations = func.into_allocations();
+        }
+        Ok(())
     }
 
     /// The header of a module or component.
@@ -269,8 +289,10 @@ impl<'a> Reader<'a, '_> {
         section: ComponentCanonicalSectionReader<'_>,
         cancellable: &HashSet<usize>,
     ) -> Result<()> {
-        let validated = self.validator.component_canonical_section(&section);
-        validated.map_err(|e| invalid(&e))?;
+        if let Some(validator) = &mut self.validator {
+            let validated = validator.component_canonical_section(&section);
+            validated.map_err(|e| invalid(&e))?;
+        }
         for (i, item) in section.into_iter_with_offsets().enumerate() {
             let (offset, item) = item.map_err(|e| invalid(&e))?;
             self.push_to_parent(Def::Canon(item, cancellable.contains(&i)), offset);

@@ -21,7 +21,10 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let mut config = helve::Config::new();
-        config.all_features(true);
+        // The official scripts expect that nested names are refused.
+        config
+            .all_features(true)
+            .wasm_component_model_nested_names(false);
         Options { config }
     }
 }

@@ -16,6 +16,7 @@ use helve_abi::types::FuncTypeId;
 use helve_base::{PrimaryMap, Result, bail, ensure, error::Context};
 use helve_compile::Bytes;
 use helve_compile::artifact_file::{Artifact, StoredModule};
+use helve_compile::features::WasmFeatures;
 use helve_decode::plan::*;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -173,14 +174,13 @@ impl Component {
 /// The plan of a component for this engine.
 pub(crate) fn decode(engine: &Engine, bytes: &[u8]) -> Result<Plan> {
     let core = engine.config().features;
-    let features = match core == helve_compile::Features::SUPPORTED {
-        true => helve_decode::Features::all(core.as_wasmparser()),
-        false => {
-            let mut features = helve_decode::Features::default();
-            features.core = core.as_wasmparser();
-            features
-        }
-    };
+    let mut features = engine.config().component;
+    features.core = core.as_wasmparser();
+    if core == helve_compile::Features::SUPPORTED {
+        // Core types in a component may say more than its modules may use: those are
+        // validated again where they are compiled.
+        features.core |= WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES;
+    }
     let options = helve_decode::Options {
         features,
         limits: engine.limits().clone(),

@@ -41,6 +41,8 @@ pub struct Config {
     pub(crate) images: bool,
     pub(crate) limits: Limits,
     pub(crate) features: Features,
+    /// What components may use beside what is on by default; its `core` is not looked at.
+    pub(crate) component: helve_decode::Features,
     /// Calls between components by way of the host.
     pub(crate) slow_calls: bool,
     /// Built-ins of resources by way of the host.
@@ -58,10 +60,22 @@ impl Default for Config {
             images: true,
             limits: Limits::default(),
             features: Features::default(),
+            component: Default::default(),
             slow_calls: false,
             slow_handles: false,
         }
     }
+}
+
+/// One method of [`Config`] for each feature of the Component Model that is gated.
+macro_rules! component_features {
+    ($($(#[$doc:meta])* $method:ident = $field:ident;)*) => {$(
+        $(#[$doc])*
+        pub fn $method(&mut self, on: bool) -> &mut Config {
+            self.component.$field = on;
+            self
+        }
+    )*};
 }
 
 impl Config {
@@ -129,12 +143,15 @@ impl Config {
         self
     }
 
-    /// Every proposal that Helve knows, or only those that are on by default.
+    /// Every proposal that Helve knows, or only those that are on by default; those of the
+    /// Component Model too.
     pub fn all_features(&mut self, on: bool) -> &mut Config {
-        self.features = if on {
-            Features::SUPPORTED
-        } else {
-            Features::DEFAULT
+        (self.features, self.component) = match on {
+            true => (
+                Features::SUPPORTED,
+                helve_decode::Features::all(Features::SUPPORTED.as_wasmparser()),
+            ),
+            false => Default::default(),
         };
         self
     }
@@ -143,6 +160,34 @@ impl Config {
     pub fn core_features(&mut self, features: Features) -> &mut Config {
         self.features = features;
         self
+    }
+
+    component_features! {
+        /// `async` functions, streams and futures. On by default.
+        wasm_component_model_async = component_async;
+        /// The `map` type. On by default.
+        wasm_component_model_map = map;
+        /// `implements` and `external-id` of imports and exports. On by default.
+        wasm_component_model_implements = implements;
+        /// Asynchronous forms of more built-ins.
+        wasm_component_model_more_async_builtins = more_async_builtins;
+        /// `async` lifts without a callback.
+        wasm_component_model_async_stackful = async_stackful;
+        /// The built-ins of threads.
+        wasm_component_model_threading = threading;
+        /// The `error-context` type.
+        wasm_component_model_error_context = error_context;
+        /// Lists whose length is part of their type.
+        wasm_component_model_fixed_length_lists = fixed_length_lists;
+        /// Names of interfaces with canonical versions, and `versionsuffix`.
+        wasm_component_model_canonical_names = canonical_names;
+        /// Nested namespaces and packages in names.
+        wasm_component_model_nested_names = nested_names;
+        /// 64-bit memories in canonical options, and 64-bit representations of resources.
+        wasm_component_model_memory64 = memory64;
+        /// Values as imports and exports, and start functions. Such components are
+        /// validated and then refused: Helve can't run them.
+        wasm_component_model_values = values;
     }
 
     /// All upper bounds at once.
