@@ -111,7 +111,6 @@ struct Context {
     engine: Engine,
     store: Store<()>,
     core_linker: core::Linker<()>,
-    component_linker: component::Linker<()>,
     definitions: HashMap<String, Definition>,
     last_definition: Option<Definition>,
     instances: HashMap<String, Instance>,
@@ -125,12 +124,10 @@ impl Context {
         let mut core_linker = core::Linker::new(&engine);
         core_linker.allow_shadowing(true);
         spectest::define(&mut core_linker, &mut store)?;
-        let component_linker = component::Linker::new(&engine);
         Ok(Context {
             engine,
             store,
             core_linker,
-            component_linker,
             definitions: HashMap::new(),
             last_definition: None,
             instances: HashMap::new(),
@@ -262,10 +259,25 @@ impl Context {
             Definition::Core(m) => {
                 Instance::Core(self.core_linker.instantiate(&mut self.store, m)?)
             }
-            Definition::Component(c) => {
-                Instance::Component(self.component_linker.instantiate(&mut self.store, c)?)
-            }
+            Definition::Component(c) => Instance::Component(self.instantiate_component(c)?),
         })
+    }
+
+    /// What a component imports by the name of a component instance of this script is what
+    /// that exports.
+    fn instantiate_component(
+        &mut self,
+        component: &component::Component,
+    ) -> Result<component::Instance> {
+        let mut linker = component::Linker::new(&self.engine);
+        for import in component.imports() {
+            if let Some(Instance::Component(instance)) = self.instances.get(import) {
+                linker
+                    .instance(import)?
+                    .exports(&mut self.store, instance)?;
+            }
+        }
+        linker.instantiate(&mut self.store, component)
     }
 
     fn instance(&self, name: Option<Id<'_>>) -> Result<Instance> {
@@ -279,7 +291,10 @@ impl Context {
     fn register(&mut self, name: &str, module: Option<Id<'_>>) -> Result<()> {
         match self.instance(module)? {
             Instance::Core(instance) => self.core_linker.instance(&mut self.store, name, instance),
-            Instance::Component(_) => Err(Error::msg("component instances cannot be registered")),
+            instance @ Instance::Component(_) => {
+                self.instances.insert(name.to_string(), instance);
+                Ok(())
+            }
         }
     }
 

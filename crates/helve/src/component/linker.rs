@@ -13,7 +13,7 @@
 
 use crate::component::call::host::{Dynamic, HostFunc, Missing, Typed};
 use crate::component::component::Component;
-use crate::component::instance::Instance;
+use crate::component::instance::{ExportIndex, Instance};
 use crate::component::instance_pre::InstancePre;
 use crate::component::link;
 use crate::component::resource::ResourceType;
@@ -273,6 +273,56 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     /// same store defines.
     pub fn resource_type(&mut self, name: &str, ty: ResourceType) -> Result<()> {
         self.define(name, Definition::GuestResource(ty))
+    }
+
+    /// Defines everything that `instance` exports under its own name: functions, core
+    /// modules, resource types, and instances with what they export. The instance must
+    /// live in the store that the linker's components are instantiated in.
+    ///
+    /// ```
+    /// # use helve::{Engine, Config, Result, Store, component::{Component, Linker}};
+    /// # fn main() -> Result<()> {
+    /// # let engine = Engine::new(&Config::new())?;
+    /// # let mut store = Store::new(&engine, ());
+    /// # let maker = Component::new(&engine, "(component)")?;
+    /// # let user = Component::new(&engine, "(component)")?;
+    /// let mut linker: Linker<()> = Linker::new(&engine);
+    /// let made = linker.instantiate(&mut store, &maker)?;
+    /// linker.instance("maker")?.exports(&mut store, &made)?;
+    /// let user = linker.instantiate(&mut store, &user)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A name that is defined already, unless shadowing is allowed.
+    pub fn exports(&mut self, mut store: impl AsContextMut, instance: &Instance) -> Result<()> {
+        self.exports_under(&mut store, instance, None)
+    }
+
+    fn exports_under(
+        &mut self,
+        store: &mut impl AsContextMut,
+        instance: &Instance,
+        parent: Option<&ExportIndex>,
+    ) -> Result<()> {
+        for name in instance.export_names(&mut *store, parent) {
+            let Some(index) = instance.get_export(&mut *store, parent, &name) else {
+                continue;
+            };
+            if let Some(func) = instance.get_func(&mut *store, &index) {
+                self.func(&name, func)?;
+            } else if let Some(module) = instance.get_module(&mut *store, &index) {
+                self.module(&name, &module)?;
+            } else if let Some(ty) = instance.get_resource(&mut *store, &index) {
+                self.resource_type(&name, ty)?;
+            } else if !instance.export_names(&mut *store, Some(&index)).is_empty() {
+                self.instance(&name)?
+                    .exports_under(store, instance, Some(&index))?;
+            }
+        }
+        Ok(())
     }
 
     /// The instance `name` in this one, made now if there is none.
