@@ -71,7 +71,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// A task that waited to enter is cancelled.
     pub(crate) fn never_enter(&mut self, thread: ThreadId, task: TaskId) -> Result<Next, Trap> {
         self.task(task)?.check_cancel()?;
-        self.threads.remove(thread.0);
+        self.remove_thread(thread);
         self.resolve(task, true)?;
         self.tasks.remove(task.number);
         Ok(Next::Stop(None))
@@ -151,7 +151,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let callee = task.callee;
         task.threads = task.threads.saturating_sub(1);
         let last = task.threads == 0;
-        let thread = self.threads.remove(id.0);
+        let thread = self.remove_thread(id);
         let thread = thread.ok_or(Trap::Misuse("a thread that is gone"))?;
         let component = self.component_mut(callee.instance)?;
         component.threads.remove(thread.index)?;

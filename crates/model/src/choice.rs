@@ -112,6 +112,17 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         })
     }
 
+    /// Whether a seed decides.
+    pub fn is_seeded(&self) -> bool {
+        matches!(self.queue.schedule, Schedule::Seeded(_))
+    }
+
+    /// One of `n` things that the user of the model can do next: the first, or by the seed
+    /// any.
+    pub fn choose(&mut self, n: usize) -> usize {
+        self.queue.pick_of(n, 0)
+    }
+
     /// Whether a thread that need not wait goes on at once.
     pub(crate) fn choose_keep(&mut self, by_default: bool) -> Result<bool, Trap> {
         match self.told()? {

@@ -28,6 +28,8 @@ pub(crate) struct ComponentInstance {
     pub lists: Lists,
     /// Tasks that wait to enter.
     pub num_waiting_to_enter: u32,
+    /// Whether none of its threads may run: a stack that waits in the host runs through it.
+    pub closed: bool,
     exclusive: Option<ThreadId>,
 }
 
@@ -48,6 +50,7 @@ impl ComponentInstance {
             threads: Threads::default(),
             lists,
             num_waiting_to_enter: 0,
+            closed: false,
             exclusive: None,
         })
     }

@@ -199,6 +199,7 @@ impl Arena {
             return self.refused(id, Refusal::BufferTooLong);
         }
         let meeting = self.meeting(id, shared, instance, &buffer)?;
+        self.waitable_mut(id)?.host = instance.is_none();
         let end = self.end_mut(id)?;
         end.state = CopyState::Copying;
         end.buffer = buffer;
@@ -347,6 +348,15 @@ impl Arena {
             index,
             payload,
         })
+    }
+
+    /// The payload of the event of an end of the host's, whose read or write is over.
+    pub fn take_host_event(&mut self, id: WaitableId) -> Result<Option<u32>, HandleError> {
+        if !self.waitable(id)?.pending {
+            return Ok(None);
+        }
+        self.clear_event(id)?;
+        Ok(Some(self.deliver_copy(id)?.payload))
     }
 
     /// Cancels the read or write of an end.

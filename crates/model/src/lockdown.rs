@@ -14,6 +14,7 @@
 
 use crate::effect::Caller;
 use crate::handles::Kind;
+use crate::park::ParkedId;
 use crate::instance::{FlagStorage, InstanceId};
 use crate::store::{Store, Tables, Then};
 use crate::subtask::SubtaskState;
@@ -32,6 +33,8 @@ pub struct Ended {
     pub host_tasks: Vec<TaskId>,
     /// Calls of host functions that nobody waits for any more.
     pub host_calls: Vec<WaitableId>,
+    /// Stacks that waited in the host.
+    pub parked: Vec<ParkedId>,
 }
 
 impl<T: Tables, F: FlagStorage> Store<T, F> {
@@ -61,6 +64,16 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     pub fn lock_down(&mut self, instance: InstanceId, ended: &mut Ended) -> Result<(), Trap> {
         self.instances.lock_down(instance);
         let root = self.instances.root(instance);
+        if let Some(parked) = self.parked_in(root) {
+            let frames = self.parked.remove(parked.0).unwrap_or_default();
+            ended.parked.push(parked);
+            // Whoever else is on that stack can't go on either.
+            for other in self.roots_of(&frames) {
+                if other != root {
+                    self.lock_down(other, ended)?;
+                }
+            }
+        }
         let inside = |store: &Self, id: InstanceId| store.instances.root(id) == root;
         let mut gone = Vec::new();
         for (number, task) in self.tasks.iter() {
@@ -116,7 +129,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             .map(|(number, thread)| (ThreadId(number), thread.waits()))
             .collect();
         for (thread, waits) in threads {
-            self.threads.remove(thread.0);
+            self.remove_thread(thread);
             ended.threads.push(thread);
             if let Some((_, Some(node))) = waits {
                 self.queue.remove(node);

@@ -90,7 +90,7 @@ pub(crate) enum Then {
 
 impl Then {
     /// Whether the host made the frame: what a trap unwinds ends here.
-    fn is_hosts(&self) -> bool {
+    pub(crate) fn is_hosts(&self) -> bool {
         match self {
             Then::Tick(_) => true,
             Then::Call { caller, .. } => *caller == Caller::Host,
@@ -121,6 +121,12 @@ pub struct Store<T = VecTables, F = VecFlags> {
     pub(crate) threads: Slab<Thread>,
     pub(crate) queue: RunQueue,
     pub(crate) frames: Vec<Frame>,
+    /// Stacks that wait in the host.
+    pub(crate) parked: Slab<Vec<Frame>>,
+    /// Ends of the host whose reads or writes are over.
+    host_woken: Vec<WaitableId>,
+    /// Threads that are their tasks' first.
+    implicit: usize,
     serial: u64,
     stamp: u64,
     last_task: Option<TaskId>,
@@ -153,6 +159,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             threads: Slab::new(),
             queue: RunQueue::new(),
             frames: Vec::new(),
+            parked: Slab::new(),
+            host_woken: Vec::new(),
+            implicit: 0,
             serial: 0,
             stamp: 0,
             last_task: None,
@@ -222,6 +231,11 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.task(task).ok().map(|task| task.callee.instance)
     }
 
+    /// The instance that a task is of, while there is one.
+    pub fn instance_of_task(&self, task: TaskId) -> Option<InstanceId> {
+        self.task(task).ok().map(|task| task.callee.instance)
+    }
+
     /// The context slots of a thread that does not run, or is about to.
     pub fn context_mut(&mut self, thread: ThreadId) -> Option<&mut [u64; 2]> {
         let thread = self.threads.get_mut(thread.0)?;
@@ -231,6 +245,17 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// Whether a task is resolved (or gone).
     pub fn is_resolved(&self, task: TaskId) -> bool {
         self.task(task).map_or(true, Task::is_resolved)
+    }
+
+    /// The host's ends whose reads or writes are over since this was last asked:
+    /// [`Arena::take_host_event`].
+    pub fn take_host_woken(&mut self) -> Vec<WaitableId> {
+        core::mem::take(&mut self.host_woken)
+    }
+
+    /// Whether a guest runs, or a stack of guests called what runs.
+    pub fn is_inside(&self) -> bool {
+        !self.frames.is_empty()
     }
 
     /// Whether no thread can go on.
@@ -330,7 +355,22 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     ) -> Result<ThreadId, Trap> {
         self.serial += 1;
         let thread = Thread::new(task, self.serial, function);
-        Ok(ThreadId(self.threads.insert(thread)?))
+        let id = ThreadId(self.threads.insert(thread)?);
+        self.implicit += usize::from(function.is_none());
+        Ok(id)
+    }
+
+    /// A thread is gone.
+    pub(crate) fn remove_thread(&mut self, id: ThreadId) -> Option<Thread> {
+        let thread = self.threads.remove(id.0)?;
+        self.implicit -= usize::from(thread.function.is_none());
+        Some(thread)
+    }
+
+    /// How many tasks have not come to the end of their first thread: what keeps
+    /// instances alive.
+    pub fn implicit_threads(&self) -> usize {
+        self.implicit
     }
 
     /// Gives a thread its index.
@@ -373,8 +413,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             }
         }
         for at in 0..self.arena.woken.len() {
-            if let Some(Woken::Waiter(id)) = self.arena.woken.get(at).copied() {
-                self.wake_waiter(id)?;
+            match self.arena.woken.get(at).copied() {
+                Some(Woken::Waiter(id)) => self.wake_waiter(id)?,
+                Some(Woken::Host(id)) => self.host_woken.push(id),
+                _ => {}
             }
         }
         self.arena.woken.clear();

@@ -60,13 +60,15 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             let holds = self.holds(wait, id).map_err(|_| "wait for what is gone")?;
             let ready = node.is_some_and(|node| self.queue.is_ready(node));
             ensure(
-                holds == ready,
+                holds == ready || component.closed,
                 "thread that is ready and can't run, or the reverse",
             )?;
         }
+        let parked = self.parked.iter().flat_map(|(_, frames)| frames);
         let framed = self
             .frames
             .iter()
+            .chain(parked)
             .filter(|frame| frame.thread == id)
             .count();
         ensure(framed <= 1, "thread with two frames")?;
@@ -146,7 +148,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// What holds while nothing runs.
     fn audit_idle(&self) -> Audit {
         let mut running = Vec::new();
-        for frame in &self.frames {
+        let parked = self.parked.iter().flat_map(|(_, frames)| frames);
+        for frame in self.frames.iter().chain(parked) {
             running.push(match frame.then {
                 Then::Tick(instance) => instance,
                 Then::Call { callee, .. } => callee.instance,

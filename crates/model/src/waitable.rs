@@ -113,6 +113,8 @@ pub(crate) struct Waitable {
     /// That thread, or the one that waits for a call which has no index, if a `Store`
     /// runs them.
     pub waiter: Option<ThreadId>,
+    /// Whether the host is to be told of its event: an end that the host reads or writes.
+    pub host: bool,
     pub what: What,
 }
 
@@ -124,6 +126,7 @@ impl Waitable {
             set: None,
             sync_waiter: false,
             waiter: None,
+            host: false,
             what,
         }
     }
@@ -136,6 +139,8 @@ pub enum Woken {
     Waiter(WaitableId),
     /// One of the threads that wait for this set: [`Table::finish_wait`].
     Set(SetId),
+    /// The host, whose end this is: [`Arena::take_host_event`].
+    Host(WaitableId),
 }
 
 /// What the handles of all tables of a store point to.
@@ -209,6 +214,7 @@ impl Arena {
         match waitable.set {
             _ if waitable.sync_waiter => self.woken.push(Woken::Waiter(id)),
             Some((set, _)) => self.wake_set(set),
+            None if waitable.host => self.woken.push(Woken::Host(id)),
             None => {}
         }
         Ok(())

@@ -323,6 +323,16 @@ pub(crate) unsafe extern "C" fn suspend(store: *mut u8) -> u32 {
     }
 }
 
+/// Whether a host function that compiled code of `store` calls now could suspend it.
+///
+/// # Safety
+///
+/// `store` is live, and one of its host functions runs.
+pub unsafe fn can_suspend(store: *const VMStoreContext) -> bool {
+    // SAFETY: there is an activation, as compiled code runs.
+    unsafe { !(*Activation::innermost(store)).fiber.is_null() }
+}
+
 #[cold]
 unsafe fn cannot_suspend(store: *mut VMStoreContext) {
     let error = Error::msg(

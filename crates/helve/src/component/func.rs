@@ -21,7 +21,7 @@ use crate::core::context::{AsContext, AsContextMut};
 use crate::core::store::{StoreId, StoreOpaque};
 use helve_abi::error::Content;
 use helve_abi::types::{FuncType, Types};
-use helve_base::{Result, ensure, error::Context};
+use helve_base::{Result, error::Context};
 use helve_decode::plan::LiftedId;
 use std::marker::PhantomData;
 
@@ -117,19 +117,8 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let mut store = store.as_context_mut();
+        self.check(&mut store, params, results.len())?;
         let (instance, lifted) = self.resolve(store.opaque())?;
-        let ty = &instance.types()[lifted.shape.ty];
-        ensure!(
-            params.len() == ty.params.len() && results.len() == ty.result.iter().len(),
-            "{} arguments and room for {} results where the function's type is {}",
-            params.len(),
-            results.len(),
-            instance.types().display_func(lifted.shape.ty)
-        );
-        for (val, (name, ty)) in params.iter().zip(&ty.params) {
-            val.check(instance.types(), *ty)
-                .with_context(|| format!("in argument `{name}`"))?;
-        }
         lifted.call(
             instance,
             None,
@@ -205,7 +194,7 @@ where
 }
 
 #[inline]
-fn lower_params<P: ComponentNamedList + Lower>(
+pub(crate) fn lower_params<P: ComponentNamedList + Lower>(
     cx: &mut LowerContext<'_>,
     shape: &CallShape,
     params: &P,
@@ -222,7 +211,7 @@ fn lower_params<P: ComponentNamedList + Lower>(
 }
 
 #[inline]
-fn lift_typed_result<R: ComponentNamedList + Lift>(
+pub(crate) fn lift_typed_result<R: ComponentNamedList + Lift>(
     cx: &mut LiftContext<'_>,
     shape: &CallShape,
     src: &[Lane],

@@ -18,6 +18,7 @@ use crate::component::call::lane::lanes_mut;
 use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
 use crate::component::component::Component;
+use crate::component::concurrent;
 use crate::component::drive;
 use crate::component::func::{Func, TypedFunc};
 use crate::component::fused;
@@ -119,7 +120,7 @@ impl Instance {
         for step in &component.plan().steps {
             let done = match *step {
                 Step::DefineResource(id) => data.define_resource(id),
-                Step::Instantiate(id) if data.tasks => {
+                Step::Instantiate(id) if data.tasks() => {
                     let owner = component.plan().core_instances[id].owner;
                     drive::call::on_native_stack(data, owner, false, || data.instantiate_core(id))
                 }
@@ -484,7 +485,7 @@ impl InstanceData {
     fn make_lowered(&self, store: &mut StoreOpaque, id: LoweredId) -> Result<core::Func> {
         let lowered = &self.plan().lowered[id];
         let is_async = self.plan().options[lowered.options].is_async;
-        if !self.tasks
+        if !self.tasks()
             && let Some(func) = fused::make(self, store, id)?
         {
             return Ok(func);
@@ -500,7 +501,7 @@ impl InstanceData {
             FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
                 Some(Binding::Guest(func)) => *func,
                 Some(Binding::Host(func)) if is_async => {
-                    return drive::builtins::host(store, caller, func.clone());
+                    return concurrent::host_func::make(store, caller, func.clone(), true);
                 }
                 Some(Binding::Host(func)) => return func.clone().lower(store, caller),
                 None => {
@@ -510,7 +511,7 @@ impl InstanceData {
                 }
             },
         };
-        if self.tasks {
+        if self.tasks() {
             return drive::builtins::lowered(store, caller, callee, is_async);
         }
         let ty = caller.shape.programs.signature.core();

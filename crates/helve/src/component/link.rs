@@ -341,17 +341,32 @@ impl Bindings {
             set(&instance.resources, *id, key);
         }
         for (id, func) in &self.hosts {
+            if func.is_async() {
+                instance.may_wait.set(true);
+            }
             set(&instance.imported_funcs, *id, Binding::Host(func.clone()));
         }
         for (id, ty, func, path) in &self.guests {
             check_guest_func(instance, store, *ty, *func)
                 .with_context(|| format!("import `{path}`"))?;
+            enters(instance, func.instance(store)?);
             set(&instance.imported_funcs, *id, Binding::Guest(*func));
         }
         for (id, module) in &self.modules {
             set(&instance.imported_modules, *id, module.clone());
         }
         Ok(())
+    }
+}
+
+/// An instance can call another one: where one of them needs tasks, both have them.
+fn enters(instance: &InstanceData, other: &InstanceData) {
+    if instance.tasks() || other.tasks() || other.may_wait.get() {
+        instance.use_tasks();
+        other.use_tasks();
+    }
+    if other.may_wait.get() {
+        instance.may_wait.set(true);
     }
 }
 

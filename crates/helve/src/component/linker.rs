@@ -13,6 +13,8 @@
 
 use crate::component::call::host::{Dynamic, HostFunc, Missing, Typed};
 use crate::component::component::Component;
+use crate::component::concurrent::Accessor;
+use crate::component::concurrent::host_func::{DynamicAsync, TypedAsync};
 use crate::component::instance::{ExportIndex, Instance};
 use crate::component::instance_pre::InstancePre;
 use crate::component::link;
@@ -25,6 +27,7 @@ use crate::core::context::{AsContextMut, StoreContextMut};
 use crate::core::engine::Engine;
 use helve_abi::names::NameMap;
 use helve_base::{Result, bail, ensure};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -232,6 +235,57 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
         let func: HostFunc = Arc::new(Typed {
             func,
             types: PhantomData::<fn(T, P) -> R>,
+        });
+        self.define(name, Definition::Func(func))
+    }
+
+    /// Defines the function `name` as a closure that may wait. It gets an [`Accessor`]
+    /// instead of the store, which it uses between waits.
+    ///
+    /// What waits is never the store. A guest that calls an `async` function goes on, or
+    /// waits as it has asked to. A guest that calls a function of another type stands
+    /// still until the future is ready, and nothing enters its root instance meanwhile;
+    /// other instances of the store run. A future that is ready at once costs no more than
+    /// a plain function.
+    ///
+    /// A guest that cancels its call drops the future.
+    ///
+    /// ```
+    /// # use helve::{Engine, Config, Result, component::Linker};
+    /// # fn main() -> Result<()> {
+    /// # let engine = Engine::new(&Config::new())?;
+    /// let mut linker: Linker<u32> = Linker::new(&engine);
+    /// linker.root().func_wrap_async("double", |_cx, (n,): (u32,)| async move {
+    ///     std::future::ready(()).await; // any future: of tokio, of smol, a oneshot channel
+    ///     Ok((n * 2,))
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn func_wrap_async<P, R, F, Fut>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + Send + 'static,
+        F: Fn(Accessor<T>, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        let func: HostFunc = Arc::new(TypedAsync {
+            func,
+            types: PhantomData::<fn(T, P) -> R>,
+        });
+        self.define(name, Definition::Func(func))
+    }
+
+    /// As [`LinkerInstance::func_wrap_async`], over dynamic values: parameters in, and as
+    /// many results out as the type has (0 or 1).
+    pub fn func_new_async<F, Fut>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: Fn(Accessor<T>, Vec<Val>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<Val>>> + Send + 'static,
+    {
+        let func: HostFunc = Arc::new(DynamicAsync {
+            func,
+            types: PhantomData::<fn(T)>,
         });
         self.define(name, Definition::Func(func))
     }

@@ -30,6 +30,7 @@ mod builtins;
 mod call;
 #[allow(clippy::module_inception)]
 mod component;
+pub(crate) mod concurrent;
 mod drive;
 mod func;
 mod fused;
@@ -51,6 +52,7 @@ mod value;
 mod wave;
 
 pub use component::Component;
+pub use concurrent::{Accessor, Call, Cancelled};
 pub use drive::ends::{FutureAny, StreamAny};
 pub use func::{Func, TypedFunc};
 pub use helve_macros::{ComponentType, Lift, Lower, flags};

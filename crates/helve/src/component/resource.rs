@@ -204,6 +204,19 @@ impl ResourceAny {
         self.store
     }
 
+    /// The same where only the store's address is at hand, as in the event loop.
+    pub(crate) fn destroy(
+        &self,
+        store: crate::core::store::StorePtr,
+        shared: &crate::component::store::StoreShared,
+    ) -> Result<()> {
+        let (key, rep, owned) = shared.host_handles.remove(self.handle)?;
+        match owned {
+            true => crate::component::builtins::resource::destroy(store, shared, key, rep, None),
+            false => Ok(()),
+        }
+    }
+
     /// Drops the handle; of an owned one, the resource too, whose destructor runs.
     pub fn resource_drop(self, mut store: impl AsContextMut) -> Result<()> {
         let mut store = store.as_context_mut();

@@ -59,7 +59,9 @@ pub(crate) struct InstanceData {
     /// Contexts of generated adapters.
     pub fused: Fused,
     /// Whether calls of it are tasks.
-    pub tasks: bool,
+    tasks: Cell<bool>,
+    /// Whether a function it imports may wait.
+    pub may_wait: Cell<bool>,
 }
 
 /// As many empty cells as `like` has entries.
@@ -97,7 +99,8 @@ impl InstanceData {
             imported_funcs: cells(&plan.imported_funcs),
             imported_modules: cells(&plan.imported_modules),
             fused: Fused::default(),
-            tasks: crate::component::drive::uses_tasks(plan),
+            tasks: Cell::new(crate::component::drive::uses_tasks(plan)),
+            may_wait: Cell::new(false),
             shared,
         }
     }
@@ -180,9 +183,7 @@ impl InstanceData {
     /// Enters an instance and its ancestors, `chain`, from the host.
     #[inline]
     pub fn enter_chain(&self, chain: &[ComponentInstanceId]) -> Result<()> {
-        if self.locked.get() || !chain.iter().all(|id| self.part(*id).may_enter.get()) {
-            return Err(cannot_enter());
-        }
+        self.check_chain(chain)?;
         chain
             .iter()
             .for_each(|id| self.part(*id).may_enter.set(false));
@@ -230,6 +231,31 @@ impl InstanceData {
             caller.is_some_and(|caller| self.ancestors(caller).any(|ancestor| ancestor == *id))
         };
         self.ancestors(callee).filter(move |id| !is_callers(id))
+    }
+
+    /// Whether calls of it are tasks: it has to do with async functions, or is linked to an
+    /// instance that has.
+    #[inline]
+    pub fn tasks(&self) -> bool {
+        self.tasks.get()
+    }
+
+    /// Makes calls of it tasks from now on.
+    pub fn use_tasks(&self) {
+        self.tasks.set(true);
+    }
+
+    /// Whether it was locked.
+    pub fn is_locked(&self) -> bool {
+        self.locked.get()
+    }
+
+    /// Whether `chain` could be entered from the host.
+    pub fn check_chain(&self, chain: &[ComponentInstanceId]) -> Result<()> {
+        match !self.locked.get() && chain.iter().all(|id| self.part(*id).may_enter.get()) {
+            true => Ok(()),
+            false => Err(cannot_enter()),
+        }
     }
 
     /// Locks the whole root for good, after a trap.

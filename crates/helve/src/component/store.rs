@@ -7,6 +7,7 @@
 //! Instances are boxed, never move and live as long as the store; everything in one that
 //! changes is in a cell. So shared references to them may be alive while guests run.
 
+use crate::component::concurrent::Concurrent;
 use crate::component::drive::Drive;
 use crate::component::handles::{HostHandles, ResourceKey};
 use crate::component::resource::{Kind, ResourceType};
@@ -33,6 +34,8 @@ pub(crate) struct StoreShared {
     pub scopes: RefCell<Scopes>,
     /// Tasks and threads of components that have any.
     pub drive: Drive,
+    /// The host's side of them, and host functions that wait.
+    pub concurrent: Concurrent,
     resources: RefCell<Resources>,
 }
 

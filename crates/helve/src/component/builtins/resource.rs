@@ -103,7 +103,7 @@ fn destroy_guest(
     let Some(ResourceOrigin::Defined { owner, dtor, .. }) = def else {
         return Ok(());
     };
-    if definer.tasks
+    if definer.tasks()
         && let Some(dtor) = dtor
     {
         let func = {

@@ -154,7 +154,7 @@ impl LiftedFunc {
         lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
         lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
     ) -> Result<R> {
-        if instance.tasks {
+        if instance.tasks() {
             return crate::component::drive::call::from_host(self, instance, lower, lift);
         }
         self.enter(instance, caller)?;

@@ -18,6 +18,7 @@ use crate::component::call::enter::CallShape;
 use crate::component::call::lane::{Lane, lanes_mut};
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
+use crate::component::concurrent::host_task::Waiting;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
@@ -27,7 +28,7 @@ use crate::core;
 use crate::core::context::StoreContextMut;
 use crate::core::store::StoreOpaque;
 use helve_abi::types::FuncTypeId;
-use helve_base::{Result, ensure};
+use helve_base::{Bug, Error, Result, ensure};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -79,7 +80,23 @@ pub(crate) trait HostCallable: Send + Sync + 'static {
     ///
     /// The instance's store is a `Store<T>` of the `T` the function was made for, and
     /// nothing borrows from it.
-    unsafe fn call(&self, call: HostCall<'_>, lanes: &mut [Lane]) -> Result<()>;
+    unsafe fn call(&self, _: HostCall<'_>, _: &mut [Lane]) -> Result<()> {
+        Err(Error::new(Bug("a host function that may wait".into())))
+    }
+
+    /// Whether it may wait: then it is begun, not called.
+    fn is_async(&self) -> bool {
+        false
+    }
+
+    /// Begins it: its parameters are in `lanes`; what it may wait for.
+    ///
+    /// # Safety
+    ///
+    /// As for [`HostCallable::call`].
+    unsafe fn begin(&self, _: HostCall<'_>, _: &mut CallScope, _: &[Lane]) -> Result<Waiting> {
+        Err(Error::new(Bug("a host function that never waits".into())))
+    }
 
     /// The core function that calls it for `caller`. Per implementation, so that a call
     /// goes straight from the trampoline into `call`.
@@ -158,36 +175,56 @@ where
     #[inline]
     unsafe fn call(&self, call: HostCall<'_>, args: &mut [Lane]) -> Result<()> {
         call.with_scope(|call, scope| {
-            let shape = call.shape;
-            let params = {
-                let mut cx = call.lifting(scope);
-                if shape.flat_params {
-                    P::lift(&mut cx, shape.params, first(args, lanes::<P>())?)?
-                } else {
-                    let at = cx.address(args.first().copied().unwrap_or(Lane::ZERO));
-                    let (size, align) = (P::LAYOUT.size(cx.width()), P::LAYOUT.align(cx.width()));
-                    let bytes = cx.value_bytes(at, size, align)?;
-                    P::load(&mut cx, shape.params, bytes)?
-                }
-            };
+            let params = lift_params::<P>(call, scope, args)?;
             // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
             let store = unsafe { call.instance.store().context::<T>() };
             let result = (self.func)(store, params)?;
-            let mut cx = LowerContext::new(call.options, call.instance, scope);
-            if shape.flat_result {
-                result.lower_result(&mut cx, shape.result, first_mut(args, lanes::<R>())?)
-            } else {
-                let (size, align) = (R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()));
-                let at = cx.address(call.result_address(args));
-                let at = cx.check_value(at, size, align)?;
-                result.store_result(&mut cx, shape.result, at)
-            }
+            let to = call.result_address(args);
+            lower_typed_result(call, scope, &result, to, args)
         })
     }
 
     fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {
         lower_as(self, store, caller)
     }
+}
+
+/// The parameters of a call.
+#[inline]
+pub(crate) fn lift_params<P: ComponentNamedList + Lift>(
+    call: HostCall<'_>,
+    scope: &mut CallScope,
+    args: &[Lane],
+) -> Result<P> {
+    let shape = call.shape;
+    let mut cx = call.lifting(scope);
+    if shape.flat_params {
+        return P::lift(&mut cx, shape.params, first(args, lanes::<P>())?);
+    }
+    let at = cx.address(args.first().copied().unwrap_or(Lane::ZERO));
+    let (size, align) = (P::LAYOUT.size(cx.width()), P::LAYOUT.align(cx.width()));
+    let bytes = cx.value_bytes(at, size, align)?;
+    P::load(&mut cx, shape.params, bytes)
+}
+
+/// The result of a call: into its lanes, or to where `to` says.
+#[inline]
+pub(crate) fn lower_typed_result<R: ComponentNamedList + Lower>(
+    call: HostCall<'_>,
+    scope: &mut CallScope,
+    result: &R,
+    to: Lane,
+    args: &mut [Lane],
+) -> Result<()> {
+    let shape = call.shape;
+    let mut cx = LowerContext::new(call.options, call.instance, scope);
+    if shape.flat_result {
+        return result.lower_result(&mut cx, shape.result, first_mut(args, lanes::<R>())?);
+    }
+    let (size, align) = (R::LAYOUT.size(cx.width()), R::LAYOUT.align(cx.width()));
+    let at = cx.address(to);
+    let at = cx.check_value(at, size, align)?;
+    result.store_result(&mut cx, shape.result, at)
 }
 
 /// The first `n` lanes.

@@ -16,7 +16,7 @@ use super::copy::Ends;
 use super::run::perform_until;
 use super::{Reply, State, refused};
 use crate::component::call::enter::CoreFunc;
-use crate::component::call::host::{Caller, HostFunc};
+use crate::component::call::host::Caller;
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
 use crate::component::func::Func;
@@ -30,7 +30,7 @@ use helve_base::error::GuestTrap;
 use helve_base::vmctx::{VMHostContext, ValRaw};
 use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::*;
-use helve_model::{Direction, Effect, EndType, Shape, TypeId, Value};
+use helve_model::{Direction, Effect, EndType, Shape, TaskId, TypeId, Value, WaitableId};
 use helve_vm::traps::host_call_async;
 use std::sync::Arc;
 use std::task::Poll;
@@ -51,8 +51,6 @@ enum Kind {
         callee: Func,
         is_async: bool,
     },
-    /// A call of a host function that does not wait, by `async` lowering.
-    Host { caller: Caller, func: HostFunc },
 }
 
 struct Function {
@@ -127,18 +125,6 @@ pub(crate) fn lowered(
     make(store, &ty, function)
 }
 
-/// The core function of an asynchronous call of a host function.
-pub(crate) fn host(store: &mut StoreOpaque, caller: Caller, func: HostFunc) -> Result<core::Func> {
-    let ty = caller.shape.programs.signature.core();
-    let function = Function {
-        instance: caller.instance,
-        owner: caller.options.owner,
-        slots: 0,
-        kind: Kind::Host { caller, func },
-    };
-    make(store, &ty, function)
-}
-
 /// The `HostCall` of all of these.
 ///
 /// # Safety
@@ -204,6 +190,44 @@ fn out_of_bounds() -> Error {
     ))
 }
 
+/// As [`answer_to`], of what gives no event.
+pub(crate) fn answer(
+    instance: &InstanceData,
+    effect: Effect,
+    lanes: &mut [Lane],
+) -> Result<Poll<()>> {
+    let lanes = lanes.as_mut_ptr();
+    let event = None;
+    answer_to(instance, effect, Reply { lanes, event })
+}
+
+/// What the guest that asked gets at once, or waits for.
+fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> Result<Poll<()>> {
+    let native = {
+        let state = instance.shared().drive.0.borrow();
+        let native = state.native.last().copied();
+        native.filter(|native| Some(*native) == state.asker && !state.asking(&effect))
+    };
+    if native.is_some() {
+        // No fiber: what is to be done first is done from here.
+        let value = perform_until(instance, effect, native)?;
+        let value = value.ok_or_else(|| Error::new(Trap::Deadlock))?;
+        reply(&mut instance.shared().drive.0.borrow_mut(), to, value)?;
+        return Ok(Poll::Ready(()));
+    }
+    let mut state = instance.shared().drive.0.borrow_mut();
+    match (effect, state.asking(&effect)) {
+        (Effect::Continue { value, .. }, true) => {
+            reply(&mut state, to, value)?;
+            Ok(Poll::Ready(()))
+        }
+        _ => {
+            state.handed = Some((effect, to));
+            Ok(Poll::Pending)
+        }
+    }
+}
+
 impl Function {
     fn run(&self, store: StorePtr, lanes: &mut [Lane]) -> Result<Poll<()>> {
         // SAFETY: see the module.
@@ -214,12 +238,6 @@ impl Function {
             event: None,
         };
         let effect = match &self.kind {
-            Kind::Host { caller, func } => {
-                // SAFETY: compiled code calls; linking checked the store's data type.
-                unsafe { func.call(caller.call()?, lanes)? };
-                const RETURNED: u32 = 2;
-                return Ok(self.done(lanes, RETURNED));
-            }
             Kind::Lowered {
                 caller,
                 callee,
@@ -234,29 +252,7 @@ impl Function {
             }
             Kind::Builtin { .. } => self.ask(instance, store, lanes, &mut to)?,
         };
-        let native = {
-            let state = instance.shared().drive.0.borrow();
-            let native = state.native.last().copied();
-            native.filter(|native| Some(*native) == state.asker && !state.asking(&effect))
-        };
-        if native.is_some() {
-            // No fiber: what is to be done first is done from here.
-            let value = perform_until(instance, effect, native)?;
-            let value = value.ok_or_else(|| Error::new(Trap::Deadlock))?;
-            reply(&mut instance.shared().drive.0.borrow_mut(), to, value)?;
-            return Ok(Poll::Ready(()));
-        }
-        let mut state = instance.shared().drive.0.borrow_mut();
-        match (effect, state.asking(&effect)) {
-            (Effect::Continue { value, .. }, true) => {
-                reply(&mut state, to, value)?;
-                Ok(Poll::Ready(()))
-            }
-            _ => {
-                state.handed = Some((effect, to));
-                Ok(Poll::Pending)
-            }
-        }
+        answer_to(instance, effect, to)
     }
 
     /// What a built-in comes to.
@@ -294,8 +290,23 @@ impl Function {
             }
             let mut state = instance.shared().drive.0.borrow_mut();
             let trap = |trap| refused(instance, self.owner, trap);
+            let task = state.current_task();
             let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
             let mut effect = effect.map_err(trap)?;
+            match (op, effect) {
+                (CanonBuiltin::TaskCancel, _) => {
+                    drop(state);
+                    if let Some(task) = task {
+                        call::cancelled(instance.shared(), task);
+                    }
+                    return Ok(effect);
+                }
+                (_, Effect::CancelHost { subtask, is_async }) => {
+                    drop(state);
+                    return self.cancel_host(instance, subtask, is_async);
+                }
+                _ => {}
+            }
             if let Effect::Copy(job) = effect {
                 state.ends.copy(&job)?;
                 effect = state.model.finish_copy(job).map_err(trap)?;
@@ -304,11 +315,22 @@ impl Function {
         }
     }
 
-    fn done(&self, lanes: &mut [Lane], status: u32) -> Poll<()> {
-        if let Some(lane) = lanes.first_mut() {
-            *lane = Lane::from_u32(status);
-        }
-        Poll::Ready(())
+    /// A guest asks to cancel a call of a host function: its future is dropped.
+    fn cancel_host(
+        &self,
+        instance: &InstanceData,
+        subtask: WaitableId,
+        is_async: bool,
+    ) -> Result<Effect> {
+        let shared = instance.shared();
+        let gone = shared.concurrent.cancel(subtask);
+        let mut state = shared.drive.0.borrow_mut();
+        let done = match gone {
+            true => state.model.resolve_host_call(subtask, true),
+            false => Ok(()),
+        };
+        done.and_then(|()| state.model.finish_host_cancel(subtask, is_async))
+            .map_err(|trap| refused(instance, self.owner, trap))
     }
 
     fn task_return(
@@ -448,6 +470,22 @@ fn address(options: &CallOptions, lane: Lane) -> u64 {
 }
 
 impl State {
+    /// The thread that runs asks for something.
+    pub(crate) fn asks(&mut self) {
+        self.asker = self.model.current_thread();
+    }
+
+    /// What is to be done once the guest that runs has suspended, whose lanes get no more.
+    pub(crate) fn hand_over(&mut self, effect: Effect, lanes: &mut [Lane]) {
+        let lanes = lanes.as_mut_ptr();
+        self.handed = Some((effect, Reply { lanes, event: None }));
+    }
+
+    fn current_task(&self) -> Option<TaskId> {
+        let thread = self.model.current_thread()?;
+        self.model.task_of(thread)
+    }
+
     /// Whether an effect lets the thread go on that asked for it.
     fn asking(&self, effect: &Effect) -> bool {
         matches!(effect, Effect::Continue { thread, .. } if Some(*thread) == self.asker)

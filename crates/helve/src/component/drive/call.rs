@@ -10,66 +10,37 @@
 //!
 //! # Safety
 //!
-//! The host's side of a call stands on the native stack below the loop that performs it;
-//! a task that needs it is resolved, or ended, before its call returns.
+//! Instances live as long as their store; the host's side is `concurrent::side`'s.
 
-use super::run::{failed, perform};
-use super::{State, other_trap, refused};
-use crate::component::call::enter::LiftedFunc;
+use super::run::{failed_native, perform};
+use super::{State, refused};
+use crate::component::call::enter::{CallShape, LiftedFunc};
 use crate::component::call::host::{Caller, HostCall};
 use crate::component::call::lane::Lane;
 use crate::component::call::scope::CallScope;
+use crate::component::concurrent::call::Asked;
+use crate::component::concurrent::event_loop::{self, Turn};
+use crate::component::concurrent::mailbox::Letter;
+use crate::component::concurrent::side::{Closures, Ending, HostEnd};
+use crate::component::concurrent::{self, Cancelled, again};
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::InstanceData;
+use crate::component::store::StoreShared;
 use crate::component::value::{self, Vals};
-use helve_base::{Bug, Error, Result, Trap};
+use helve_base::{Bug, Error, Result, Trap, ensure};
 use helve_decode::plan::ComponentInstanceId;
-use helve_model::{Abi, Callee, Caller as By, Returning, TaskId};
+use helve_model::{Abi, Callee, Caller as By, Effect, Ended, Returning, TaskId};
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Lanes that any lifted function or `task.return` has room for.
-pub(super) const LANES: usize = 17;
-
-/// The host's side of a call.
-pub(crate) trait HostSide {
-    /// Writes the arguments.
-    fn lower(&mut self, cx: &mut LowerContext<'_>, lanes: &mut [Lane]) -> Result<()>;
-    /// Reads the result.
-    fn lift(&mut self, cx: &mut LiftContext<'_>, lanes: &[Lane]) -> Result<()>;
-}
-
-struct Closures<L, U, R> {
-    lower: Option<L>,
-    lift: Option<U>,
-    result: Option<R>,
-}
-
-impl<L, U, R> HostSide for Closures<L, U, R>
-where
-    L: FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
-    U: FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
-{
-    fn lower(&mut self, cx: &mut LowerContext<'_>, lanes: &mut [Lane]) -> Result<()> {
-        match self.lower.take() {
-            Some(lower) => lower(cx, lanes),
-            None => Err(Error::new(Bug("arguments that are lowered twice".into()))),
-        }
-    }
-
-    fn lift(&mut self, cx: &mut LiftContext<'_>, lanes: &[Lane]) -> Result<()> {
-        if let Some(lift) = self.lift.take() {
-            self.result = Some(lift(cx, lanes)?);
-        }
-        Ok(())
-    }
-}
+pub(crate) const LANES: usize = 17;
 
 /// Who made a call.
 pub(crate) enum Side {
-    Host(NonNull<dyn HostSide>),
+    Host(HostEnd),
     Guest {
         caller: Arc<Caller>,
         lanes: Box<[Lane]>,
@@ -104,55 +75,155 @@ pub(super) fn callee(state: &mut State, instance: &InstanceData, f: &LiftedFunc)
     })
 }
 
-/// The host calls a function, and its event loop runs until there is a result.
+/// The host calls a function, and its event loop runs until there is a result, which
+/// nobody outside can be waited for.
 pub(crate) fn from_host<R>(
     lifted: &LiftedFunc,
     instance: &InstanceData,
     lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
     lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
 ) -> Result<R> {
-    let mut closures = Closures {
-        lower: Some(lower),
-        lift: Some(lift),
-        result: None,
-    };
-    let side: &mut dyn HostSide = &mut closures;
-    // SAFETY: only its lifetime is forgotten; see the module.
-    let side = unsafe { std::mem::transmute::<&mut dyn HostSide, NonNull<dyn HostSide>>(side) };
-    let drive = &instance.shared().drive;
-    let begun = (|| {
-        let mut state = drive.0.borrow_mut();
-        let callee = callee(&mut state, instance, lifted)?;
-        let begun = state.model.call_from_host(callee);
-        let (task, effect) = begun.map_err(|trap| refused(instance, lifted.owner, trap))?;
-        let call = Call {
-            callee: NonNull::from(instance),
-            lifted: lifted.clone(),
-            side: Side::Host(side),
-            scope: RefCell::default(),
-            lent: RefCell::default(),
-        };
-        state.calls.insert(task, call.into());
-        Ok::<_, Error>((task, effect))
-    })();
-    let (task, effect) = begun?;
-    perform(instance, effect)?;
+    let shared = instance.shared();
+    let mut side = Closures::new(
+        |_: &CallShape, cx: &mut LowerContext<'_>, lanes: &mut [Lane]| lower(cx, lanes),
+        |_: &CallShape, cx: &mut LiftContext<'_>, lanes: &[Lane]| lift(cx, lanes),
+    );
+    let tokens = &shared.concurrent.tokens;
+    let token = tokens.make();
+    // SAFETY: the token is current only below, while `side` is there.
+    let end = unsafe { HostEnd::lent(token, &mut side) };
+    tokens.during(token, || {
+        let begun = begin_from_host(lifted, instance, end);
+        let (task, effect) = begun.map_err(|(_, error)| error)?;
+        perform(instance, effect);
+        until_resolved(instance, lifted, task)
+    })?;
+    match side.outcome {
+        Some(Ok(result)) => locked_meanwhile(instance).map_or(Ok(result), Err),
+        Some(Err(Ending::Failed(error))) => Err(error),
+        Some(Err(Ending::Cancelled)) => Err(Error::new(Cancelled)),
+        None => Err(Error::new(Trap::Deadlock)),
+    }
+}
+
+/// What locked an instance after its call had a result: a failing `post-return`.
+pub(crate) fn locked_meanwhile(instance: &InstanceData) -> Option<Error> {
+    match instance.is_locked() {
+        true => instance.shared().concurrent.take_failure(),
+        false => None,
+    }
+}
+
+/// Turns of the event loop, until a task is resolved.
+fn until_resolved(instance: &InstanceData, lifted: &LiftedFunc, task: TaskId) -> Result<()> {
+    let shared = instance.shared();
     loop {
-        let next = {
-            let mut state = drive.0.borrow_mut();
+        {
+            let state = shared.drive.state();
             if state.model.is_resolved(task) {
-                break;
+                return Ok(());
             }
-            state.model.tick()
-        };
-        match next {
-            Ok(Some(effect)) => perform(instance, effect)?,
-            Ok(None) => return Err(super::run::deadlock(instance, lifted.owner)),
-            Err(trap) => return Err(failed(instance, other_trap(trap))),
+            ensure!(
+                !state.model.is_inside(),
+                "the called function has to wait, which it can't inside a host function that \
+                 a guest has called: make that one async, and call with `call_concurrent`"
+            );
+        }
+        if event_loop::turn(instance.store(), shared) != Turn::Idle {
+            continue;
+        }
+        if shared.concurrent.is_waiting() {
+            shared.concurrent.mailbox.send(Letter::Cancel(Asked::Task(task)));
+            return Err(Error::msg(
+                "the called function waits for an async host function, which a blocking call \
+                 can't: use `call_async`, or `call_concurrent`",
+            ));
+        }
+        let error = concurrent::stall::error(shared);
+        event_loop::locked_down(shared, instance, lifted.owner, error);
+    }
+}
+
+/// The host begins to call a function: its task, and the effect to perform.
+pub(crate) fn begin_from_host(
+    lifted: &LiftedFunc,
+    instance: &InstanceData,
+    side: HostEnd,
+) -> std::result::Result<(TaskId, Effect), (HostEnd, Error)> {
+    let mut state = instance.shared().drive.state();
+    let begun = callee(&mut state, instance, lifted).and_then(|callee| {
+        let begun = state.model.call_from_host(callee);
+        begun.map_err(|trap| refused(instance, lifted.owner, trap))
+    });
+    let (task, effect) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return Err((side, error)),
+    };
+    let call = Call {
+        callee: NonNull::from(instance),
+        lifted: lifted.clone(),
+        side: Side::Host(side),
+        scope: RefCell::default(),
+        lent: RefCell::default(),
+    };
+    state.calls.insert(task, call.into());
+    Ok((task, effect))
+}
+
+/// A lock-down has ended things: their stacks are given up, and the host's calls among
+/// them are told why. The error, if there was none to be told.
+pub(crate) fn ended(shared: &StoreShared, ended: Ended, error: Error) -> Option<Error> {
+    let mut calls = Vec::new();
+    let mut gone = Vec::new();
+    {
+        let mut state = shared.drive.state();
+        let state = &mut *state;
+        for thread in &ended.threads {
+            state.stopped.remove(thread);
+            state.roles.remove(thread);
+            state.lanes.remove(thread);
+        }
+        state.handed = None;
+        calls.extend(ended.host_tasks.iter().map(|task| state.calls.remove(task)));
+        let model = &state.model;
+        let over = state.calls.extract_if(|task, _| model.is_resolved(*task));
+        gone.extend(over);
+        for ((instance, _), id) in &state.ids {
+            if model.instances.is_locked_down(*id) {
+                // SAFETY: the store is alive.
+                unsafe { instance.get() }.lock();
+            }
         }
     }
-    let result = closures.result.take();
-    result.ok_or_else(|| Error::new(Trap::Deadlock))
+    // Host code may run when these are dropped: nothing is borrowed here.
+    drop(gone);
+    let concurrent = &shared.concurrent;
+    concurrent.give_up(&ended.host_calls, &ended.parked);
+    let (mut error, mut told) = (Some(error), None);
+    for call in calls.iter().flatten() {
+        call.callee().abandon_loans(&mut call.scope.borrow_mut());
+        if let (Side::Host(side), Some(first)) = (&call.side, error.take().or_else(|| told.take())) {
+            told = Some(again(&first));
+            side.end(&concurrent.tokens, Ending::Failed(first));
+        }
+    }
+    error
+}
+
+/// A call of the host may have been resolved by being cancelled: it is told.
+pub(crate) fn cancelled(shared: &StoreShared, task: TaskId) {
+    let call = {
+        let mut state = shared.drive.state();
+        match state.model.is_resolved(task) {
+            true => state.calls.remove(&task),
+            false => None,
+        }
+    };
+    if let Some(call) = call
+        && let Side::Host(side) = &call.side
+    {
+        side.end(&shared.concurrent.tokens, Ending::Cancelled);
+    }
 }
 
 /// Runs `work` (a core module's start, a destructor) as a task of `part` that stays on the
@@ -185,7 +256,7 @@ pub(crate) fn on_native_stack<R>(
     let result = match (result, by_guest) {
         (Ok(result), _) => result,
         (Err(error), true) => return Err(error),
-        (Err(error), false) => return Err(failed(instance, error)),
+        (Err(error), false) => return Err(failed_native(instance, error)),
     };
     let mut state = drive.0.borrow_mut();
     let ended = state.model.begin_sync_return().and_then(|returning| {
@@ -242,8 +313,10 @@ pub(super) fn arguments(call: &Call, lanes: &mut [Lane]) -> Result<()> {
     let callee = call.callee();
     let mut into = LowerContext::new(&call.lifted.options, callee, &mut scope);
     match &call.side {
-        // SAFETY: see the module.
-        Side::Host(side) => unsafe { &mut *side.as_ptr() }.lower(&mut into, lanes),
+        Side::Host(side) => {
+            let tokens = &callee.shared().concurrent.tokens;
+            side.lower(tokens, &call.lifted.shape, &mut into, lanes)
+        }
         Side::Guest {
             caller,
             lanes: from,
@@ -282,8 +355,8 @@ pub(super) fn result(call: &Call, lanes: &[Lane]) -> Result<Option<Box<[Lane]>>>
     let mut from = LiftContext::new(memory, &lifted.options, callee, &mut scope);
     match &call.side {
         Side::Host(side) => {
-            // SAFETY: see the module.
-            unsafe { &mut *side.as_ptr() }.lift(&mut from, lanes)?;
+            let tokens = &callee.shared().concurrent.tokens;
+            side.lift(tokens, &lifted.shape, &mut from, lanes)?;
             callee.end_loans(lifted.owner, &mut scope)?;
             Ok(None)
         }

@@ -13,6 +13,7 @@
 use super::copy::type_name;
 use super::{State, refused};
 use crate::component::state::InstanceData;
+use crate::component::store::StoreShared;
 use crate::core::store::StoreId;
 use helve_abi::program::Handle;
 use helve_abi::types::InterfaceType;
@@ -93,7 +94,18 @@ fn lower(
     index.map_err(|error| refused(instance, part, error.into()))
 }
 
+/// Closes an end that nobody wants.
+fn close(shared: &StoreShared, end: End) -> Result<()> {
+    let mut state = shared.drive.state();
+    let closed = state.model.with_arena(|arena| arena.close_end(end.end));
+    closed.map_err(super::other_trap)
+}
+
 impl StreamAny {
+    pub(crate) fn close(self, shared: &StoreShared) -> Result<()> {
+        close(shared, self.0)
+    }
+
     pub(crate) fn lift(
         instance: &InstanceData,
         part: ComponentInstanceId,
@@ -114,6 +126,10 @@ impl StreamAny {
 }
 
 impl FutureAny {
+    pub(crate) fn close(self, shared: &StoreShared) -> Result<()> {
+        close(shared, self.0)
+    }
+
     pub(crate) fn lift(
         instance: &InstanceData,
         part: ComponentInstanceId,

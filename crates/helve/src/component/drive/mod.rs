@@ -24,7 +24,7 @@ pub(crate) mod builtins;
 pub(crate) mod call;
 mod copy;
 pub(crate) mod ends;
-mod run;
+pub(crate) mod run;
 
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
@@ -39,7 +39,7 @@ use helve_model::handles::Table;
 use helve_model::instance::VecFlags;
 use helve_model::{Effect, InstanceId, Instances, Store, Tables, TaskId, ThreadId, WaitableId};
 use helve_vm::fibers::Suspended;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -124,6 +124,13 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct Drive(RefCell<State>);
 
+impl Drive {
+    /// The state, while no guest runs and nobody else looks at it.
+    pub(crate) fn state(&self) -> RefMut<'_, State> {
+        self.0.borrow_mut()
+    }
+}
+
 impl std::fmt::Debug for Drive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Drive").finish_non_exhaustive()
@@ -151,8 +158,18 @@ impl Default for State {
 }
 
 impl State {
+    /// Some instance of the store that has tasks.
+    pub(crate) fn any_instance(&self) -> Option<InstancePtr> {
+        self.model.tables.0.first().map(|(instance, _)| *instance)
+    }
+
+    /// The results of a synchronous call, until its caller takes them.
+    pub(crate) fn keep_results(&mut self, subtask: WaitableId, lanes: Box<[Lane]>) {
+        self.results.insert(subtask, lanes);
+    }
+
     /// The model's number of a part; its parents get theirs first.
-    fn id(&mut self, instance: &InstanceData, part: ComponentInstanceId) -> Result<InstanceId> {
+    pub(crate) fn id(&mut self, instance: &InstanceData, part: ComponentInstanceId) -> Result<InstanceId> {
         let key = (instance.ptr(), part);
         if let Some(id) = self.ids.get(&key) {
             return Ok(*id);
@@ -190,14 +207,14 @@ pub(crate) fn uses_tasks(plan: &Plan) -> bool {
 }
 
 /// A trap of the model as an error.
-fn refused(instance: &InstanceData, part: ComponentInstanceId, trap: helve_model::Trap) -> Error {
+pub(crate) fn refused(instance: &InstanceData, part: ComponentInstanceId, trap: helve_model::Trap) -> Error {
     match trap {
         helve_model::Trap::Handle(error) => instance.part(part).refused(error),
         other => other_trap(other),
     }
 }
 
-fn other_trap(trap: helve_model::Trap) -> Error {
+pub(crate) fn other_trap(trap: helve_model::Trap) -> Error {
     use helve_model::InstanceError::*;
     match trap {
         helve_model::Trap::Instance(CannotEnter { .. }) => Error::new(Trap::CannotEnterComponent),

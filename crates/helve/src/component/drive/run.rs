@@ -7,26 +7,51 @@
 //! stands in its array.
 
 use super::call::{self, LANES};
-use super::{Role, State, Stopped, other_trap};
+use super::{Role, Stopped, other_trap};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
+use crate::component::concurrent::again;
 use crate::component::state::InstanceData;
 use crate::core::backtrace::exit_error;
-use helve_base::error::GuestTrap;
-use helve_base::{Bug, Error, Result, Trap};
-use helve_decode::plan::ComponentInstanceId;
-use helve_model::{Abi, Effect, Ended, Entry, Event, TaskId, ThreadId, Value};
-use helve_vm::fibers::{FiberResult, Resume};
+use helve_base::{Bug, Error, Result};
+use helve_model::{Abi, Effect, Entry, Event, TaskId, ThreadId, Value};
+use helve_vm::fibers::{FiberResult, Resume, Suspended};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 fn bug(what: &str) -> Error {
     Error::new(Bug(what.into()))
 }
 
-/// Performs an effect and those that follow it, until the host goes on.
-pub(super) fn perform(instance: &InstanceData, effect: Effect) -> Result<()> {
-    match perform_until(instance, effect, None) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(failed(instance, error)),
+/// Performs an effect and those that follow it, until the host goes on. What goes wrong
+/// ends the trees on the stack, and is told to the host's calls there.
+pub(crate) fn perform(instance: &InstanceData, effect: Effect) {
+    perform_next(instance, || Ok(effect));
+}
+
+/// A stack that waited in the host, and is the current one again, goes on: its results are
+/// in its lanes, or the host function has failed.
+pub(crate) fn resume_parked(instance: &InstanceData, thread: ThreadId, how: Resume) {
+    perform_next(instance, || {
+        let stopped = instance.shared().drive.state().stopped.remove(&thread);
+        let stopped = stopped.ok_or_else(|| bug("a thread that did not stop"))?;
+        resume(instance, thread, stopped.guest, how)
+    });
+}
+
+fn perform_next(instance: &InstanceData, first: impl FnOnce() -> Result<Effect>) {
+    let concurrent = &instance.shared().concurrent;
+    let went = concurrent.running(None, || {
+        catch_unwind(AssertUnwindSafe(|| {
+            perform_until(instance, first()?, None).map(|_| ())
+        }))
+    });
+    match went {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => failed(instance, error),
+        Err(panic) => {
+            failed(instance, Error::msg("a host function panicked"));
+            resume_unwind(panic);
+        }
     }
 }
 
@@ -58,44 +83,22 @@ pub(super) fn perform_until(
     }
 }
 
-/// Something on the current stack failed: its trees are locked down.
-pub(super) fn failed(instance: &InstanceData, error: Error) -> Error {
-    let mut state = instance.shared().drive.0.borrow_mut();
-    let ended = state.model.trap().unwrap_or_default();
-    end(&mut state, ended);
+/// Something on the current stack failed: its trees are locked down, and their callers
+/// outside are told.
+pub(crate) fn failed(instance: &InstanceData, error: Error) {
+    let shared = instance.shared();
+    let ended = shared.drive.state().model.trap().unwrap_or_default();
+    if let Some(error) = call::ended(shared, ended, error) {
+        shared.concurrent.fail(error);
+    }
+}
+
+/// The same for what the host does on the native stack, and gets the error itself.
+pub(super) fn failed_native(instance: &InstanceData, error: Error) -> Error {
+    let shared = instance.shared();
+    let ended = shared.drive.state().model.trap().unwrap_or_default();
+    drop(call::ended(shared, ended, again(&error)));
     error
-}
-
-/// Nobody can run, and the host waits for a result.
-pub(super) fn deadlock(instance: &InstanceData, part: ComponentInstanceId) -> Error {
-    let mut state = instance.shared().drive.0.borrow_mut();
-    let mut ended = Ended::default();
-    if let Ok(id) = state.id(instance, part) {
-        // What can't be taken apart is at least never entered again.
-        let _ = state.model.lock_down(id, &mut ended);
-    }
-    end(&mut state, ended);
-    Error::new(GuestTrap::new(
-        Trap::Deadlock,
-        "deadlock detected: event loop cannot make further progress",
-    ))
-}
-
-fn end(state: &mut State, ended: Ended) {
-    for thread in ended.threads {
-        state.stopped.remove(&thread);
-        state.roles.remove(&thread);
-        state.lanes.remove(&thread);
-    }
-    state.handed = None;
-    let model = &state.model;
-    state.calls.retain(|task, _| !model.is_resolved(*task));
-    for ((instance, _), id) in &state.ids {
-        if model.instances.is_locked_down(*id) {
-            // SAFETY: the store is alive.
-            unsafe { instance.get() }.lock();
-        }
-    }
 }
 
 fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effect> {
@@ -178,9 +181,18 @@ fn go_on(instance: &InstanceData, thread: ThreadId, value: Value) -> Result<Effe
         super::builtins::reply(&mut state, stopped.reply, value)?;
         stopped
     };
+    resume(instance, thread, stopped.guest, Resume::Return)
+}
+
+fn resume(
+    instance: &InstanceData,
+    thread: ThreadId,
+    guest: Suspended,
+    how: Resume,
+) -> Result<Effect> {
     swap_context(instance, thread)?;
     // SAFETY: see the module.
-    let went = unsafe { stopped.guest.resume(Resume::Return) };
+    let went = unsafe { guest.resume(how) };
     swap_context(instance, thread)?;
     after(instance, thread, went)
 }

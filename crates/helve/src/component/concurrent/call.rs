@@ -1,0 +1,505 @@
+//! Calls of the host that it waits for, or that run beside each other.
+//!
+//! ```text
+//!   call_concurrent --> Start (queued) --begin--> Task | Fiber --> result --> Call
+//!                          | its tree is closed: waits         |
+//!   Call dropped ----------+-----------------------------------+--> asked to cancel,
+//!                                                                  the result is discarded
+//! ```
+//!
+//! Who calls and who answers share a [`Slot`]; the guest's task, once there is one, stands
+//! in it too. Not here: arguments and results themselves (`side`), running the guest
+//! (`drive`, `fiber_call`).
+//!
+//! # Safety
+//!
+//! Instances and lifted functions stay where they are as long as their store; what is
+//! queued is in the store.
+
+use super::mailbox::{Letter, Mailbox};
+use super::side::{Ending, HostEnd, HostSide};
+use super::slots::Key;
+use super::{abandoned, fiber_call};
+use crate::component::call::enter::{CallShape, LiftedFunc};
+use crate::component::call::lane::Lane;
+use crate::component::drive::{call as drive_call, run};
+use crate::component::lift::LiftContext;
+use crate::component::lower::LowerContext;
+use crate::component::part::cannot_enter;
+use crate::component::state::InstanceData;
+use crate::component::store::StoreShared;
+use crate::core::store::StorePtr;
+use helve_base::{Bug, Error, Result};
+use helve_model::{Ended, TaskId};
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// A call as its store knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A task of the model.
+    Task(TaskId),
+    /// One of a component without tasks.
+    Fiber(Key),
+}
+
+/// Where a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Queued,
+    Begun(Asked),
+}
+
+#[derive(Debug)]
+struct Inner {
+    stage: Stage,
+    waker: Option<Waker>,
+    /// Whether it is over, and its result is there.
+    over: bool,
+    /// Whether nobody wants the result.
+    gone: bool,
+    /// Whether it is to be cancelled, or its tree locked down, once it has begun.
+    cancel: bool,
+    abandon: bool,
+}
+
+/// How a call and its store learn of each other, whatever its result is.
+#[derive(Debug)]
+pub(super) struct Progress(Mutex<Inner>);
+
+impl Progress {
+    fn new(over: bool) -> Arc<Progress> {
+        Arc::new(Progress(Mutex::new(Inner {
+            stage: Stage::Queued,
+            waker: None,
+            over,
+            gone: false,
+            cancel: false,
+            abandon: false,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics halfway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is not to begin at all.
+    fn is_off(&self) -> bool {
+        let inner = self.lock();
+        inner.gone || inner.cancel || inner.abandon
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.lock().abandon
+    }
+
+    /// It has begun; `true`: it is to be cancelled.
+    fn begun(&self, asked: Asked) -> bool {
+        let mut inner = self.lock();
+        inner.stage = Stage::Begun(asked);
+        inner.cancel
+    }
+}
+
+/// What a call's two sides share.
+struct Slot<R> {
+    progress: Arc<Progress>,
+    result: Mutex<Option<Result<R>>>,
+}
+
+impl<R> Slot<R> {
+    fn new(result: Option<Result<R>>) -> Arc<Slot<R>> {
+        Arc::new(Slot {
+            progress: Progress::new(result.is_some()),
+            result: Mutex::new(result),
+        })
+    }
+
+    fn result(&self) -> MutexGuard<'_, Option<Result<R>>> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, result: Result<R>) {
+        let before = self.result().replace(result);
+        drop(before);
+        let waker = {
+            let mut inner = self.progress.lock();
+            inner.over = true;
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// What a call that was asked to cancel fails with, where its guest did as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl std::fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the call was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// A call that runs beside others in its store's event loop; its result.
+///
+/// Dropped, it asks the guest to cancel and discards the result; the guest's task still
+/// counts until it is resolved.
+#[must_use = "dropping a call asks its guest to cancel"]
+pub struct Call<R> {
+    slot: Arc<Slot<R>>,
+    mailbox: Arc<Mailbox>,
+    over: bool,
+}
+
+impl<R> std::fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call")
+            .field("progress", &self.slot.progress)
+            .field("over", &self.over)
+            .finish()
+    }
+}
+
+impl<R> Call<R> {
+    /// Asks the guest to cancel. The call goes on until the guest has done so (it fails
+    /// with [`Cancelled`]), or has returned all the same.
+    pub fn cancel(&self) {
+        let mut inner = self.slot.progress.lock();
+        if inner.cancel || inner.over {
+            return;
+        }
+        inner.cancel = true;
+        if let Stage::Begun(asked) = inner.stage {
+            self.mailbox.send(Letter::Cancel(asked));
+        }
+    }
+
+    /// Gives the call up, and with it the whole root tree of component instances that it
+    /// went into: nothing in there runs any more, or can be entered.
+    pub fn abandon(mut self) {
+        self.over = true;
+        let mut inner = self.slot.progress.lock();
+        inner.gone = true;
+        if inner.over {
+            return;
+        }
+        inner.abandon = true;
+        if let Stage::Begun(asked) = inner.stage {
+            self.mailbox.send(Letter::Abandon(asked));
+        }
+    }
+
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        self.slot.progress.clone()
+    }
+
+    /// One that has failed already.
+    pub(crate) fn failed(error: Error) -> Call<R> {
+        Call {
+            slot: Slot::new(Some(Err(error))),
+            mailbox: Arc::default(),
+            over: false,
+        }
+    }
+}
+
+impl<R> Future for Call<R> {
+    type Output = Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        let result = {
+            let mut inner = self.slot.progress.lock();
+            if !inner.over {
+                inner.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            drop(inner);
+            self.slot.result().take()
+        };
+        let result = result
+            .unwrap_or_else(|| Err(Error::new(Bug("a finished call was polled again".into()))));
+        self.over = true;
+        Poll::Ready(result)
+    }
+}
+
+impl<R> Drop for Call<R> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let mut inner = self.slot.progress.lock();
+        inner.gone = true;
+        inner.waker = None;
+        if !inner.over
+            && !std::mem::replace(&mut inner.cancel, true)
+            && let Stage::Begun(asked) = inner.stage
+        {
+            self.mailbox.send(Letter::Cancel(asked));
+        }
+    }
+}
+
+/// A host's side whose host waits in a [`Call`].
+pub(super) struct SlotSide<L, U, R> {
+    slot: Arc<Slot<R>>,
+    lower: Option<L>,
+    lift: Option<U>,
+}
+
+impl<L, U, R> HostSide for SlotSide<L, U, R>
+where
+    L: FnOnce(&CallShape, &mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
+    U: FnOnce(&CallShape, &mut LiftContext<'_>, &[Lane]) -> Result<R>,
+{
+    fn lower(
+        &mut self,
+        shape: &CallShape,
+        cx: &mut LowerContext<'_>,
+        lanes: &mut [Lane],
+    ) -> Result<()> {
+        match self.lower.take() {
+            Some(lower) => lower(shape, cx, lanes),
+            None => Err(Error::new(Bug("arguments that are lowered twice".into()))),
+        }
+    }
+
+    fn lift(
+        &mut self,
+        shape: &CallShape,
+        cx: &mut LiftContext<'_>,
+        lanes: &[Lane],
+    ) -> Result<bool> {
+        if self.slot.progress.lock().gone {
+            return Ok(false);
+        }
+        if let Some(lift) = self.lift.take() {
+            let result = lift(shape, cx, lanes)?;
+            self.slot.set(Ok(result));
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self, how: Ending) {
+        self.slot.set(Err(match how {
+            Ending::Failed(error) => error,
+            Ending::Cancelled => Error::new(Cancelled),
+        }));
+    }
+}
+
+/// A call that has not begun.
+pub(super) struct Start {
+    instance: NonNull<InstanceData>,
+    lifted: NonNull<LiftedFunc>,
+    side: HostEnd,
+    progress: Arc<Progress>,
+}
+
+/// A call, and the side that gives it its result.
+pub(super) fn slot<R, L, U>(
+    mailbox: &Arc<Mailbox>,
+    lower: L,
+    lift: U,
+) -> (Call<R>, SlotSide<L, U, R>) {
+    let slot = Slot::new(None);
+    let side = SlotSide {
+        slot: slot.clone(),
+        lower: Some(lower),
+        lift: Some(lift),
+    };
+    let call = Call {
+        slot,
+        mailbox: mailbox.clone(),
+        over: false,
+    };
+    (call, side)
+}
+
+/// Queues a call that has a side of its own.
+pub(crate) fn queue<R, L, U>(
+    instance: &InstanceData,
+    lifted: &LiftedFunc,
+    lower: L,
+    lift: U,
+) -> Call<R>
+where
+    R: Send + 'static,
+    L: FnOnce(&CallShape, &mut LowerContext<'_>, &mut [Lane]) -> Result<()> + Send + 'static,
+    U: FnOnce(&CallShape, &mut LiftContext<'_>, &[Lane]) -> Result<R> + Send + 'static,
+{
+    let (call, side) = slot(&instance.shared().concurrent.mailbox, lower, lift);
+    let side = HostEnd::owned(Box::new(side));
+    queue_side(instance, lifted, side, call.progress());
+    call
+}
+
+pub(super) fn queue_side(
+    instance: &InstanceData,
+    lifted: &LiftedFunc,
+    side: HostEnd,
+    progress: Arc<Progress>,
+) {
+    let concurrent = &instance.shared().concurrent;
+    concurrent.state.borrow_mut().starts.push_back(Start {
+        instance: NonNull::from(instance),
+        lifted: NonNull::from(lifted),
+        side,
+        progress,
+    });
+}
+
+/// Whether a call could enter its instance now, or never will.
+enum Enter {
+    Now,
+    Later,
+    Never(Error),
+}
+
+impl Start {
+    fn parts<'a>(&self) -> (&'a InstanceData, &'a LiftedFunc) {
+        // SAFETY: see the head of this file.
+        unsafe { (self.instance.as_ref(), self.lifted.as_ref()) }
+    }
+}
+
+fn may_enter(shared: &StoreShared, instance: &InstanceData, lifted: &LiftedFunc) -> Enter {
+    if !instance.tasks() {
+        return match instance.check_chain(&lifted.chain) {
+            _ if instance.is_locked() => Enter::Never(cannot_enter()),
+            Ok(()) => Enter::Now,
+            Err(_) => Enter::Later,
+        };
+    }
+    let mut drive = shared.drive.state();
+    match drive.id(instance, lifted.owner) {
+        Err(error) => Enter::Never(error),
+        Ok(id) if drive.model.instances.is_locked_down(id) => Enter::Never(cannot_enter()),
+        Ok(id) => match drive.model.instances.check_enter(id, None) {
+            Ok(()) => Enter::Now,
+            Err(_) => Enter::Later,
+        },
+    }
+}
+
+/// The place of a call that can begin, or end without.
+pub(super) fn startable(shared: &StoreShared) -> Option<usize> {
+    let state = shared.concurrent.state.borrow();
+    state.starts.iter().position(|start| {
+        let (instance, lifted) = start.parts();
+        start.progress.is_off() || !matches!(may_enter(shared, instance, lifted), Enter::Later)
+    })
+}
+
+/// Begins the call at a place of the queue.
+pub(super) fn start(store: StorePtr, shared: &StoreShared, at: usize) {
+    let start = shared.concurrent.state.borrow_mut().starts.remove(at);
+    let Some(start) = start else {
+        return;
+    };
+    let (instance, lifted) = start.parts();
+    let progress = start.progress;
+    if progress.is_abandoned() {
+        return lock_tree(shared, instance, lifted);
+    }
+    if progress.is_off() {
+        return start
+            .side
+            .end(&shared.concurrent.tokens, Ending::Cancelled);
+    }
+    if let Enter::Never(error) = may_enter(shared, instance, lifted) {
+        return start
+            .side
+            .end(&shared.concurrent.tokens, Ending::Failed(error));
+    }
+    begin(store, shared, (instance, lifted), start.side, |asked| {
+        if progress.begun(asked) {
+            shared.concurrent.mailbox.send(Letter::Cancel(asked));
+        }
+    });
+}
+
+/// Begins a call.
+pub(crate) fn begin(
+    store: StorePtr,
+    shared: &StoreShared,
+    (instance, lifted): (&InstanceData, &LiftedFunc),
+    side: HostEnd,
+    begun: impl FnOnce(Asked),
+) {
+    if !instance.tasks() {
+        return fiber_call::start(store, shared, (instance, lifted), side, begun);
+    }
+    match drive_call::begin_from_host(lifted, instance, side) {
+        Ok((task, effect)) => {
+            begun(Asked::Task(task));
+            run::perform(instance, effect);
+        }
+        Err((side, error)) => side.end(&shared.concurrent.tokens, Ending::Failed(error)),
+    }
+}
+
+/// Asks a call's guest to cancel.
+pub(super) fn cancel(shared: &StoreShared, asked: Asked) {
+    let Asked::Task(task) = asked else {
+        // What has no tasks can't be asked: its result is discarded.
+        return;
+    };
+    let (effect, instance) = {
+        let mut drive = shared.drive.state();
+        let effect = drive.model.cancel_from_host(task);
+        (effect, drive.any_instance())
+    };
+    let Some(instance) = instance else {
+        return;
+    };
+    // SAFETY: see the head of this file.
+    let instance = unsafe { instance.get() };
+    match effect {
+        Ok(effect) => run::perform(instance, effect),
+        Err(trap) => run::failed(instance, crate::component::drive::other_trap(trap)),
+    }
+    drive_call::cancelled(shared, task);
+}
+
+/// Locks down the tree that a call went into.
+pub(super) fn abandon(shared: &StoreShared, asked: Asked) {
+    match asked {
+        Asked::Task(task) => {
+            let ended = {
+                let mut drive = shared.drive.state();
+                let mut ended = Ended::default();
+                if let Some(instance) = drive.model.instance_of_task(task) {
+                    let _ = drive.model.lock_down(instance, &mut ended);
+                }
+                ended
+            };
+            drop(drive_call::ended(shared, ended, abandoned()));
+        }
+        Asked::Fiber(key) => fiber_call::abandon(shared, key),
+    }
+}
+
+fn lock_tree(shared: &StoreShared, instance: &InstanceData, lifted: &LiftedFunc) {
+    if !instance.tasks() {
+        return instance.lock();
+    }
+    let ended = {
+        let mut drive = shared.drive.state();
+        let mut ended = Ended::default();
+        if let Ok(id) = drive.id(instance, lifted.owner) {
+            let _ = drive.model.lock_down(id, &mut ended);
+        }
+        ended
+    };
+    drop(drive_call::ended(shared, ended, abandoned()));
+}

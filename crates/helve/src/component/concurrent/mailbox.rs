@@ -1,0 +1,144 @@
+//! What reaches a store from outside its event loop: wakers, and handles that are dropped.
+//!
+//! ```text
+//!   any thread                       the event loop
+//!   waker of a host future --+
+//!   Call dropped ------------+--> Mailbox --> polls it, cancels it, closes it
+//!   stream's end dropped ----+       |
+//!                                    +--> wakes the executor, if it sleeps
+//! ```
+//!
+//! A store that is gone leaves a mailbox nobody reads. Not here: what the letters do
+//! (`event_loop`).
+
+use super::call::Asked;
+use super::slots::Key;
+use helve_model::WaitableId;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+/// What someone without the store wants of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Letter {
+    /// A call is to be asked to cancel.
+    Cancel(Asked),
+    /// The tree that a call went into is to be locked down.
+    Abandon(Asked),
+    /// An end of a stream or future that the host holds is dropped.
+    Close(WaitableId),
+}
+
+/// What is to be polled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The future that drives the loop.
+    Main,
+    /// A host future.
+    Task(Key),
+}
+
+#[derive(Default)]
+struct Inner {
+    woken: VecDeque<Woken>,
+    letters: VecDeque<Letter>,
+    /// The executor's, while the loop sleeps.
+    sleeper: Option<Waker>,
+}
+
+/// See the head of this file.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    inner: Mutex<Inner>,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics halfway.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something was put in: wakes the loop, outside the lock.
+    fn put(&self, put: impl FnOnce(&mut Inner)) {
+        let sleeper = {
+            let mut inner = self.lock();
+            put(&mut inner);
+            inner.sleeper.take()
+        };
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    pub fn send(&self, letter: Letter) {
+        self.put(|inner| inner.letters.push_back(letter));
+    }
+
+    pub fn wake(&self, woken: Woken) {
+        self.put(|inner| inner.woken.push_back(woken));
+    }
+
+    pub fn take_letter(&self) -> Option<Letter> {
+        self.lock().letters.pop_front()
+    }
+
+    /// How many are to be polled.
+    pub fn woken(&self) -> usize {
+        self.lock().woken.len()
+    }
+
+    /// One of those to be polled, by place.
+    pub fn take_woken(&self, at: usize) -> Option<Woken> {
+        self.lock().woken.remove(at)
+    }
+
+    /// The loop sleeps until something is put in; `false`: something is there.
+    pub fn sleep(&self, waker: &Waker) -> bool {
+        let mut inner = self.lock();
+        if !inner.woken.is_empty() || !inner.letters.is_empty() {
+            return false;
+        }
+        inner.sleeper = Some(waker.clone());
+        true
+    }
+
+    /// The loop is awake.
+    pub fn rise(&self) {
+        self.lock().sleeper = None;
+    }
+}
+
+/// The waker of one future.
+pub(crate) struct Bell {
+    mailbox: Arc<Mailbox>,
+    who: Woken,
+    rung: AtomicBool,
+}
+
+impl Bell {
+    pub fn new(mailbox: &Arc<Mailbox>, who: Woken) -> Arc<Bell> {
+        Arc::new(Bell {
+            mailbox: mailbox.clone(),
+            who,
+            rung: AtomicBool::new(false),
+        })
+    }
+
+    /// The future is about to be polled: from now on it can be woken again.
+    pub fn answer(&self) {
+        self.rung.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            self.mailbox.wake(self.who);
+        }
+    }
+}

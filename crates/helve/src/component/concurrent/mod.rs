@@ -1,0 +1,151 @@
+//! The host side of concurrency: one event loop per store, and what the host does in it.
+//!
+//! ```text
+//!   Store
+//!   +- drive        guests' tasks and threads: `helve_model` decides, `drive` performs
+//!   +- concurrent   host futures, calls of the host, ends of streams that it holds
+//!        event_loop   ready threads, woken futures, calls to start: one after the other
+//!        accessor     how host code that waits gets to the store
+//!        call         call_async, call_concurrent       side       arguments and results
+//!        host_func    async host functions              host_task  futures that wait
+//!        fiber_call   components without tasks          mailbox    wakers, dropped handles
+//! ```
+//!
+//! Nothing of a guest, and no lock, is held while the host waits: a future that is not
+//! ready is in the store's table, and its guest's stack (if it has to stand still) on a
+//! fiber beside it.
+
+pub(crate) mod accessor;
+pub(crate) mod call;
+pub(crate) mod event_loop;
+pub(crate) mod fiber_call;
+pub(crate) mod host_func;
+pub(crate) mod host_task;
+pub(crate) mod mailbox;
+mod run;
+pub(crate) mod side;
+pub(crate) mod slots;
+pub(crate) mod stall;
+
+pub use accessor::Accessor;
+pub use call::{Call, Cancelled};
+
+use crate::component::value::Vals;
+use call::Start;
+use fiber_call::FiberCall;
+use helve_base::error::GuestTrap;
+use helve_base::{Error, Trap};
+use helve_model::{ParkedId, WaitableId};
+use host_task::HostTask;
+use mailbox::{Bell, Mailbox};
+use side::Tokens;
+use slots::{Key, Slots};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+
+/// What a store keeps for the host's side.
+#[derive(Default)]
+pub(crate) struct Concurrent {
+    pub mailbox: Arc<Mailbox>,
+    pub tokens: Tokens,
+    /// The call of a component without tasks whose fiber runs, the innermost.
+    running: Cell<Option<Key>>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Host futures that wait.
+    tasks: Slots<HostTask>,
+    /// Those of async calls by guests.
+    by_subtask: HashMap<WaitableId, Key>,
+    /// Those for which a stack waits.
+    by_parked: HashMap<ParkedId, Key>,
+    /// Futures that are done, whose guests can't be told yet.
+    deferred: Vec<Key>,
+    /// Calls that have not begun.
+    starts: VecDeque<Start>,
+    /// Calls of components without tasks.
+    fibers: Slots<FiberCall>,
+    /// What went wrong where no call was to be told.
+    failures: VecDeque<Error>,
+    /// Values that nobody wants.
+    discarded: Vec<Vals>,
+    /// A place and a waker for the next host future.
+    spare: Option<(Key, Arc<Bell>, Waker)>,
+    /// Counts turns of the loop, which takes turns among its sources.
+    turns: usize,
+}
+
+impl Concurrent {
+    /// Values that nobody wants: ended as soon as no guest runs.
+    pub fn discard(&self, vals: Vals) {
+        self.state.borrow_mut().discarded.push(vals);
+    }
+
+    /// Something went wrong, and no call is there to be told.
+    pub fn fail(&self, error: Error) {
+        self.state.borrow_mut().failures.push_back(error);
+    }
+
+    /// The first thing that went wrong where no call was to be told.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.state.borrow_mut().failures.pop_front()
+    }
+
+    /// A guest cancels its call of a host function: whether the future is gone already.
+    pub fn cancel(&self, subtask: WaitableId) -> bool {
+        let key = self.state.borrow().by_subtask.get(&subtask).copied();
+        key.is_none_or(|key| host_task::give_up(self, key))
+    }
+
+    /// Calls by guests that are gone.
+    pub fn give_up(&self, calls: &[WaitableId], parked: &[ParkedId]) {
+        let keys: Vec<Key> = {
+            let state = self.state.borrow();
+            let calls = calls.iter().filter_map(|id| state.by_subtask.get(id));
+            let parked = parked.iter().filter_map(|id| state.by_parked.get(id));
+            calls.chain(parked).copied().collect()
+        };
+        for key in keys {
+            host_task::give_up(self, key);
+        }
+    }
+
+    /// The fiber that runs now is that of the call `key`, or none of these.
+    pub fn running<R>(&self, key: Option<Key>, work: impl FnOnce() -> R) -> R {
+        struct Back<'a>(&'a Concurrent, Option<Key>);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.running.set(self.1);
+            }
+        }
+        let _back = Back(self, self.running.replace(key));
+        work()
+    }
+}
+
+impl std::fmt::Debug for Concurrent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Concurrent").finish_non_exhaustive()
+    }
+}
+
+/// The same error for one more who is to be told.
+pub(crate) fn again(error: &Error) -> Error {
+    match (error.downcast_ref::<GuestTrap>(), error.trap()) {
+        (Some(trap), _) => Error::new(trap.clone()),
+        (None, Some(trap)) => Error::new(trap),
+        (None, None) => Error::msg(format!("{error}")),
+    }
+}
+
+/// What a call ends with whose tree is locked down without a trap of its own.
+pub(crate) fn abandoned() -> Error {
+    Error::new(GuestTrap::new(
+        Trap::CannotEnterComponent,
+        "the component instance was abandoned",
+    ))
+}

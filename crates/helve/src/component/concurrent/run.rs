@@ -1,0 +1,295 @@
+//! What the embedder calls: waiting for one call, for many, for all that a store does.
+//!
+//! ```text
+//!   TypedFunc::call_async, Func::call_async     one call, until it is resolved
+//!   Store::run_concurrent                       whatever an async closure does
+//!   ..::call_concurrent(&accessor, ..)          calls in there, beside each other
+//!   Store::run_until_idle                       until nothing keeps an instance alive
+//! ```
+//!
+//! Each drives the store's event loop while it is awaited; dropping one only stops the
+//! driving (and cancels its call). Not here: the loop (`event_loop`), calls (`call`).
+//!
+//! # Safety
+//!
+//! The side of a call that is awaited stands in that future: it is used while the future
+//! is being polled only, as `side` says. Nothing of the store is held across an await but
+//! the store's context itself.
+
+use super::call::{self, Call};
+use super::event_loop::{EventLoop, Until, locked_down};
+use super::side::HostEnd;
+use super::{Accessor, stall};
+use crate::component::call::enter::CallShape;
+use crate::component::call::lane::Lane;
+use crate::component::drive::call::locked_meanwhile;
+use crate::component::func::{Func, TypedFunc, lift_typed_result, lower_params};
+use crate::component::lift::LiftContext;
+use crate::component::lower::LowerContext;
+use crate::component::typed::{ComponentNamedList, Lift, Lower};
+use crate::component::value::{Val, lift_result, lower_passed};
+use crate::core::context::{AsContextMut, StoreContextMut};
+use crate::core::store::Store;
+use helve_base::{Result, ensure, error::Context};
+use std::future::pending;
+use std::pin::pin;
+
+/// Calls `func` and drives the store until there is a result.
+async fn call_async<T, R, L, U>(
+    mut store: StoreContextMut<'_, T>,
+    func: Func,
+    lower: L,
+    lift: U,
+) -> Result<R>
+where
+    T: 'static,
+    L: FnOnce(&CallShape, &mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
+    U: FnOnce(&CallShape, &mut LiftContext<'_>, &[Lane]) -> Result<R>,
+{
+    if let Some(lifted) = cannot_wait(&mut store, func)? {
+        let (instance, lifted) = lifted;
+        return lifted.call(
+            instance,
+            None,
+            |cx, lanes| lower(&lifted.shape, cx, lanes),
+            |cx, lanes| lift(&lifted.shape, cx, lanes),
+        );
+    }
+    let (mailbox, token) = {
+        let shared = store.opaque().components.shared();
+        let concurrent = &shared.concurrent;
+        (concurrent.mailbox.clone(), concurrent.tokens.make())
+    };
+    let (call, mut side) = call::slot(&mailbox, lower, lift);
+    {
+        // SAFETY: the token is current while this future is polled, and `side` lives as
+        // long as the future.
+        let end = unsafe { HostEnd::lent(token, &mut side) };
+        let (instance, lifted) = func.resolve(store.opaque())?;
+        call::queue_side(instance, lifted, end, call.progress());
+    }
+    let done = EventLoop::new(store.as_context_mut(), token, Until::Stalled, call).await;
+    drop(side);
+    let (instance, lifted) = func.resolve(store.opaque())?;
+    match done {
+        Some(Ok(result)) => locked_meanwhile(instance).map_or(Ok(result), Err),
+        Some(Err(error)) => Err(error),
+        None => {
+            let shared = instance.shared();
+            let error = stall::error(shared);
+            let told = super::again(&error);
+            locked_down(shared, instance, lifted.owner, told);
+            Err(error)
+        }
+    }
+}
+
+type Ready<'a> = (
+    &'a crate::component::state::InstanceData,
+    &'a crate::component::call::enter::LiftedFunc,
+);
+
+/// The function, where nothing it can call ever waits.
+fn cannot_wait<'a, T>(store: &mut StoreContextMut<'_, T>, func: Func) -> Result<Option<Ready<'a>>> {
+    let (instance, lifted) = func.resolve(store.opaque())?;
+    let may = instance.tasks() || instance.may_wait.get();
+    Ok((!may).then_some((instance, lifted)))
+}
+
+impl<P, R> TypedFunc<P, R>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    /// Calls it and drives the store's event loop until it has returned, however long it,
+    /// or a host function it calls, has to wait. Works on any executor.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Func::call`]; and a deadlock, where nothing in the store can go on.
+    pub async fn call_async(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        call_async(
+            store.as_context_mut(),
+            *self.func(),
+            move |shape: &CallShape, cx: &mut LowerContext<'_>, lanes: &mut [Lane]| {
+                lower_params(cx, shape, &params, lanes)
+            },
+            |shape: &CallShape, cx: &mut LiftContext<'_>, lanes: &[Lane]| {
+                lift_typed_result::<R>(cx, shape, lanes)
+            },
+        )
+        .await
+    }
+
+    /// Calls it beside whatever else runs in the store's event loop: it begins soon, once
+    /// its instance can be entered, whether the [`Call`] is polled or not.
+    ///
+    /// ```
+    /// # use helve::component::{Component, Linker};
+    /// # use helve::{Config, Engine, Result, Store};
+    /// # async fn two(mut store: Store<()>, instance: helve::component::Instance) -> Result<()> {
+    /// let double = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "double")?;
+    /// let (a, b) = store
+    ///     .run_concurrent(async |accessor| {
+    ///         let first = double.call_concurrent(accessor, (1,));
+    ///         let second = double.call_concurrent(accessor, (2,));
+    ///         (first.await, second.await)
+    ///     })
+    ///     .await?;
+    /// assert_eq!((a?, b?), ((2,), (4,)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_concurrent<T: 'static>(&self, accessor: &Accessor<T>, params: P) -> Call<R>
+    where
+        P: Send + 'static,
+        R: Send + 'static,
+    {
+        let func = *self.func();
+        let queued = accessor.with(|mut store| {
+            let (instance, lifted) = func.resolve(store.opaque())?;
+            Ok(call::queue(
+                instance,
+                lifted,
+                move |shape: &CallShape, cx: &mut LowerContext<'_>, lanes: &mut [Lane]| {
+                    lower_params(cx, shape, &params, lanes)
+                },
+                |shape: &CallShape, cx: &mut LiftContext<'_>, lanes: &[Lane]| {
+                    lift_typed_result::<R>(cx, shape, lanes)
+                },
+            ))
+        });
+        queued.and_then(|call| call).unwrap_or_else(Call::failed)
+    }
+}
+
+impl Func {
+    /// As [`Func::call`], and drives the store's event loop until it has returned.
+    pub async fn call_async(
+        &self,
+        mut store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let mut store = store.as_context_mut();
+        self.check(&mut store, params, results.len())?;
+        call_async(
+            store,
+            *self,
+            |shape: &CallShape, cx: &mut LowerContext<'_>, lanes: &mut [Lane]| {
+                lower_passed(cx, &shape.programs.params, params, lanes)
+            },
+            |shape: &CallShape, cx: &mut LiftContext<'_>, lanes: &[Lane]| {
+                lift_result(cx, &shape.programs.result, lanes, results)
+            },
+        )
+        .await
+    }
+
+    /// As [`TypedFunc::call_concurrent`], with dynamic values: as many results as it has.
+    pub fn call_concurrent<T: 'static>(
+        &self,
+        accessor: &Accessor<T>,
+        params: Vec<Val>,
+    ) -> Call<Vec<Val>> {
+        let queued = accessor.with(|mut store| {
+            let count = self.result_count(&store)?;
+            self.check(&mut store, &params, count)?;
+            let (instance, lifted) = self.resolve(store.opaque())?;
+            Ok(call::queue(
+                instance,
+                lifted,
+                move |shape: &CallShape, cx: &mut LowerContext<'_>, lanes: &mut [Lane]| {
+                    lower_passed(cx, &shape.programs.params, &params, lanes)
+                },
+                move |shape: &CallShape, cx: &mut LiftContext<'_>, lanes: &[Lane]| {
+                    let mut results = vec![Val::Bool(false); count];
+                    lift_result(cx, &shape.programs.result, lanes, &mut results)?;
+                    Ok(results)
+                },
+            ))
+        });
+        queued.and_then(|call| call).unwrap_or_else(Call::failed)
+    }
+
+    /// That these can be its arguments, and its results that many.
+    pub(crate) fn check<T>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: &[Val],
+        results: usize,
+    ) -> Result<()> {
+        let (instance, lifted) = self.resolve(store.opaque())?;
+        let ty = &instance.types()[lifted.shape.ty];
+        ensure!(
+            params.len() == ty.params.len() && results == ty.result.iter().len(),
+            "{} arguments and room for {results} results where the function's type is {}",
+            params.len(),
+            instance.types().display_func(lifted.shape.ty)
+        );
+        for (val, (name, ty)) in params.iter().zip(&ty.params) {
+            val.check(instance.types(), *ty)
+                .with_context(|| format!("in argument `{name}`"))?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// As [`Store::run_concurrent`].
+    pub async fn run_concurrent<R>(
+        &mut self,
+        work: impl AsyncFnOnce(&Accessor<T>) -> R,
+    ) -> Result<R> {
+        let accessor = Accessor::new(self.as_context_mut());
+        let token = self.opaque().components.shared().concurrent.tokens.make();
+        let main = pin!(work(&accessor));
+        let done = EventLoop::new(self.as_context_mut(), token, Until::Ready, main).await;
+        done.ok_or_else(|| helve_base::Error::new(helve_base::Bug("a loop that ended".into())))
+    }
+
+    /// As [`Store::run_until_idle`].
+    pub async fn run_until_idle(&mut self) -> Result<()> {
+        let token = self.opaque().components.shared().concurrent.tokens.make();
+        let never = pending::<()>();
+        EventLoop::new(self.as_context_mut(), token, Until::Idle, never).await;
+        let shared = self.opaque().components.shared();
+        if let Some(error) = shared.concurrent.take_failure() {
+            return Err(error);
+        }
+        match shared.drive.state().model.implicit_threads() {
+            0 => Ok(()),
+            _ => Err(stall::error(&shared)),
+        }
+    }
+}
+
+impl<T: 'static> Store<T> {
+    /// Runs `work`, which gets an [`Accessor`], while the store's event loop runs: many
+    /// calls at once, streams and futures, whatever else it awaits. Works on any executor.
+    ///
+    /// What is not done when `work` is stays in the store, for the next time its loop runs.
+    ///
+    /// # Errors
+    ///
+    /// Its calls and operations report their own errors; what fails with nobody to tell is
+    /// an error of [`Store::run_until_idle`].
+    pub async fn run_concurrent<R>(
+        &mut self,
+        work: impl AsyncFnOnce(&Accessor<T>) -> R,
+    ) -> Result<R> {
+        self.as_context_mut().run_concurrent(work).await
+    }
+
+    /// Runs the store's event loop until nothing keeps its instances alive: no task's own
+    /// thread is left (threads that guests made with `thread.new-indirect` do not count),
+    /// and no host function or spawned task is at work.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with nobody to tell: a trap of a task that had returned already, an
+    /// error of a spawned task. And a stall: tasks are left that nothing can wake.
+    pub async fn run_until_idle(&mut self) -> Result<()> {
+        self.as_context_mut().run_until_idle().await
+    }
+}

@@ -1,0 +1,5 @@
+//! The host side of concurrency: calls beside each other, host functions that wait,
+//! streams and futures that the host holds, stalls, schedules.
+
+mod calls;
+mod support;
