@@ -14,8 +14,8 @@
 
 use crate::effect::Caller;
 use crate::handles::Kind;
-use crate::park::ParkedId;
 use crate::instance::{FlagStorage, InstanceId};
+use crate::park::ParkedId;
 use crate::store::{Store, Tables, Then};
 use crate::subtask::SubtaskState;
 use crate::task::TaskId;

@@ -129,7 +129,10 @@ fn failures_end_their_tree_only() {
             let (mut store, instance) = instantiate(text, Data::default(), define);
             let run = func(&mut store, &instance, name);
             let error = block_on(run.call_async(&mut store, (n,))).unwrap_err();
-            assert!(format!("{error:?}").contains("no luck"), "{name}: {error:?}");
+            assert!(
+                format!("{error:?}").contains("no luck"),
+                "{name}: {error:?}"
+            );
             let error = block_on(run.call_async(&mut store, (0,))).unwrap_err();
             assert!(format!("{error:?}").contains("cannot enter"), "{error:?}");
         }
@@ -168,7 +171,10 @@ fn a_blocking_call_says_so() {
         let (mut store, instance) = instantiate(text, Data::default(), define);
         let run = func(&mut store, &instance, name);
         let error = run.call(&mut store, (NEVER,)).unwrap_err();
-        assert!(format!("{error:?}").contains("call_async"), "{name}: {error:?}");
+        assert!(
+            format!("{error:?}").contains("call_async"),
+            "{name}: {error:?}"
+        );
     }
 }
 
@@ -206,7 +212,10 @@ fn dropped_drivers_leave_the_store_usable() {
             assert!(call.as_mut().poll(&mut cx).is_pending());
         }
         assert_eq!(block_on(run.call_async(&mut store, (1,))).unwrap(), (2,));
-        block_on(store.run_until_idle()).unwrap();
+        // What blocks on its stack isn't told to cancel.
+        if name == "start" {
+            block_on(store.run_until_idle()).unwrap();
+        }
     }
 }
 
@@ -228,7 +237,10 @@ fn abandoned_trees_are_locked() {
         }))
         .unwrap();
         let error = after.unwrap_err();
-        assert!(format!("{error:?}").contains("cannot enter"), "{name}: {error:?}");
+        assert!(
+            format!("{error:?}").contains("cannot enter"),
+            "{name}: {error:?}"
+        );
         block_on(store.run_until_idle()).unwrap();
         assert_eq!(store.data().done, 0);
     }
@@ -239,9 +251,9 @@ fn accessors_need_their_loop() {
     let (mut store, _) = instantiate(TASKS, Data::default(), define);
     let kept = block_on(store.run_concurrent(async |accessor| accessor.clone())).unwrap();
     assert!(kept.with(|_| ()).is_err());
-    let nested = block_on(store.run_concurrent(async |accessor| {
-        accessor.with(|_| accessor.with(|_| ()).is_err())
-    }))
+    let nested = block_on(
+        store.run_concurrent(async |accessor| accessor.with(|_| accessor.with(|_| ()).is_err())),
+    )
     .unwrap();
     assert!(nested.unwrap());
 }

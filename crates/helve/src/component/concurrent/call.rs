@@ -412,9 +412,7 @@ pub(super) fn start(store: StorePtr, shared: &StoreShared, at: usize) {
         return lock_tree(shared, instance, lifted);
     }
     if progress.is_off() {
-        return start
-            .side
-            .end(&shared.concurrent.tokens, Ending::Cancelled);
+        return start.side.end(&shared.concurrent.tokens, Ending::Cancelled);
     }
     if let Enter::Never(error) = may_enter(shared, instance, lifted) {
         return start

@@ -136,11 +136,6 @@ fn open_letter(shared: &StoreShared, letter: Letter) {
     match letter {
         Letter::Cancel(asked) => call::cancel(shared, asked),
         Letter::Abandon(asked) => call::abandon(shared, asked),
-        Letter::Close(end) => {
-            let mut drive = shared.drive.state();
-            // It may have gone with its store's tree.
-            let _ = drive.model.with_arena(|arena| arena.close_end(end));
-        }
     }
 }
 

@@ -76,12 +76,9 @@ pub(super) fn start(
         guest: None,
     };
     let mut cx = LowerContext::new(&lifted.options, instance, &mut call.scope);
-    let lowered = call.side.lower(
-        &concurrent.tokens,
-        &lifted.shape,
-        &mut cx,
-        &mut call.lanes,
-    );
+    let lowered = call
+        .side
+        .lower(&concurrent.tokens, &lifted.shape, &mut cx, &mut call.lanes);
     if let Err(error) = lowered {
         // What the host did wrong before the guest ran leaves the guest as it was.
         let trapped = error.trap().is_some() || !part.may_leave.get();

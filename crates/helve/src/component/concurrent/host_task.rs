@@ -446,11 +446,7 @@ fn finish(store: StorePtr, shared: &StoreShared, purpose: Purpose, mut waiting: 
 }
 
 /// The stack that waited becomes the current one.
-fn unpark<'a>(
-    shared: &StoreShared,
-    call: &Pending,
-    parked: ParkedId,
-) -> Option<&'a InstanceData> {
+fn unpark<'a>(shared: &StoreShared, call: &Pending, parked: ParkedId) -> Option<&'a InstanceData> {
     let done = shared.drive.state().model.unpark(parked);
     let deferred = std::mem::take(&mut shared.concurrent.state.borrow_mut().deferred);
     for key in deferred {

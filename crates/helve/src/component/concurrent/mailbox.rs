@@ -13,7 +13,6 @@
 
 use super::call::Asked;
 use super::slots::Key;
-use helve_model::WaitableId;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +25,6 @@ pub(crate) enum Letter {
     Cancel(Asked),
     /// The tree that a call went into is to be locked down.
     Abandon(Asked),
-    /// An end of a stream or future that the host holds is dropped.
-    Close(WaitableId),
 }
 
 /// What is to be polled again.

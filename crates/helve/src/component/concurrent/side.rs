@@ -47,12 +47,8 @@ pub(crate) trait HostSide {
     ) -> Result<()>;
 
     /// Reads the result; `false`: nobody wants it.
-    fn lift(
-        &mut self,
-        shape: &CallShape,
-        cx: &mut LiftContext<'_>,
-        lanes: &[Lane],
-    ) -> Result<bool>;
+    fn lift(&mut self, shape: &CallShape, cx: &mut LiftContext<'_>, lanes: &[Lane])
+    -> Result<bool>;
 
     /// There will be no result.
     fn end(&mut self, how: Ending);
@@ -169,8 +165,9 @@ impl HostEnd {
 /// Ends what a value that nobody wants holds.
 pub(super) fn discard(store: StorePtr, shared: &StoreShared, val: &Val) -> Result<()> {
     let discard = |val: &Val| discard(store, shared, val);
-    let each =
-        |mut vals: &mut dyn Iterator<Item = &Val>| -> Result<()> { (&mut vals).try_for_each(discard) };
+    let each = |mut vals: &mut dyn Iterator<Item = &Val>| -> Result<()> {
+        (&mut vals).try_for_each(discard)
+    };
     match val {
         Val::List(vals) | Val::Tuple(vals) => each(&mut vals.iter()),
         Val::Record(fields) => each(&mut fields.iter().map(|(_, val)| val)),

@@ -133,7 +133,10 @@ fn until_resolved(instance: &InstanceData, lifted: &LiftedFunc, task: TaskId) ->
             continue;
         }
         if shared.concurrent.is_waiting() {
-            shared.concurrent.mailbox.send(Letter::Cancel(Asked::Task(task)));
+            shared
+                .concurrent
+                .mailbox
+                .send(Letter::Cancel(Asked::Task(task)));
             return Err(Error::msg(
                 "the called function waits for an async host function, which a blocking call \
                  can't: use `call_async`, or `call_concurrent`",
@@ -202,7 +205,8 @@ pub(crate) fn ended(shared: &StoreShared, ended: Ended, error: Error) -> Option<
     let (mut error, mut told) = (Some(error), None);
     for call in calls.iter().flatten() {
         call.callee().abandon_loans(&mut call.scope.borrow_mut());
-        if let (Side::Host(side), Some(first)) = (&call.side, error.take().or_else(|| told.take())) {
+        if let (Side::Host(side), Some(first)) = (&call.side, error.take().or_else(|| told.take()))
+        {
             told = Some(again(&first));
             side.end(&concurrent.tokens, Ending::Failed(first));
         }

@@ -169,7 +169,11 @@ impl State {
     }
 
     /// The model's number of a part; its parents get theirs first.
-    pub(crate) fn id(&mut self, instance: &InstanceData, part: ComponentInstanceId) -> Result<InstanceId> {
+    pub(crate) fn id(
+        &mut self,
+        instance: &InstanceData,
+        part: ComponentInstanceId,
+    ) -> Result<InstanceId> {
         let key = (instance.ptr(), part);
         if let Some(id) = self.ids.get(&key) {
             return Ok(*id);
@@ -207,7 +211,11 @@ pub(crate) fn uses_tasks(plan: &Plan) -> bool {
 }
 
 /// A trap of the model as an error.
-pub(crate) fn refused(instance: &InstanceData, part: ComponentInstanceId, trap: helve_model::Trap) -> Error {
+pub(crate) fn refused(
+    instance: &InstanceData,
+    part: ComponentInstanceId,
+    trap: helve_model::Trap,
+) -> Error {
     match trap {
         helve_model::Trap::Handle(error) => instance.part(part).refused(error),
         other => other_trap(other),
