@@ -32,6 +32,11 @@ pub enum DecodeError {
         /// Where in the bytes.
         offset: u64,
     },
+    /// What was given for an import of a component's type does not have that type.
+    Mismatch {
+        /// Where, and what differs.
+        message: String,
+    },
     /// The component asks for more than a limit allows.
     Limit {
         /// Which limit, with its value.
@@ -63,6 +68,7 @@ impl fmt::Display for DecodeError {
             DecodeError::Unsupported { what, offset } => {
                 write!(f, "{what} (at byte {offset:#x}): not supported")
             }
+            DecodeError::Mismatch { message } => f.write_str(message),
             DecodeError::Limit { message, offset } => write!(
                 f,
                 "{message} (at byte {offset:#x}); raise the limit if you trust the component"
@@ -101,6 +107,14 @@ pub(crate) fn unsupported(what: impl Into<String>, offset: u64) -> Error {
     Error::new(DecodeError::Unsupported {
         what: what.into(),
         offset,
+    })
+}
+
+/// An error for a thing that has not the type that it must have. Within one file
+/// validation has seen to that; what a linker supplies is looked at here.
+pub(crate) fn mismatch(message: impl Into<String>) -> Error {
+    Error::new(DecodeError::Mismatch {
+        message: message.into(),
     })
 }
 

@@ -19,7 +19,9 @@ mod core_instances;
 mod core_types;
 mod error;
 mod features;
+mod item_type;
 mod named_list;
+pub mod origin;
 pub mod plan;
 mod reader;
 pub mod reflect;
@@ -52,4 +54,16 @@ pub struct Options {
 pub fn decode(bytes: &[u8], options: &Options) -> helve_base::Result<Plan> {
     let read = reader::read(bytes, options)?;
     resolve::resolve(&read, options)
+}
+
+/// The plan of the component at `origin` in files that were decoded before, with the same
+/// options, whose component imports are `given`. What does not have the type that it must
+/// have is an error with [`DecodeError::Mismatch`] as its source.
+pub fn decode_linked(
+    files: &[&[u8]],
+    origin: &origin::Origin,
+    given: &[(plan::ImportPath, origin::Given)],
+    options: &Options,
+) -> helve_base::Result<Plan> {
+    origin::resolve(files, origin, given, options)
 }

@@ -81,6 +81,12 @@ pub struct Plan {
     pub imported_funcs: PrimaryMap<ImportedFuncId, ImportedFunc>,
     /// Every core module among the imports.
     pub imported_modules: PrimaryMap<ImportedModuleId, ImportedModule>,
+    /// Every component among the imports. A plan that has any shows what the component
+    /// is; only one that was made with those components ([`crate::decode_linked`]) can be
+    /// instantiated.
+    pub imported_components: Vec<ImportPath>,
+    /// What remains to be checked of the modules in components that were given.
+    pub module_checks: Vec<ModuleCheck>,
     /// Every resource type, imported or defined.
     pub resources: PrimaryMap<ResourceTypeId, ResourceDef>,
     /// Every component instance; the root is the first.
@@ -289,6 +295,29 @@ pub struct ImportedModule {
     pub path: ImportPath,
     /// The type it must have.
     pub ty: Arc<ModuleType>,
+    /// Which of the modules given to [`crate::decode_linked`] it is; none where it is one of
+    /// the plan's own imports.
+    pub captured: Option<usize>,
+}
+
+/// That a module must have a type, where validation could not look.
+#[derive(Clone, Debug)]
+pub struct ModuleCheck {
+    /// Where, for messages.
+    pub path: ImportPath,
+    /// The module.
+    pub module: GivenModule,
+    /// The type it must have.
+    pub ty: Arc<ModuleType>,
+}
+
+/// What is known of a module that must have some type.
+#[derive(Clone, Debug)]
+pub enum GivenModule {
+    /// It stands in one of the files.
+    Static(StaticModuleId),
+    /// It has this type.
+    Typed(Arc<ModuleType>),
 }
 
 /// The type of a core module: what it may import and must export.

@@ -81,6 +81,22 @@ pub(crate) struct Bytes<'a> {
     pub facts: PrimaryMap<StaticModuleId, ModuleFacts>,
 }
 
+/// Parses files that were validated before, one after the other: the ids of the second
+/// one's components and modules go on where those of the first end. With the root of each.
+pub(crate) fn read_again<'a>(
+    files: &[&'a [u8]],
+    options: &Options,
+) -> Result<(Bytes<'a>, Vec<ComponentDefId>)> {
+    let (mut bytes, mut roots) = (Bytes::default(), Vec::new());
+    for file in files {
+        let root = bytes.components.len();
+        bytes = walk(file, options, false, bytes)?;
+        let root = bytes.components.keys().nth(root);
+        roots.push(root.ok_or_else(|| bug("a file without a component"))?);
+    }
+    Ok((bytes, roots))
+}
+
 /// Parses and validates `bytes`.
 pub(crate) fn read<'a>(bytes: &'a [u8], options: &Options) -> Result<Bytes<'a>> {
     if Parser::is_core_wasm(bytes) {
@@ -89,18 +105,23 @@ pub(crate) fn read<'a>(bytes: &'a [u8], options: &Options) -> Result<Bytes<'a>> 
     if !Parser::is_component(bytes) && !bytes.starts_with(b"\0asm") {
         return Err(Error::new(DecodeError::NotWasm));
     }
-    match walk(bytes, options, true) {
+    match walk(bytes, options, true, Bytes::default()) {
         Err(error) if unique_names::is_stricter_than_spec(&error, options) => {
             let copy = unique_names::respell(bytes, options)?;
-            walk(&copy, options, true).map_err(unique_names::original)?;
-            walk(bytes, options, false)
+            walk(&copy, options, true, Bytes::default()).map_err(unique_names::original)?;
+            walk(bytes, options, false, Bytes::default())
         }
         done => done,
     }
 }
 
-/// One pass, with or without validation.
-fn walk<'a>(bytes: &'a [u8], options: &Options, validate: bool) -> Result<Bytes<'a>> {
+/// One pass, with or without validation; adds to `found`.
+fn walk<'a>(
+    bytes: &'a [u8],
+    options: &Options,
+    validate: bool,
+    found: Bytes<'a>,
+) -> Result<Bytes<'a>> {
     let features = options.features.to_wasmparser();
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -109,7 +130,7 @@ fn walk<'a>(bytes: &'a [u8], options: &Options, validate: bool) -> Result<Bytes<
         source: bytes,
         validator: validate.then(|| Validator::new_with_features(features)),
         allocations: FuncValidatorAllocations::default(),
-        bytes: Bytes::default(),
+        bytes: found,
         open: Vec::new(),
         starting: None,
     };

@@ -18,8 +18,9 @@
 //!
 //! Not here: types (`types`), canonical definitions (`canon`), core instances (`core`).
 
-use crate::error::{bug, limit, unsupported};
+use crate::error::{bug, limit, mismatch, unsupported};
 use crate::named_list::NamedList;
+use crate::origin::GivenItem;
 use crate::plan::*;
 use crate::reader::{Bytes, ComponentDef, ComponentDefId, Def};
 use crate::scope::{Scope, ScopeId, at};
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use wasmparser::{
     ComponentAlias, ComponentExport, ComponentExternName, ComponentExternalKind, ComponentImport,
     ComponentInstance, ComponentInstantiationArg, ComponentOuterAliasKind,
-    ComponentTypeDeclaration, ComponentTypeRef, InstanceTypeDeclaration,
+    ComponentTypeDeclaration, InstanceTypeDeclaration,
 };
 
 /// A component as a value: what instantiating it means.
@@ -39,8 +40,8 @@ use wasmparser::{
 pub(crate) enum ComponentValue {
     /// One that stands in the bytes, and the scope around its definition.
     Defined(ComponentDefId, Option<ScopeId>),
-    /// One that the linker would supply.
-    Imported(ImportPath),
+    /// One that the linker would supply, of this type.
+    Imported(TypeTemplateId, ImportPath),
     /// One that was given where a component of some type was asked for: its instances
     /// show what the type does.
     Seen(ComponentId, TypeTemplateId),
@@ -51,6 +52,14 @@ pub(crate) enum ComponentValue {
 pub(crate) enum Template<'a> {
     Instance(&'a [InstanceTypeDeclaration<'a>], ScopeId),
     Component(&'a [ComponentTypeDeclaration<'a>], ScopeId),
+}
+
+/// What instantiating a component runs.
+pub(crate) enum Target {
+    /// The definitions in the bytes, and the scope around them.
+    Defined(ComponentDefId, Option<ScopeId>),
+    /// Nothing: all that is known is the type.
+    Imported(TypeTemplateId, ImportPath),
 }
 
 /// A component that is being instantiated.
@@ -64,14 +73,17 @@ struct Frame<'a> {
     exports: NamedList<Item>,
     /// The types that the component was seen as, the outermost first.
     seen_as: Vec<TypeTemplateId>,
+    /// Whether its instance is not for the scope below, but for [`Resolver::tried`].
+    is_trial: bool,
 }
 
 /// What is particular to one way of instantiating a component.
 #[derive(Default)]
-struct Entry {
-    outer: Option<ScopeId>,
-    args: Option<NamedList<Item>>,
-    seen_as: Vec<TypeTemplateId>,
+pub(crate) struct Entry {
+    pub outer: Option<ScopeId>,
+    pub args: Option<NamedList<Item>>,
+    pub seen_as: Vec<TypeTemplateId>,
+    pub is_trial: bool,
 }
 
 /// The state of resolving one component.
@@ -84,6 +96,12 @@ pub(crate) struct Resolver<'a> {
     pub option_ids: HashMap<CanonicalOptions, OptionsId>,
     /// What the name section calls resource types that no export names.
     pub resource_hints: HashMap<ResourceTypeId, &'a str>,
+    /// What the root's component and module imports are, where somebody said so.
+    pub given: HashMap<ImportPath, GivenItem>,
+    /// Whether there is more than validation has seen together.
+    pub is_linked: bool,
+    /// The instance that a trial made.
+    pub tried: Option<Arc<InstanceItem>>,
     components: PrimaryMap<ComponentId, ComponentValue>,
     frames: Vec<Frame<'a>>,
     /// Definitions that may still be run.
@@ -96,34 +114,60 @@ pub(crate) struct Resolver<'a> {
 pub(crate) fn resolve(bytes: &Bytes<'_>, options: &Options) -> Result<Plan> {
     let root = bytes.components.iter().next();
     let (_, def) = root.ok_or_else(|| bug("a component without a root"))?;
-    let mut resolver = Resolver {
-        bytes,
-        options,
-        plan: Plan {
-            modules: bytes.modules.clone(),
-            ..Plan::default()
-        },
-        scopes: PrimaryMap::new(),
-        templates: PrimaryMap::new(),
-        option_ids: HashMap::new(),
-        resource_hints: HashMap::new(),
-        components: PrimaryMap::new(),
-        frames: Vec::new(),
-        budget: options.limits.component_definitions,
-        offset: 0,
-    };
+    let mut resolver = Resolver::new(bytes, options);
     resolver.enter(def, Entry::default(), "root".into())?;
-    resolver.run()?;
-    let hints = std::mem::take(&mut resolver.resource_hints);
-    for (id, hint) in hints {
-        resolver.name_resource(id, &hint.into());
-    }
-    Ok(resolver.plan)
+    resolver.run(0)?;
+    Ok(resolver.finish())
 }
 
 impl<'a> Resolver<'a> {
-    fn run(&mut self) -> Result<()> {
-        while let Some(frame) = self.frames.last_mut() {
+    /// A resolver that has not run anything.
+    pub fn new(bytes: &'a Bytes<'a>, options: &'a Options) -> Resolver<'a> {
+        Resolver {
+            bytes,
+            options,
+            plan: Plan {
+                modules: bytes.modules.clone(),
+                ..Plan::default()
+            },
+            scopes: PrimaryMap::new(),
+            templates: PrimaryMap::new(),
+            option_ids: HashMap::new(),
+            resource_hints: HashMap::new(),
+            given: HashMap::new(),
+            is_linked: false,
+            tried: None,
+            components: PrimaryMap::new(),
+            frames: Vec::new(),
+            budget: options.limits.component_definitions,
+            offset: 0,
+        }
+    }
+
+    /// The plan that was made.
+    pub fn finish(mut self) -> Plan {
+        let hints = std::mem::take(&mut self.resource_hints);
+        for (id, hint) in hints {
+            self.name_resource(id, &hint.into());
+        }
+        self.plan
+    }
+
+    /// How many components are being instantiated.
+    pub fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Adds a component value.
+    pub fn component(&mut self, value: ComponentValue) -> ComponentId {
+        self.components.push(value)
+    }
+
+    /// Runs definitions until no more than `depth` components are being instantiated.
+    pub fn run(&mut self, depth: usize) -> Result<()> {
+        while self.frames.len() > depth
+            && let Some(frame) = self.frames.last_mut()
+        {
             match frame.def.defs.get(frame.next) {
                 Some((def, offset)) => {
                     frame.next += 1;
@@ -154,7 +198,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Starts to instantiate a component.
-    fn enter(&mut self, def: &'a ComponentDef<'a>, with: Entry, path: Arc<str>) -> Result<()> {
+    pub fn enter(&mut self, def: &'a ComponentDef<'a>, with: Entry, path: Arc<str>) -> Result<()> {
         let limits = &self.options.limits;
         if self.plan.component_instances.len() >= limits.component_instances {
             let most = limits.component_instances;
@@ -180,6 +224,7 @@ impl<'a> Resolver<'a> {
             args: with.args,
             exports: NamedList::new(),
             seen_as: with.seen_as,
+            is_trial: with.is_trial,
         });
         Ok(())
     }
@@ -187,19 +232,36 @@ impl<'a> Resolver<'a> {
     /// Ends instantiating a component: its exports become an instance.
     fn leave(&mut self) -> Result<()> {
         let frame = self.frames.pop().ok_or_else(|| bug("no frame to leave"))?;
-        let Some(below) = self.frames.last() else {
-            return Ok(());
+        let Some(args) = frame.args else {
+            return Ok(()); // the root: its exports are the plan's
         };
-        let below = below.scope;
-        let mut instance = Arc::new(InstanceItem {
+        let instance = Arc::new(InstanceItem {
             exports: frame.exports,
         });
-        let args = frame.args.unwrap_or_default();
-        for ty in frame.seen_as.into_iter().rev() {
-            instance = self.show(ty, &args, instance)?.into();
+        let instance = self.seen(instance, frame.seen_as, &args)?;
+        if frame.is_trial {
+            self.tried = Some(instance);
+            return Ok(());
         }
+        let below = self.frames.last();
+        let below = below.ok_or_else(|| bug("an instance for nobody"))?.scope;
         self.scopes[below].instances.push(instance);
         Ok(())
+    }
+
+    /// An instance of a component with `args`, as the types show it that the component was
+    /// seen as.
+    pub fn seen(
+        &mut self,
+        mut instance: Arc<InstanceItem>,
+        seen_as: Vec<TypeTemplateId>,
+        args: &NamedList<Item>,
+    ) -> Result<Arc<InstanceItem>> {
+        let path = ImportPath::default();
+        for ty in seen_as.into_iter().rev() {
+            instance = self.show(ty, Some(args), Some(instance), &path)?.1.into();
+        }
+        Ok(instance)
     }
 
     fn define(
@@ -274,7 +336,9 @@ impl<'a> Resolver<'a> {
             }
             Some(args) => {
                 let arg = args.get(&name).cloned();
-                let arg = arg.ok_or_else(|| bug(format!("no argument for import `{name}`")))?;
+                let arg = arg.ok_or_else(|| {
+                    mismatch(format!("imports `{name}`, which its type does not have"))
+                })?;
                 let path = ImportPath([name].into());
                 self.item_of_type(scope, &import.ty, Some(&arg), &path)?
             }
@@ -294,10 +358,9 @@ impl<'a> Resolver<'a> {
             self.name_resource(*id, &name);
         }
         self.scopes[scope].push(item.clone());
-        let is_root = self.frames.len() == 1;
         let frame = self.frames.last_mut();
         let frame = frame.ok_or_else(|| bug("an export of nothing"))?;
-        if is_root {
+        if frame.args.is_none() {
             let export = Export {
                 attributes: attributes(&export.name),
                 item,
@@ -355,31 +418,48 @@ impl<'a> Resolver<'a> {
             let item = self.item(scope, arg.kind, arg.index)?;
             items.insert(arg.name.into(), item);
         }
-        let mut id = *at(&self.scopes[scope].components, component, "component")?;
+        let id = *at(&self.scopes[scope].components, component, "component")?;
+        let (target, seen_as) = self.target(id)?;
+        self.charge(seen_as.len())?;
+        match target {
+            Target::Defined(def, outer) => {
+                let def = &self.bytes.components[def];
+                let path = self.instance_path(scope, def.name);
+                let entry = Entry {
+                    outer,
+                    args: Some(items),
+                    seen_as,
+                    is_trial: false,
+                };
+                self.enter(def, entry, path)
+            }
+            Target::Imported(ty, path) => {
+                let (_, instance) = self.show(ty, Some(&items), None, &path)?;
+                let instance = self.seen(instance.into(), seen_as, &items)?;
+                self.scopes[scope].instances.push(instance);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a component runs, and the types it was seen as, the outermost first.
+    pub fn target(&self, mut id: ComponentId) -> Result<(Target, Vec<TypeTemplateId>)> {
         let mut seen_as = Vec::new();
-        let (def, outer) = loop {
-            match &self.components[id] {
-                ComponentValue::Defined(def, outer) => break (*def, *outer),
+        loop {
+            let value = self.components.get(id);
+            match value.ok_or_else(|| bug("a component that is not there"))? {
+                ComponentValue::Defined(def, outer) => {
+                    return Ok((Target::Defined(*def, *outer), seen_as));
+                }
+                ComponentValue::Imported(ty, path) => {
+                    return Ok((Target::Imported(*ty, path.clone()), seen_as));
+                }
                 ComponentValue::Seen(inner, ty) => {
                     seen_as.push(*ty);
                     id = *inner;
                 }
-                ComponentValue::Imported(path) => {
-                    let what = format!("instantiating the imported component `{path}`");
-                    return Err(unsupported(what, self.offset));
-                }
             }
-        };
-        self.charge(seen_as.len())?;
-        let def = &self.bytes.components[def];
-        let path = self.instance_path(scope, def.name);
-        let args = Some(items);
-        let entry = Entry {
-            outer,
-            args,
-            seen_as,
-        };
-        self.enter(def, entry, path)
+        }
     }
 
     /// What messages call the component instance that comes next, an instance of a
@@ -455,70 +535,6 @@ impl<'a> Resolver<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The item that something of type `ty` is: `given`, seen as that type, or, where
-    /// the root imports it, one that the linker will supply.
-    pub fn item_of_type(
-        &mut self,
-        scope: ScopeId,
-        ty: &ComponentTypeRef,
-        given: Option<&Item>,
-        path: &ImportPath,
-    ) -> Result<Item> {
-        match (ty, given) {
-            (ComponentTypeRef::Value(_), _) => {
-                Err(unsupported(format!("the value `{path}`"), self.offset))
-            }
-            (ComponentTypeRef::Instance(index), given) => {
-                let given = match given {
-                    None => None,
-                    Some(Item::Instance(instance)) => Some(instance.clone()),
-                    Some(item) => {
-                        let noun = item.noun();
-                        return Err(bug(format!("`{path}` is a {noun}, not an instance")));
-                    }
-                };
-                let template = *at(&self.scopes[scope].types, *index, "type")?;
-                let instance = self.expand(template, given, path)?;
-                Ok(Item::Instance(instance.into()))
-            }
-            (ComponentTypeRef::Func(index), Some(item)) => {
-                let ty = self.scopes[scope].func_type(*index)?;
-                match item {
-                    Item::Func(func) if func.ty == ty => Ok(item.clone()),
-                    _ => Err(bug(format!(
-                        "`{path}` is not the function that validation saw"
-                    ))),
-                }
-            }
-            (ComponentTypeRef::Component(index), Some(Item::Component(id))) => {
-                let TypeItem::Component(ty) = self.scopes[scope].type_item(*index)? else {
-                    return Err(bug(format!("the type of `{path}` is not a component type")));
-                };
-                let value = ComponentValue::Seen(*id, ty);
-                Ok(Item::Component(self.components.push(value)))
-            }
-            (_, Some(item)) => Ok(item.clone()),
-            (ComponentTypeRef::Func(index), None) => {
-                let ty = self.scopes[scope].func_type(*index)?;
-                let path = path.clone();
-                let func = self.plan.imported_funcs.push(ImportedFunc { path, ty });
-                let func = FuncRef::Imported(func);
-                Ok(Item::Func(FuncItem { func, ty }))
-            }
-            (ComponentTypeRef::Type(bounds), None) => self.imported_type(scope, bounds, path),
-            (ComponentTypeRef::Module(index), None) => {
-                let ty = self.scopes[scope].module_type(*index, self.offset)?;
-                let path = path.clone();
-                let module = self.plan.imported_modules.push(ImportedModule { path, ty });
-                Ok(Item::Module(ModuleRef::Imported(module)))
-            }
-            (ComponentTypeRef::Component(_), None) => {
-                let value = ComponentValue::Imported(path.clone());
-                Ok(Item::Component(self.components.push(value)))
-            }
-        }
     }
 }
 

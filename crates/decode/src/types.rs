@@ -9,7 +9,7 @@
 //! Recursion goes as deep as types nest, which validation bounds (100 levels).
 
 use crate::core_types;
-use crate::error::{DecodeError, bug, limit};
+use crate::error::{DecodeError, bug, limit, mismatch};
 use crate::named_list::NamedList;
 use crate::plan::*;
 use crate::resolve::{Resolver, Template};
@@ -121,32 +121,37 @@ impl<'a> Resolver<'a> {
         Ok(instance)
     }
 
-    /// An instance of a component that was seen as one of type `id` and instantiated
-    /// with `args`, as that type shows it.
+    /// An instance of a component of type `id`, as that type shows it: the `given` one or
+    /// one of which only the type is known; instantiated with `args` or with whatever is of
+    /// the types that it imports. With what it was instantiated with.
     pub fn show(
         &mut self,
         id: TypeTemplateId,
-        args: &NamedList<Item>,
-        given: Arc<InstanceItem>,
-    ) -> Result<InstanceItem> {
+        args: Option<&NamedList<Item>>,
+        given: Option<Arc<InstanceItem>>,
+        path: &ImportPath,
+    ) -> Result<(NamedList<Item>, InstanceItem)> {
         let Template::Component(decls, outer) = self.templates[id] else {
             return Err(bug("a component seen as an instance type"));
         };
         let scope = self.scopes.push(Scope::new(Some(outer)));
-        let path = ImportPath::default();
+        let mut imports = NamedList::new();
         let mut instance = InstanceItem::default();
         for decl in decls {
             if let ComponentTypeDeclaration::Import(import) = decl {
                 self.charge(1)?;
-                let arg = args.get(import.name.name);
-                let arg = arg.ok_or_else(|| bug("a seen component without an argument"))?;
-                let item = self.item_of_type(scope, &import.ty, Some(arg), &path)?;
-                self.scopes[scope].push(item);
+                let name: Arc<str> = import.name.name.into();
+                let missing = || mismatch(format!("nothing is given for the import `{name}`"));
+                let arg = args.map(|args| args.get(&name).ok_or_else(missing));
+                let item =
+                    self.item_of_type(scope, &import.ty, arg.transpose()?, &path.join(&name))?;
+                self.scopes[scope].push(item.clone());
+                imports.insert(name, item);
             } else if let Some(decl) = Decl::of_component_type(decl) {
-                self.declare(scope, decl, Some(&given), &path, &mut instance)?;
+                self.declare(scope, decl, given.as_deref(), path, &mut instance)?;
             }
         }
-        Ok(instance)
+        Ok((imports, instance))
     }
 
     /// Runs a declaration of an instance type or component type.
@@ -168,7 +173,7 @@ impl<'a> Resolver<'a> {
             Decl::Alias(alias) => self.alias(scope, alias)?,
             Decl::Export(name, ty) => {
                 let name: Arc<str> = name.into();
-                let missing = || bug(format!("instance `{path}` has no export `{name}`"));
+                let missing = || mismatch(format!("`{path}` has no export `{name}`"));
                 let given = given.map(|given| given.exports.get(&name).ok_or_else(missing));
                 let given = given.transpose()?;
                 let path = path.join(&name);
