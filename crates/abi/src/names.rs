@@ -202,17 +202,18 @@ pub fn is_semver(version: &str) -> bool {
 
 /// That the version in an interface's name is one: semantic, or a canonical version, which
 /// a suffix makes a semantic one.
-pub fn check_version(version: &str, suffix: Option<&str>) -> Result<(), &'static str> {
+pub fn check_version(version: &str, suffix: Option<&str>) -> Result<(), String> {
+    let semver = |version: &str| match Version::parse(version) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("`{version}` is no semantic version: {error}")),
+    };
     match suffix {
-        None if is_semver(version) || is_canonical_version(version) => Ok(()),
-        None => Err("the version is neither a semantic nor a canonical one"),
+        None if is_canonical_version(version) => Ok(()),
+        None => semver(version),
         Some(_) if !is_canonical_version(version) => {
-            Err("only a canonical version can have a suffix")
+            Err("only a canonical version can have a suffix".into())
         }
-        Some(suffix) if !is_semver(&format!("{version}{suffix}")) => {
-            Err("version and suffix are no semantic version together")
-        }
-        Some(_) => Ok(()),
+        Some(suffix) => semver(&format!("{version}{suffix}")),
     }
 }
 

@@ -102,6 +102,15 @@ pub(crate) fn invalid(error: &wasmparser::Error) -> Error {
     })
 }
 
+/// An error for what we find out ourselves.
+pub(crate) fn refused(message: impl Into<String>, offset: u64) -> Error {
+    Error::new(DecodeError::Invalid {
+        message: message.into(),
+        offset,
+        remedy: "check that the file is intact, or change the component's source".to_string(),
+    })
+}
+
 /// An error for something that the plan cannot express.
 pub(crate) fn unsupported(what: impl Into<String>, offset: u64) -> Error {
     Error::new(DecodeError::Unsupported {

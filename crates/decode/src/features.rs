@@ -7,6 +7,11 @@
 
 use wasmparser::WasmFeatures;
 
+/// What the validator knows and the spec that Helve follows does not have.
+const LATER: WasmFeatures = WasmFeatures::CM_ACCESSORS
+    .union(WasmFeatures::CM_FORWARD)
+    .union(WasmFeatures::CM_GC);
+
 macro_rules! features {
     ($($(#[$doc:meta])* $field:ident = $flag:ident, $default:literal;)*) => {
         /// What validation accepts beyond WASI 0.2's Component Model.
@@ -30,6 +35,7 @@ macro_rules! features {
             pub(crate) fn to_wasmparser(self) -> WasmFeatures {
                 let mut features = self.core | WasmFeatures::COMPONENT_MODEL;
                 $(features.set(WasmFeatures::$flag, self.$field);)*
+                features.remove(LATER);
                 features
             }
 
@@ -70,17 +76,10 @@ features! {
     canonical_names = CM_CANON_NAMES, false;
     /// Nested namespaces and packages in names.
     nested_names = CM_NESTED_NAMES, false;
-    /// `[get]` and `[set]` functions.
-    accessors = CM_ACCESSORS, false;
-    /// `stream.forward` and `future.forward`. Validated; making a plan of it is refused.
-    forward = CM_FORWARD, false;
     /// 64-bit memories in components.
     memory64 = CM64, false;
     /// Values and start functions. Validated; making a plan of it is refused.
     values = CM_VALUES, false;
-    /// Lifting and lowering garbage-collected types. Validated; making a plan of it is
-    /// refused.
-    gc = CM_GC, false;
 }
 
 /// WebAssembly 2.0, multiple memories, tail calls, extended constants.

@@ -12,7 +12,7 @@
 //!
 //! Not here: what definitions mean (`resolve`).
 
-use crate::error::{DecodeError, bug, invalid, limit};
+use crate::error::{DecodeError, bug, invalid, limit, refused};
 use crate::plan::{CoreKind, ModuleImport, StaticModule, StaticModuleId};
 use crate::{Options, cancellable, unique_names};
 use helve_base::{Error, PrimaryMap, Result, entity_impl};
@@ -297,8 +297,10 @@ impl<'a> Reader<'a, '_> {
             .zip(usize::try_from(range.end).ok())
             .and_then(|(start, end)| self.source.get(start..end));
         let features = self.options.features.to_wasmparser();
-        let Some(unmarked) = bytes.and_then(|bytes| cancellable::unmark(bytes, features)) else {
-            return self.canonical_definitions(section, &HashSet::new());
+        let unmarked = match bytes.map(|bytes| cancellable::unmark(bytes, features)) {
+            Some(Ok(Some(unmarked))) => unmarked,
+            Some(Err(message)) => return Err(refused(message, range.start)),
+            _ => return self.canonical_definitions(section, &HashSet::new()),
         };
         let reader = BinaryReader::new_features(&unmarked.bytes, range.start, features);
         let section = SectionLimited::new(reader).map_err(|e| invalid(&e))?;

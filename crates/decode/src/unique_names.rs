@@ -15,7 +15,7 @@
 //! names being equal holds in the copy if it holds in the original. Nothing but
 //! validation ever sees the copy.
 
-use crate::error::DecodeError;
+use crate::error::{DecodeError, refused};
 use crate::{Options, cancellable};
 use helve_abi::names;
 use helve_base::{Error, Result};
@@ -59,17 +59,9 @@ pub(crate) fn respell(bytes: &[u8], options: &Options) -> Result<Vec<u8>> {
     match respelling.parse_component(&mut component, parser, bytes) {
         Ok(()) => Ok(component.finish()),
         Err(reencode::Error::ParseError(error)) => Err(crate::error::invalid(&error)),
-        Err(reencode::Error::UserError(message)) => Err(refused(message)),
-        Err(other) => Err(refused(other.to_string())),
+        Err(reencode::Error::UserError(message)) => Err(refused(message, 0)),
+        Err(other) => Err(refused(other.to_string(), 0)),
     }
-}
-
-fn refused(message: String) -> Error {
-    Error::new(DecodeError::Invalid {
-        message,
-        offset: 0,
-        remedy: "change the name in the component's source".to_string(),
-    })
 }
 
 /// What validating the copy said, in the original's spelling.
@@ -113,7 +105,7 @@ fn without_cancellable(bytes: &[u8], features: wp::WasmFeatures) -> Result<Vec<u
             continue;
         };
         if let Some(section) = copy.get_mut(start..end)
-            && let Some(unmarked) = cancellable::unmark(section, features)
+            && let Ok(Some(unmarked)) = cancellable::unmark(section, features)
         {
             section.copy_from_slice(&unmarked.bytes);
         }

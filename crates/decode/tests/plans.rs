@@ -280,14 +280,9 @@ fn refusals_say_what_where_and_what_to_do() {
             Want::Unsupported("the value `v`"),
         ),
         (
-            r#"(component (import "c" (component $c)) (instance (instantiate $c)))"#,
-            all_features(),
-            Want::Unsupported("instantiating the imported component `c`"),
-        ),
-        (
             "(component (type $s (stream u8)) (core func (canon stream.forward $s)))",
             all_features(),
-            Want::Unsupported("stream.forward"),
+            Want::Invalid("invalid leading byte (0x2e) for canonical function"),
         ),
     ];
     for (text, options, want) in cases {

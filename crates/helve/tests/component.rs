@@ -310,3 +310,65 @@ fn unknown_imports_can_be_traps() {
     let error = echo.call(&mut store, (1,)).unwrap_err();
     assert!(format!("{error:#}").contains("`echo`"), "{error:#}");
 }
+
+#[test]
+fn components_as_values() {
+    let engine = engine();
+    let maker = Component::new(
+        &engine,
+        r#"(component $maker
+            (import "seven" (core module $seven (export "f" (func (result i32)))))
+            (component $c
+                (alias outer $maker $seven (core module $seven))
+                (import "twice" (func $twice (param "x" u32) (result u32)))
+                (core func $twice (canon lower (func $twice)))
+                (core instance $i (instantiate $seven))
+                (core module $m
+                    (import "" "twice" (func $twice (param i32) (result i32)))
+                    (import "" "f" (func $f (result i32)))
+                    (func (export "run") (result i32) (call $twice (call $f))))
+                (core instance $m (instantiate $m (with "" (instance
+                    (export "twice" (func $twice)) (export "f" (func $i "f"))))))
+                (func (export "run") (result u32) (canon lift (core func $m "run"))))
+            (instance $nested (export "c" (component $c)))
+            (export "nested" (instance $nested)))"#,
+    )
+    .unwrap();
+    let user = Component::new(
+        &engine,
+        r#"(component
+            (import "c" (component $c
+                (import "twice" (func (param "x" u32) (result u32)))
+                (export "run" (func (result u32)))))
+            (import "twice" (func $twice (param "x" u32) (result u32)))
+            (instance $i (instantiate $c (with "twice" (func $twice))))
+            (export "run" (func $i "run")))"#,
+    )
+    .unwrap();
+    let seven = helve::core::Module::new(
+        &engine,
+        r#"(module (func (export "f") (result i32) (i32.const 7)))"#,
+    )
+    .unwrap();
+    let mut store = Store::new(&engine, ());
+    let mut linker: Linker<()> = Linker::new(&engine);
+    linker.root().module("seven", &seven).unwrap();
+    let twice = |_: helve::StoreContextMut<'_, ()>, (x,): (u32,)| Ok((2 * x,));
+    linker.root().func_wrap("twice", twice).unwrap();
+    let maker = linker.instantiate(&mut store, &maker).unwrap();
+    let component = maker.get_component(&mut store, "nested#c").unwrap();
+    assert_eq!(component.imports().collect::<Vec<_>>(), ["twice"]);
+    assert!(maker.get_component(&mut store, "nested").is_err());
+
+    // By the host, and by a guest; in other stores too.
+    linker.root().component("c", &component).unwrap();
+    for _ in 0..3 {
+        let mut store = Store::new(&engine, ());
+        for component in [&component, &user] {
+            let instance = linker.instantiate(&mut store, component).unwrap();
+            let run = instance.get_typed_func::<(), (u32,)>(&mut store, "run");
+            assert_eq!(run.unwrap().call(&mut store, ()).unwrap(), (14,));
+        }
+    }
+    assert!(component.serialize().is_err());
+}

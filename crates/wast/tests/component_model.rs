@@ -7,6 +7,12 @@
 use helve_wast::Options;
 use std::path::{Path, PathBuf};
 
+/// What the text parser says of things that it refuses in other words than the scripts.
+const OTHER_WORDS: &[&str] = &[
+    "unexpected token: duplicate `implements` attribute",
+    "unexpected token: duplicate `external-id` attribute",
+];
+
 fn suites() -> Option<PathBuf> {
     let given = std::env::var_os("HELVE_SUITES").map(PathBuf::from);
     let root = given
@@ -41,16 +47,26 @@ fn official_scripts() {
     let mut paths = Vec::new();
     scripts(&suites, &mut paths);
     paths.sort();
+    let options = Options {
+        words: true,
+        ..Options::default()
+    };
     let (mut passed, mut held, mut wrong) = (0, 0, Vec::new());
     for path in &paths {
         let name = path.strip_prefix(&suites).unwrap().display().to_string();
         let text = std::fs::read_to_string(path).unwrap();
-        let report = helve_wast::run(&name, &text, &Options::default());
+        let report = helve_wast::run(&name, &text, &options);
         held += report.held;
         passed += usize::from(report.is_success());
         match (failing.contains(&name.as_str()), report.is_success()) {
             (true, true) => wrong.push(format!("{name}: listed as failing, but passes")),
-            (false, false) => wrong.extend(report.failures.iter().map(ToString::to_string)),
+            (false, false) => wrong.extend(
+                report
+                    .failures
+                    .iter()
+                    .map(ToString::to_string)
+                    .filter(|failure| !OTHER_WORDS.iter().any(|words| failure.contains(words))),
+            ),
             _ => {}
         }
     }

@@ -34,7 +34,10 @@ fn run_mode(
 ) {
     let mut config = Config::new();
     config.core_features(features).verifier(true).compile(mode);
-    let options = Options { config };
+    let options = Options {
+        config,
+        ..Options::default()
+    };
     let (mut count, mut held, mut wrong) = (0, 0, Vec::new());
     for script in scripts {
         let name = format!("{set}/{}", script.name());

@@ -21,7 +21,14 @@ fn regress() {
         for level in [OptLevel::Speed, OptLevel::None] {
             let mut config = Config::new();
             config.all_features(true).verifier(true).optimize(level);
-            let report = helve_wast::run(&name, &text, &Options { config });
+            let report = helve_wast::run(
+                &name,
+                &text,
+                &Options {
+                    config,
+                    words: true,
+                },
+            );
             count += 1;
             wrong.extend(
                 report

@@ -20,6 +20,7 @@
 //! check of ours stops a forger.
 
 use crate::component::component::{Component, decode};
+use crate::component::linked::Source;
 use crate::core::Module;
 use crate::core::engine::Engine;
 use helve_base::{Bug, Error, PrimaryMap, Result, error::Context};
@@ -41,8 +42,11 @@ impl Component {
     /// They serve this build of Helve, on machines whose CPUs have the same features, with
     /// the same settings. The wasm they were made from is in them.
     pub fn serialize(&self) -> Result<Vec<u8>> {
+        let source = self.source().whole().ok_or_else(|| {
+            Error::msg("an instance exports this component: serialize the one that it is a part of")
+        })?;
         let mut artifact = ArtifactBuilder::new();
-        artifact.part(Part::Source, 0, self.source().to_vec());
+        artifact.part(Part::Source, 0, source.to_vec());
         for (id, module) in self.modules().iter() {
             module.add_to(&mut artifact, id.as_u32())?;
         }
@@ -157,7 +161,8 @@ unsafe fn load(engine: &Engine, bytes: Arc<[u8]>) -> Result<Component> {
         None => None,
     };
     let modules = modules.into_iter().collect();
-    Component::from_parts(engine, decoded.source, decoded.plan, modules, adapters)
+    let source = Source::file(decoded.source);
+    Component::from_parts(engine, source, decoded.plan, modules, adapters)
 }
 
 /// The component that an artifact was made from, read again.

@@ -8,6 +8,7 @@
 //! Not here: instances (`instance`), core modules' code (core's `Module`).
 
 use crate::component::fused::FusedCode;
+use crate::component::linked::{Made, Source};
 use crate::core::Module;
 use crate::core::engine::Engine;
 use helve_abi::flat::Side;
@@ -29,8 +30,9 @@ pub struct Component(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
-    /// The bytes it was decoded from.
-    source: Bytes,
+    /// What it was made from.
+    source: Source,
+    made: Made,
     plan: Plan,
     modules: PrimaryMap<StaticModuleId, Module>,
     programs: Programs,
@@ -73,13 +75,14 @@ impl Component {
         let modules = each_module(&plan, |_, range| {
             Module::from_range(engine, whole.clone(), range)
         })?;
-        Component::from_parts(engine, Bytes::from(&whole), plan, modules, None)
+        let source = Source::file(Bytes::from(&whole));
+        Component::from_parts(engine, source, plan, modules, None)
     }
 
     /// Puts a component together. Its adapters are compiled now unless they are given.
     pub(crate) fn from_parts(
         engine: &Engine,
-        source: Bytes,
+        source: Source,
         plan: Plan,
         modules: PrimaryMap<StaticModuleId, Module>,
         adapters: Option<StoredModule>,
@@ -105,6 +108,7 @@ impl Component {
         Ok(Component(Arc::new(Inner {
             engine: engine.clone(),
             source,
+            made: Made::default(),
             modules,
             plan,
             programs,
@@ -129,9 +133,19 @@ impl Component {
         self.0.plan.exports.iter().map(|(name, _)| &**name)
     }
 
-    /// The bytes it was decoded from.
-    pub(crate) fn source(&self) -> &Bytes {
+    /// What it was made from.
+    pub(crate) fn source(&self) -> &Source {
         &self.0.source
+    }
+
+    /// Components that were made from it and others.
+    pub(crate) fn made(&self) -> &Made {
+        &self.0.made
+    }
+
+    /// Whether it is this very component.
+    pub(crate) fn is_same(&self, other: &Component) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Every module that stands in the bytes.
@@ -173,20 +187,25 @@ impl Component {
 
 /// The plan of a component for this engine.
 pub(crate) fn decode(engine: &Engine, bytes: &[u8]) -> Result<Plan> {
+    helve_decode::decode(bytes, &options(engine))
+}
+
+/// How components are decoded for this engine.
+pub(crate) fn options(engine: &Engine) -> helve_decode::Options {
     let core = engine.config().features;
     let mut features = engine.config().component;
     features.core = core.as_wasmparser();
     if core == helve_compile::Features::SUPPORTED {
         // Core types in a component may say more than its modules may use: those are
         // validated again where they are compiled.
-        features.core |= WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES;
+        features.core |=
+            WasmFeatures::GC | WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::THREADS;
     }
-    let options = helve_decode::Options {
+    helve_decode::Options {
         features,
         limits: engine.limits().clone(),
         ..Default::default()
-    };
-    helve_decode::decode(bytes, &options)
+    }
 }
 
 /// Makes every module that stands in the bytes, on all cores.

@@ -244,6 +244,45 @@ impl Instance {
         }
     }
 
+    /// The exported component, to be instantiated like any other.
+    ///
+    /// It has captured what stands around its definition: core modules, components and
+    /// types. The adapters between its own parts are compiled now; its core modules are
+    /// not compiled again.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such export, or it is no component.
+    pub fn get_component(
+        &self,
+        store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Result<Component> {
+        let found = self.component(store, name);
+        found.ok_or_else(|| Error::msg("the instance exports no component of that name"))?
+    }
+
+    /// The same, none where the export is no component.
+    pub(crate) fn component(
+        &self,
+        store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Option<Result<Component>> {
+        let store = store.as_context();
+        let data = self.data(store.opaque())?;
+        let (index, Item::Component(_)) = self.index(store.opaque(), name)? else {
+            return None;
+        };
+        let imported = data.plan().imported_modules.iter();
+        let imported = imported
+            .filter(|(_, module)| module.captured.is_none())
+            .filter_map(|(id, module)| {
+                let found = data.imported_modules.get(id)?.get()?;
+                Some((module.path.clone(), found.clone()))
+            });
+        Some(data.component.exported(ImportPath(index.0), imported))
+    }
+
     /// The names of its exports, those of an exported instance if `parent` is one.
     pub fn export_names(&self, store: impl AsContext, parent: Option<&ExportIndex>) -> Vec<String> {
         let store = store.as_context();

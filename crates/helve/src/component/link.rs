@@ -31,6 +31,7 @@ use crate::core::context::StoreContextMut;
 use crate::core::store::{StoreOpaque, StorePtr};
 use helve_abi::names::NameMap;
 use helve_abi::types::{FuncTypeId, ResourceTypeId};
+use helve_base::core_type::ExternType;
 use helve_base::{Error, Result, bail, ensure, error::Context};
 use helve_decode::plan::*;
 use std::sync::Arc;
@@ -111,8 +112,8 @@ fn collect<'a>(
         });
         return;
     };
-    if let Some(other @ (Definition::Func(_) | Definition::Module(_) | Definition::Resource(..))) =
-        definition
+    if let Some(other) = definition
+        && !matches!(other, Definition::Instance(_))
     {
         let hint = format!(" (the linker has a {} of that name)", other.noun());
         found.push(Leaf {
@@ -235,6 +236,11 @@ impl Bindings {
                 bound.add(plan, leaf, definition)?;
             }
         }
+        for (id, module) in plan.imported_modules.iter() {
+            if let Some(module) = module.captured.and_then(|n| component.source().captured(n)) {
+                bound.modules.push((id, module.clone()));
+            }
+        }
         Ok(bound)
     }
 
@@ -303,14 +309,13 @@ impl Bindings {
                 Definition::GuestFunc(func),
             ) => self.guests.push((*id, *ty, *func, path.clone())),
             (Item::Module(ModuleRef::Imported(id)), Definition::Module(module)) => {
-                check_module(&plan.imported_modules[*id].ty, module)
+                check_module_type(&plan.imported_modules[*id].ty, module)
                     .with_context(|| format!("import `{path}`"))?;
                 self.modules.push((*id, module.clone()));
             }
             (Item::Type(_), _) => {}
-            (Item::Component(_), _) => {
-                bail!("import `{path}`: components can't be supplied by a host")
-            }
+            // Given when the plan was made.
+            (Item::Component(_), Definition::Component(_)) => {}
             (item, other) => bail!(
                 "import `{path}`: the component expects a {}, the linker has a {}",
                 item.noun(),
@@ -400,9 +405,40 @@ fn check_guest_func(
     Ok(())
 }
 
+/// What modules and types of modules have in common.
+pub(crate) trait IsModule {
+    /// What it imports.
+    fn needs(&self) -> Vec<(&str, &str, ExternType)>;
+    /// What it exports under this name.
+    fn offers(&self, name: &str) -> Option<ExternType>;
+}
+
+impl IsModule for Module {
+    fn needs(&self) -> Vec<(&str, &str, ExternType)> {
+        self.imports().collect()
+    }
+
+    fn offers(&self, name: &str) -> Option<ExternType> {
+        self.get_export(name)
+    }
+}
+
+impl IsModule for ModuleType {
+    fn needs(&self) -> Vec<(&str, &str, ExternType)> {
+        let imports = self.imports.iter();
+        imports
+            .map(|(from, name, ty)| (&**from, &**name, ty.clone()))
+            .collect()
+    }
+
+    fn offers(&self, name: &str) -> Option<ExternType> {
+        self.exports.get(name).cloned()
+    }
+}
+
 /// That a module needs no more, and has no less, than its type says.
-fn check_module(ty: &ModuleType, module: &Module) -> Result<()> {
-    for (from, name, found) in module.imports() {
+pub(crate) fn check_module_type(ty: &ModuleType, module: &dyn IsModule) -> Result<()> {
+    for (from, name, found) in module.needs() {
         let expected = ty
             .imports
             .iter()
@@ -410,15 +446,44 @@ fn check_module(ty: &ModuleType, module: &Module) -> Result<()> {
         let Some((_, _, expected)) = expected else {
             bail!("the module imports `{from}` `{name}`, which its type has not");
         };
-        crate::core::externs::check_import(&found, expected)?;
+        crate::core::externs::check_import(&found, expected)
+            .with_context(|| format!("import `{from}` `{name}`"))?;
     }
     for (name, expected) in ty.exports.iter() {
-        let Some(found) = module.get_export(name) else {
+        let Some(found) = module.offers(name) else {
             bail!("the module has no export `{name}`");
         };
-        crate::core::externs::check_import(expected, &found)?;
+        crate::core::externs::check_import(expected, &found)
+            .with_context(|| format!("export `{name}`"))?;
     }
     Ok(())
+}
+
+/// `component` with the components that it imports, as far as it imports any.
+pub(crate) fn with_components(
+    names: &NameMap<Definition>,
+    component: &Component,
+) -> Result<Component> {
+    let plan = component.plan();
+    if plan.imported_components.is_empty() {
+        return Ok(component.clone());
+    }
+    check(names, component)?;
+    let mut given = Vec::new();
+    for leaf in leaves(plan, names) {
+        match (leaf.item, leaf.definition) {
+            (Item::Component(_), Some(Definition::Component(found))) => {
+                given.push((leaf.path, found.clone()));
+            }
+            (Item::Component(_), Some(other)) => bail!(
+                "import `{}`: the component expects a component, the linker has a {}",
+                leaf.path,
+                other.noun()
+            ),
+            _ => {}
+        }
+    }
+    component.with_components(given)
 }
 
 /// Supplies what is missing: `func` makes functions, resource types are new ones.

@@ -37,6 +37,7 @@ pub(crate) enum Definition {
     Func(HostFunc),
     Resource(ResourceType, HostDtor),
     Module(Module),
+    Component(Component),
     Instance(NameMap<Definition>),
     /// An export of a component instance that exists already.
     GuestFunc(crate::component::func::Func),
@@ -51,6 +52,7 @@ impl Definition {
             Definition::Func(_) | Definition::GuestFunc(_) => "function",
             Definition::Resource(..) | Definition::GuestResource(_) => "resource",
             Definition::Module(_) => "core module",
+            Definition::Component(_) => "component",
             Definition::Instance(_) => "instance",
         }
     }
@@ -167,8 +169,9 @@ impl<T: 'static> Linker<T> {
             Engine::same(store.engine(), &self.engine),
             "the store was made with another engine than the linker: use one engine for both"
         );
-        let bindings = link::Bindings::new(component, &self.names)?;
-        Instance::new(&mut store, component, &bindings)
+        let component = link::with_components(&self.names, component)?;
+        let bindings = link::Bindings::new(&component, &self.names)?;
+        Instance::new(&mut store, &component, &bindings)
     }
 
     /// Does all of [`Linker::instantiate`] that needs no store: for a component that is
@@ -179,8 +182,9 @@ impl<T: 'static> Linker<T> {
     /// Where an import is missing or of another type.
     pub fn instantiate_pre(&self, component: &Component) -> Result<InstancePre<T>> {
         self.same_engine(component)?;
-        let bindings = link::Bindings::new(component, &self.names)?;
-        Ok(InstancePre::new(component, bindings))
+        let component = link::with_components(&self.names, component)?;
+        let bindings = link::Bindings::new(&component, &self.names)?;
+        Ok(InstancePre::new(&component, bindings))
     }
 
     fn same_engine(&self, component: &Component) -> Result<()> {
@@ -317,6 +321,14 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
         self.define(name, Definition::Module(module.clone()))
     }
 
+    /// Defines the component `name`, for components that instantiate it themselves.
+    ///
+    /// Whether it has the type that they expect turns out when they are instantiated. The
+    /// calls between the two are compiled the first time that they are brought together.
+    pub fn component(&mut self, name: &str, component: &Component) -> Result<()> {
+        self.define(name, Definition::Component(component.clone()))
+    }
+
     /// Defines `name` as what `func` is, the export of another component's instance in
     /// the same store.
     pub fn func(&mut self, name: &str, func: crate::component::func::Func) -> Result<()> {
@@ -330,7 +342,7 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     }
 
     /// Defines everything that `instance` exports under its own name: functions, core
-    /// modules, resource types, and instances with what they export. The instance must
+    /// modules, components, resource types, and instances with what they export. The instance must
     /// live in the store that the linker's components are instantiated in.
     ///
     /// ```
@@ -371,6 +383,8 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
                 self.module(&name, &module)?;
             } else if let Some(ty) = instance.get_resource(&mut *store, &index) {
                 self.resource_type(&name, ty)?;
+            } else if let Some(component) = instance.component(&mut *store, &index) {
+                self.component(&name, &component?)?;
             } else if !instance.export_names(&mut *store, Some(&index)).is_empty() {
                 self.instance(&name)?
                     .exports_under(store, instance, Some(&index))?;

@@ -40,6 +40,7 @@ mod instance;
 mod instance_pre;
 mod lift;
 mod link;
+mod linked;
 mod linker;
 mod lower;
 mod part;

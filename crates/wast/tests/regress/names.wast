@@ -52,4 +52,4 @@
   (import "a:b/c@0.0.0" (instance)))
 (assert_invalid
   (component (import "a:b/c@0" (instance)))
-  "the version is neither a semantic nor a canonical one")
+  "name `a:b/c@0`: `0` is no semantic version: unexpected end of input")
