@@ -274,6 +274,28 @@ impl CanonBuiltin {
         }
     }
 
+    /// What its stream or future carries; none where that is nothing, or it has neither.
+    pub fn element(&self, types: &Types) -> Option<InterfaceType> {
+        use CanonBuiltin::*;
+        match *self {
+            StreamNew { ty }
+            | StreamRead { ty }
+            | StreamWrite { ty }
+            | StreamCancelRead { ty, .. }
+            | StreamCancelWrite { ty, .. }
+            | StreamDropReadable { ty }
+            | StreamDropWritable { ty } => types[ty].element,
+            FutureNew { ty }
+            | FutureRead { ty }
+            | FutureWrite { ty }
+            | FutureCancelRead { ty, .. }
+            | FutureCancelWrite { ty, .. }
+            | FutureDropReadable { ty }
+            | FutureDropWritable { ty } => types[ty].payload,
+            _ => None,
+        }
+    }
+
     /// Whether it may block its thread: what needs a stack that can be suspended.
     pub fn may_block(&self, options_async: bool) -> bool {
         use CanonBuiltin::*;

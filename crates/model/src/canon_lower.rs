@@ -12,10 +12,10 @@
 
 use crate::effect::{Caller, Effect, Value};
 use crate::instance::{FlagStorage, InstanceId};
-use crate::store::{Frame, Next, Store, Tables, Then};
+use crate::store::{Frame, LetGo, Next, Store, Tables, Then};
 use crate::subtask::{Cancelling, SubtaskState};
 use crate::task::{Callee, Task, TaskId};
-use crate::thread::Wait;
+use crate::thread::{ThreadId, Wait};
 use crate::trap::Trap;
 use crate::waitable::WaitableId;
 
@@ -28,6 +28,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// the number to return.
     pub fn call(&mut self, callee: Callee, is_async: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
+        if !is_async && callee.is_async {
+            self.check_may_block()?;
+        }
         self.instances
             .check_enter(callee.instance, Some(instance))?;
         let subtask = self.arena.subtask_new()?;
@@ -63,6 +66,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             callee,
             caller,
             is_async,
+            let_go: LetGo::Nobody,
         };
         self.frames.push(Frame { thread, then });
         Ok((task, self.run(thread, false)?))
@@ -75,6 +79,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             callee,
             caller,
             is_async,
+            let_go,
         } = frame.then
         else {
             return Err(Trap::Misuse("a call that is none"));
@@ -92,11 +97,54 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             self.frames.push(Frame { thread, then });
             return self.run(thread, false);
         }
+        if let Some((thread, let_go)) = self.holder_or_starter(task, callee, let_go)? {
+            let then = Then::Call {
+                task,
+                callee,
+                caller,
+                is_async,
+                let_go,
+            };
+            self.frames.push(Frame { thread, then });
+            return self.run(thread, false);
+        }
         self.instances.leave_to(callee.instance, caller.instance());
         match caller {
             Caller::Guest { instance, subtask } => self.lowered(instance, subtask, is_async),
             Caller::Host | Caller::Nobody => Ok(Next::Effect(Effect::ToHost)),
         }
+    }
+
+    /// Who runs before a call comes back that has not started: the thread that holds the
+    /// callee's instance, then the callee's own.
+    fn holder_or_starter(
+        &self,
+        task: TaskId,
+        callee: Callee,
+        let_go: LetGo,
+    ) -> Result<Option<(ThreadId, LetGo)>, Trap> {
+        if !self.readings.holder_first || let_go == LetGo::Both {
+            return Ok(None);
+        }
+        let Ok(starting) = self.task(task) else {
+            return Ok(None);
+        };
+        if !starting.is_initial() {
+            return Ok(None);
+        }
+        let (next, then) = match let_go {
+            LetGo::Nobody => {
+                let holder = self.component(callee.instance)?.exclusive();
+                (holder, LetGo::Holder)
+            }
+            _ => (Some(starting.implicit), LetGo::Both),
+        };
+        let Some(next) = next else {
+            return Ok(None);
+        };
+        let node = self.thread(next)?.waits().and_then(|(_, node)| node);
+        let ready = node.is_some_and(|node| self.queue.is_ready(node));
+        Ok(ready.then_some((next, then)))
     }
 
     /// A call has come back to its caller, over or not.
@@ -157,6 +205,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `subtask.cancel`.
     pub fn subtask_cancel(&mut self, index: u32, is_async: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
+        if !is_async {
+            self.check_may_block()?;
+        }
         let asked = self.with_table(instance, |table, arena| {
             table.begin_subtask_cancel(arena, index, is_async)
         })?;

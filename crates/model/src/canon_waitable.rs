@@ -55,6 +55,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `waitable-set.wait`.
     pub fn waitable_set_wait(&mut self, index: u32, cancellable: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
+        self.check_may_block()?;
         let set = self.with_table(instance, |table, arena| table.begin_wait(arena, index))?;
         let next = self.wait_until(Wait::Set(set), cancellable);
         self.follow(next)
@@ -115,6 +116,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         is_async: bool,
     ) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
+        if !is_async {
+            self.check_may_block()?;
+        }
         let copying = self.with_table(instance, |table, arena| {
             table.copy(arena, index, end, instance, buffer, is_async)
         })?;
@@ -130,6 +134,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         is_async: bool,
     ) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
+        if !is_async {
+            self.check_may_block()?;
+        }
         let copying = self.with_table(instance, |table, arena| {
             table.copy_cancel(arena, index, end, is_async)
         })?;
@@ -199,6 +206,11 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     pub fn error_context(&mut self, index: u32) -> Result<ContextId, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.with_table(instance, |table, _| table.context(index))
+    }
+
+    /// A built-in that has changed nothing here is done.
+    pub fn nothing_more(&self) -> Result<Effect, Trap> {
+        self.go_on(Value::None)
     }
 
     /// `error-context.drop`.

@@ -377,6 +377,11 @@ impl Arena {
             return Ok(Copying::Blocked(id));
         }
         self.clear_event(id)?;
+        let partial = self.cancel_partial;
+        let end = self.end_mut(id)?;
+        if partial && end.result == CopyResult::Completed && end.buffer.remain() > 0 {
+            end.result = CopyResult::Cancelled;
+        }
         Ok(Copying::Done(self.deliver_copy(id)?.payload))
     }
 

@@ -204,6 +204,12 @@ impl<F: FlagStorage> Instances<F> {
         })
     }
 
+    /// Whether one of two instances is inside of the other, or they are one.
+    pub fn related(&self, a: InstanceId, b: InstanceId) -> bool {
+        self.common(a, b)
+            .is_some_and(|common| common == a || common == b)
+    }
+
     /// The innermost instance that both are inside of.
     fn common(&self, a: InstanceId, b: InstanceId) -> Option<InstanceId> {
         let (mut a, mut b) = (a, b);

@@ -21,6 +21,7 @@ use crate::effect::{Caller, Effect, Entry, Value};
 use crate::error::HandleError;
 use crate::handles::{Storage, Table, VecStorage};
 use crate::instance::{FlagStorage, InstanceId, Instances, VecFlags};
+use crate::readings::Readings;
 use crate::resource::Scopes;
 use crate::run_queue::{ListId, RunQueue, Schedule};
 use crate::slab::Slab;
@@ -65,6 +66,15 @@ impl Tables for VecTables {
     }
 }
 
+/// How far a call that could not start at once has let the holder of its callee's instance
+/// go first (see `Readings::holder_first`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LetGo {
+    Nobody,
+    Holder,
+    Both,
+}
+
 /// What a frame was made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Then {
@@ -78,6 +88,9 @@ pub(crate) enum Then {
         caller: Caller,
         /// Of a guest's call: whether it was lowered with `async`.
         is_async: bool,
+        /// Whether the thread that held the callee's instance was let go first, and the
+        /// callee's own thread after it.
+        let_go: LetGo,
     },
     /// The host, or a guest's `subtask.cancel`, asked a task to cancel.
     Cancel {
@@ -130,7 +143,7 @@ pub struct Store<T = VecTables, F = VecFlags> {
     serial: u64,
     stamp: u64,
     last_task: Option<TaskId>,
-    callbacks_run_in_sync_calls: bool,
+    pub(crate) readings: Readings,
 }
 
 impl Default for Store {
@@ -165,24 +178,17 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             serial: 0,
             stamp: 0,
             last_task: None,
-            callbacks_run_in_sync_calls: false,
+            readings: Readings::SPEC,
         }
     }
 
     /// A new component instance, in `parent` or a root.
     pub fn add_instance(&mut self, parent: Option<InstanceId>) -> Result<InstanceId, HandleError> {
-        let component = ComponentInstance::new(&mut self.queue, self.callbacks_run_in_sync_calls)?;
+        let component = ComponentInstance::new(&mut self.queue, !self.readings.park_callbacks)?;
         let id = self.instances.add(parent)?;
         self.tables.add(id);
         self.components.push(component);
         Ok(id)
-    }
-
-    /// Whether a callback of an async task may be called while a function of its instance
-    /// that is not async has no result yet. The executable spec allows it, its official
-    /// scripts forbid it: not allowed unless asked for, before instances are added.
-    pub fn let_callbacks_run_in_sync_calls(&mut self) {
-        self.callbacks_run_in_sync_calls = true;
     }
 
     /// How free choices are made from now on.

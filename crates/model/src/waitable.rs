@@ -153,6 +153,8 @@ pub struct Arena {
     pub(crate) woken: Vec<Woken>,
     /// Sets with ready lists that got their first event, or have lost their last one.
     pub(crate) touched: Vec<SetId>,
+    /// See `Readings::cancel_partial`.
+    pub(crate) cancel_partial: bool,
 }
 
 impl Default for Arena {
@@ -174,6 +176,7 @@ impl Arena {
             contexts: Slab::new(),
             woken: Vec::new(),
             touched: Vec::new(),
+            cancel_partial: false,
         }
     }
 

@@ -86,7 +86,6 @@ fn end(words: &[&str]) -> EndType {
 impl World {
     fn new(parents: &str) -> World {
         let mut store = Store::default();
-        store.let_callbacks_run_in_sync_calls();
         store.set_schedule(Schedule::Replay(VecDeque::new()));
         let mut instances = Vec::new();
         for parent in parents.split_whitespace() {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod cancellable;
 mod component_value;
 mod core_value;
 mod report;

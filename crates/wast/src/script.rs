@@ -4,17 +4,20 @@
 //! means the newest module or instance of that name; no name means the newest of all.
 //! Not here: how values are written and compared (`core_value.rs`, `component_value.rs`).
 
+use crate::cancellable::Blanked;
 use crate::report::{Failure, Report};
 use crate::{component_value, core_value, spectest};
 use helve::{Engine, Error, Result, Store, Trap, component, core};
 use std::collections::HashMap;
+use std::ops::Range;
 use wast::token::Id;
 use wast::{QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat, parser};
 
 /// How to run a script.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The configuration of the engine; by default every feature is on.
+    /// The configuration of the engine; by default every feature is on, and the spec is
+    /// read as the official scripts do.
     pub config: helve::Config,
     /// Whether what is refused or does not link must say so in the script's words. Off by
     /// default: the words of the core scripts are the reference interpreter's.
@@ -28,6 +31,7 @@ impl Default for Options {
         config
             .all_features(true)
             .wasm_component_model_nested_names(false);
+        config.readings(component::Readings::SCRIPTS);
         Options {
             config,
             words: false,
@@ -49,7 +53,8 @@ pub fn run(name: &str, text: &str, options: &Options) -> Report {
             message,
         }
     };
-    let mut lexer = wast::lexer::Lexer::new(text);
+    let blanked = Blanked::new(text);
+    let mut lexer = wast::lexer::Lexer::new(&blanked.text);
     lexer.allow_confusing_unicode(true);
     let buffer = match parser::ParseBuffer::new_with_lexer(lexer) {
         Ok(buffer) => buffer,
@@ -65,7 +70,13 @@ pub fn run(name: &str, text: &str, options: &Options) -> Report {
             return report;
         }
     };
-    let mut context = match Context::new(options) {
+    let mut starts: Vec<usize> = script
+        .directives
+        .iter()
+        .map(|d| d.span().offset())
+        .collect();
+    starts.push(text.len());
+    let mut context = match Context::new(options, &blanked) {
         Ok(context) => context,
         Err(e) => {
             report
@@ -74,8 +85,9 @@ pub fn run(name: &str, text: &str, options: &Options) -> Report {
             return report;
         }
     };
-    for directive in script.directives {
+    for (directive, place) in script.directives.into_iter().zip(starts.windows(2)) {
         let span = directive.span();
+        context.place = place[0]..place[1];
         match context.directive(directive) {
             Ok(()) => report.held += 1,
             Err(e) => report.failures.push(fail(span, format!("{e:#}"))),
@@ -113,7 +125,10 @@ impl std::fmt::Display for Values {
     }
 }
 
-struct Context {
+struct Context<'a> {
+    blanked: &'a Blanked,
+    /// Where the directive's text is.
+    place: Range<usize>,
     words: bool,
     engine: Engine,
     store: Store<()>,
@@ -124,8 +139,8 @@ struct Context {
     last_instance: Option<Instance>,
 }
 
-impl Context {
-    fn new(options: &Options) -> Result<Context> {
+impl<'a> Context<'a> {
+    fn new(options: &Options, blanked: &'a Blanked) -> Result<Context<'a>> {
         let engine = Engine::new(&options.config)?;
         let mut store = Store::new(&engine, ());
         let mut core_linker = core::Linker::new(&engine);
@@ -133,6 +148,8 @@ impl Context {
         spectest::define(&mut core_linker, &mut store)?;
         Ok(Context {
             words: options.words,
+            blanked,
+            place: 0..0,
             engine,
             store,
             core_linker,
@@ -247,7 +264,10 @@ impl Context {
             wat,
             QuoteWat::QuoteComponent(..) | QuoteWat::Wat(Wat::Component(_))
         );
-        let bytes = wat.encode()?;
+        let mut bytes = wat.encode()?;
+        if is_component {
+            self.blanked.restore(self.place.clone(), &mut bytes);
+        }
         Ok(if is_component {
             Definition::Component(component::Component::from_binary(&self.engine, &bytes)?)
         } else {

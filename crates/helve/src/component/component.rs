@@ -12,7 +12,7 @@ use crate::component::linked::{Made, Source};
 use crate::core::Module;
 use crate::core::engine::Engine;
 use helve_abi::flat::Side;
-use helve_abi::program::{CallPrograms, Programs};
+use helve_abi::program::{CallPrograms, Form, Programs};
 use helve_abi::types::FuncTypeId;
 use helve_base::{PrimaryMap, Result, bail, ensure, error::Context};
 use helve_compile::Bytes;
@@ -101,6 +101,12 @@ impl Component {
             .values()
             .map(|lowered| call(lowered.ty, lowered.options, Side::Lower))
             .collect();
+        for def in plan.builtins.values() {
+            if let Some(ty) = def.op.element(&plan.types) {
+                let width = plan.options[def.options].width;
+                programs.make(&plan.types, ty, Form::Memory(width));
+            }
+        }
         let fused = match engine.config().slow_calls {
             false => FusedCode::new(engine, &plan, adapters)?,
             true => FusedCode::none(&plan),

@@ -62,6 +62,8 @@ pub(crate) struct InstanceData {
     tasks: Cell<bool>,
     /// Whether a function it imports may wait.
     pub may_wait: Cell<bool>,
+    /// See [`helve_model::Readings`].
+    pub no_donuts: bool,
 }
 
 /// As many empty cells as `like` has entries.
@@ -101,6 +103,7 @@ impl InstanceData {
             fused: Fused::default(),
             tasks: Cell::new(crate::component::drive::uses_tasks(plan)),
             may_wait: Cell::new(false),
+            no_donuts: component.engine().config().readings.no_donuts,
             shared,
         }
     }
@@ -178,6 +181,11 @@ impl InstanceData {
         std::iter::successors(Some(id), move |id| {
             infos.get(*id).and_then(|info| info.parent)
         })
+    }
+
+    /// Whether one of two instances is inside of the other, or they are one.
+    pub fn related(&self, a: ComponentInstanceId, b: ComponentInstanceId) -> bool {
+        self.ancestors(a).any(|id| id == b) || self.ancestors(b).any(|id| id == a)
     }
 
     /// Enters an instance and its ancestors, `chain`, from the host.

@@ -7,10 +7,11 @@
 mod lift;
 mod lower;
 
-pub(crate) use lift::{lift_passed, lift_result};
-pub(crate) use lower::{check_result, lower_passed, lower_result};
+pub(crate) use lift::{lift_elements, lift_passed, lift_result};
+pub(crate) use lower::{check_result, lower_elements, lower_passed, lower_result};
 
 use crate::component::drive::ends::{FutureAny, StreamAny};
+use crate::component::drive::error_context::ErrorContext;
 use crate::component::resource::ResourceAny;
 use helve_abi::types::{InterfaceType, Types};
 use helve_base::{Error, Result, bail, ensure, error::Context};
@@ -72,6 +73,8 @@ pub enum Val {
     Stream(StreamAny),
     /// `future<T>`: its readable end.
     Future(FutureAny),
+    /// `error-context`: its message.
+    ErrorContext(ErrorContext),
 }
 
 impl Val {
@@ -103,6 +106,7 @@ impl Val {
             Val::Resource(_) => "resource",
             Val::Stream(_) => "stream",
             Val::Future(_) => "future",
+            Val::ErrorContext(_) => "error-context",
         }
     }
 
@@ -216,6 +220,7 @@ impl Val {
                 | (Val::Resource(_), T::Own(_) | T::Borrow(_))
                 | (Val::Stream(_), T::Stream(_))
                 | (Val::Future(_), T::Future(_))
+                | (Val::ErrorContext(_), T::ErrorContext)
         )
     }
 
@@ -256,6 +261,7 @@ impl PartialEq for Val {
             (Resource(a), Resource(b)) => a == b,
             (Stream(a), Stream(b)) => a == b,
             (Future(a), Future(b)) => a == b,
+            (ErrorContext(a), ErrorContext(b)) => a == b,
             _ => false,
         }
     }

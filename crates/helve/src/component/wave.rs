@@ -510,7 +510,9 @@ impl WasmValue for Val {
             Val::Result(_) => WasmTypeKind::Result,
             Val::Flags(_) => WasmTypeKind::Flags,
             Val::Map(_) => WasmTypeKind::Map,
-            Val::Resource(_) | Val::Stream(_) | Val::Future(_) => WasmTypeKind::Unsupported,
+            Val::Resource(_) | Val::Stream(_) | Val::Future(_) | Val::ErrorContext(_) => {
+                WasmTypeKind::Unsupported
+            }
         }
     }
 

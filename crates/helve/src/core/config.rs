@@ -6,6 +6,7 @@
 use crate::core::allocation::InstanceAllocationStrategy;
 use helve_base::limits::Limits;
 use helve_compile::Features;
+use helve_model::Readings;
 use std::path::PathBuf;
 
 /// How hard the compiler tries.
@@ -47,6 +48,7 @@ pub struct Config {
     pub(crate) slow_calls: bool,
     /// Built-ins of resources by way of the host.
     pub(crate) slow_handles: bool,
+    pub(crate) readings: Readings,
 }
 
 impl Default for Config {
@@ -63,6 +65,7 @@ impl Default for Config {
             component: Default::default(),
             slow_calls: false,
             slow_handles: false,
+            readings: Readings::SPEC,
         }
     }
 }
@@ -140,6 +143,13 @@ impl Config {
     /// way through the host: for tests, which compare the two.
     pub fn fused_adapters(&mut self, on: bool) -> &mut Config {
         self.slow_calls = !on;
+        self
+    }
+
+    /// How to read what the executable spec of the Component Model and its official scripts
+    /// disagree about, point by point. The default is the executable spec's reading.
+    pub fn readings(&mut self, readings: Readings) -> &mut Config {
+        self.readings = readings;
         self
     }
 

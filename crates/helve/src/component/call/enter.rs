@@ -20,6 +20,7 @@ use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
+use crate::component::part::cannot_enter;
 use crate::component::state::InstanceData;
 use crate::core;
 use crate::core::func::call_raw;
@@ -186,6 +187,9 @@ impl LiftedFunc {
     fn enter(&self, instance: &InstanceData, caller: Option<ComponentInstanceId>) -> Result<()> {
         match caller {
             None => instance.enter_chain(&self.chain),
+            Some(from) if instance.no_donuts && instance.related(from, self.owner) => {
+                Err(cannot_enter())
+            }
             caller => instance.enter(self.owner, caller),
         }
     }

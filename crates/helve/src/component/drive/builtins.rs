@@ -19,7 +19,10 @@ use crate::component::call::enter::CoreFunc;
 use crate::component::call::host::Caller;
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
+use crate::component::call::scope::CallScope;
 use crate::component::func::Func;
+use crate::component::lift::LiftContext;
+use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
 use crate::core;
 use crate::core::store::{StoreOpaque, StorePtr};
@@ -288,11 +291,18 @@ impl Function {
             if let CanonBuiltin::ThreadNewIndirect { .. } = op {
                 self.new_thread(instance, store, table.as_ref(), lanes)?;
             }
+            match op {
+                CanonBuiltin::ErrorContextNew => return self.error_context_new(instance, lanes),
+                CanonBuiltin::ErrorContextDebugMessage => {
+                    return self.debug_message(instance, options, lanes);
+                }
+                _ => {}
+            }
             let mut state = instance.shared().drive.0.borrow_mut();
             let trap = |trap| refused(instance, self.owner, trap);
             let task = state.current_task();
             let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
-            let mut effect = effect.map_err(trap)?;
+            let effect = effect.map_err(trap)?;
             match (op, effect) {
                 (CanonBuiltin::TaskCancel, _) => {
                     drop(state);
@@ -307,12 +317,67 @@ impl Function {
                 }
                 _ => {}
             }
-            if let Effect::Copy(job) = effect {
-                state.ends.copy(&job)?;
-                effect = state.model.finish_copy(job).map_err(trap)?;
-            }
-            Ok(effect)
+            let Effect::Copy(job) = effect else {
+                return Ok(effect);
+            };
+            let copy = state.ends.plan(&job)?;
+            drop(state);
+            copy.perform()?;
+            let mut state = instance.shared().drive.0.borrow_mut();
+            state.model.finish_copy(job).map_err(trap)
         }
+    }
+
+    /// The options of a built-in that has some.
+    fn options(&self) -> Result<&CallOptions> {
+        match &self.kind {
+            Kind::Builtin { options, .. } => Ok(options),
+            _ => Err(Error::new(Bug("a call that is a built-in".into()))),
+        }
+    }
+
+    /// `error-context.new`: the message is kept as it is.
+    fn error_context_new(&self, instance: &InstanceData, lanes: &[Lane]) -> Result<Effect> {
+        let options = self.options()?;
+        let mut scope = CallScope::default();
+        // SAFETY: lifting runs no guest.
+        let memory = options
+            .memory
+            .map_or(&[][..], |memory| unsafe { memory.bytes() });
+        let mut cx = LiftContext::new(memory, options, instance, &mut scope);
+        let lane = |at: usize| lanes.get(at).map_or(0, |lane| address(options, *lane));
+        let message = cx.lift_string((lane(0), lane(1)))?;
+        let mut state = instance.shared().drive.0.borrow_mut();
+        state.asker = state.model.current_thread();
+        let made = state.model.error_context_new(&message);
+        made.map_err(|trap| refused(instance, self.owner, trap))
+    }
+
+    /// `error-context.debug-message`: the message goes to new memory of the guest's.
+    fn debug_message(
+        &self,
+        instance: &InstanceData,
+        options: &CallOptions,
+        lanes: &[Lane],
+    ) -> Result<Effect> {
+        let trap = |trap| refused(instance, self.owner, trap);
+        let index = lanes.first().map_or(0, |lane| lane.u32());
+        let message = {
+            let mut state = instance.shared().drive.0.borrow_mut();
+            state.asker = state.model.current_thread();
+            let id = state.model.error_context(index).map_err(trap)?;
+            let message = state.model.arena.context_message(id);
+            message.map_err(|error| trap(error.into()))?.to_owned()
+        };
+        let mut scope = CallScope::default();
+        let mut cx = LowerContext::new(options, instance, &mut scope);
+        let at = lanes.get(1).map_or(0, |lane| address(options, *lane));
+        let width = options.width.bytes();
+        let pair = cx.lower_string(&message)?;
+        let at = cx.check_value(at, 2 * width, width)?;
+        cx.put_pair(at, pair)?;
+        let state = instance.shared().drive.0.borrow();
+        state.model.nothing_more().map_err(trap)
     }
 
     /// A guest asks to cancel a call of a host function: its future is dropped.
@@ -427,7 +492,6 @@ impl Function {
                 model.thread_suspend_then_promote(n(0), c)
             }
             ThreadYieldThenPromote { cancellable: c } => model.thread_yield_then_promote(n(0), c),
-            ErrorContextNew => model.error_context_new(""),
             ErrorContextDrop => model.error_context_drop(n(0)),
             StreamNew { .. } | FutureNew { .. } => {
                 let (shape, ty, plain) = state.ends.made(ends);
@@ -510,6 +574,9 @@ impl State {
         lanes: &[Lane],
         is_async: bool,
     ) -> std::result::Result<Effect, helve_model::Trap> {
+        if !is_async {
+            self.model.check_may_block()?;
+        }
         let end: EndType = self.ends.end(ends, shape, direction);
         let index = lanes.first().map_or(0, |lane| lane.u32());
         let buffer = self.ends.buffer(ends, shape, lanes)?;

@@ -25,6 +25,7 @@ use crate::component::concurrent::side::{Closures, Ending, HostEnd};
 use crate::component::concurrent::{self, Cancelled, again};
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
+use crate::component::part::cannot_enter;
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
 use crate::component::value::{self, Vals};
@@ -284,6 +285,12 @@ pub(super) fn from_guest(
     let callee = callee(state, instance, lifted)?;
     // SAFETY: it calls.
     let from = unsafe { caller.instance.get() };
+    if state.model.readings().no_donuts {
+        let id = state.id(from, caller.options.owner)?;
+        if state.model.instances.related(id, callee.instance) {
+            return Err(cannot_enter());
+        }
+    }
     let effect = state.model.call(callee, is_async);
     let effect = effect.map_err(|trap| refused(from, caller.options.owner, trap))?;
     let call = Call {

@@ -2,50 +2,63 @@
 //!
 //! ```text
 //!   Buffer.address:  | number of the built-in (24 bits) | address in its memory (40 bits) |
+//!
+//!   elements:  none                 nothing moves
+//!              plain bytes          copied from memory to memory
+//!              anything else        lifted out of the writer, lowered into the reader
 //! ```
 //!
-//! The built-in says which memory and which element type. Here: elements that are copied
-//! as bytes, and none. Not yet: those that hold strings, lists or handles.
+//! The built-in says which memory, which options and which element type. Not here: which
+//! ends meet when (`helve_model`).
 //!
 //! # Safety
 //!
-//! Memories are looked at for one copy, while no guest runs.
+//! Memories are looked at for one copy, while no guest runs; a `realloc` runs between
+//! looks only.
 
 use super::builtins::type_number;
 use crate::component::call::lane::Lane;
 use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
-use crate::component::state::InstanceData;
+use crate::component::call::scope::CallScope;
+use crate::component::lift::LiftContext;
+use crate::component::lower::LowerContext;
+use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::value::{self, Vals};
 use helve_abi::canon::CanonBuiltin;
 use helve_abi::layout::PointerWidth;
+use helve_abi::program::{Form, ProgramId};
 use helve_abi::types::InterfaceType;
 use helve_base::error::GuestTrap;
-use helve_base::{Error, Result, Trap};
+use helve_base::{Bug, Error, Result, Trap};
 use helve_model::{Buffer, CopyJob, Direction, EndType, Shape, TypeId};
+use std::collections::HashMap;
 
 const ADDRESS_BITS: u32 = 40;
 
 /// What a built-in of streams or futures is about.
 #[derive(Clone, Copy)]
-struct About {
-    shape: Shape,
-    ty: TypeId,
+pub(super) struct About {
+    pub shape: Shape,
+    pub ty: TypeId,
     /// Whether elements are numbers, or none.
     plain: bool,
-    memory: Option<GuestMemory>,
-    width: PointerWidth,
+    pub instance: InstancePtr,
+    pub options: CallOptions,
+    program: Option<ProgramId>,
     size: u32,
     align: u32,
     /// Whether elements can be copied as bytes.
     bulk: bool,
 }
 
-/// All such built-ins of a store.
+/// All such built-ins of a store, and the element types they are about.
 #[derive(Default)]
 pub(super) struct Ends {
     about: Vec<About>,
-    /// Element types seen so far, in words, so that components agree.
-    types: Vec<String>,
+    /// Element types seen so far, one of each: where one was seen first.
+    types: Vec<(InstancePtr, Option<InterfaceType>)>,
+    ids: HashMap<(InstancePtr, Option<InterfaceType>), TypeId>,
 }
 
 fn payload(instance: &InstanceData, op: &CanonBuiltin) -> Option<(Shape, Option<InterfaceType>)> {
@@ -69,9 +82,21 @@ fn payload(instance: &InstanceData, op: &CanonBuiltin) -> Option<(Shape, Option<
     }
 }
 
-/// An element type in words.
-pub(super) fn type_name(instance: &InstanceData, payload: Option<InterfaceType>) -> String {
-    payload.map_or_else(String::new, |ty| instance.types().display(ty).to_string())
+/// Whether two element types are one, resources by what they are in the store.
+fn same(
+    a: (&InstanceData, Option<InterfaceType>),
+    b: (&InstanceData, Option<InterfaceType>),
+) -> bool {
+    match (a.1, b.1) {
+        (None, None) => true,
+        (Some(ty), Some(other)) => a.0.types().equal(
+            ty,
+            b.0.types(),
+            other,
+            &mut |x, y| matches!((a.0.resource(x), b.0.resource(y)), (Ok(x), Ok(y)) if x == y),
+        ),
+        _ => false,
+    }
 }
 
 impl Ends {
@@ -87,9 +112,11 @@ impl Ends {
         let types = instance.types();
         let mut state = instance.shared().drive.0.borrow_mut();
         let ends = &mut state.ends;
-        let ty = ends.type_id(type_name(instance, payload));
+        let ty = ends.type_id(instance, payload);
         use InterfaceType::{F32, F64, S8, S16, S32, S64, U8, U16, U32, U64};
         let layout = payload.map(|ty| types.layout(ty));
+        let form = Form::Memory(options.width);
+        let programs = instance.component.programs();
         ends.about.push(About {
             shape,
             ty,
@@ -97,8 +124,9 @@ impl Ends {
                 payload,
                 None | Some(U8 | U16 | U32 | U64 | S8 | S16 | S32 | S64 | F32 | F64)
             ),
-            memory: options.memory,
-            width: options.width,
+            instance: instance.ptr(),
+            options: *options,
+            program: payload.and_then(|ty| programs.get(ty, form)),
             size: layout.map_or(0, |layout| layout.size(options.width)),
             align: layout.map_or(1, |layout| layout.align(options.width)),
             bulk: payload.is_none_or(|ty| types.is_bulk(ty)),
@@ -107,15 +135,24 @@ impl Ends {
     }
 
     /// The model's number of an element type.
-    pub fn type_id(&mut self, name: String) -> TypeId {
-        let found = self.types.iter().position(|other| *other == name);
-        type_number(found.unwrap_or_else(|| {
-            self.types.push(name);
+    pub fn type_id(&mut self, instance: &InstanceData, payload: Option<InterfaceType>) -> TypeId {
+        let key = (instance.ptr(), payload);
+        if let Some(id) = self.ids.get(&key) {
+            return *id;
+        }
+        let found = self.types.iter().position(|(other, ty)| {
+            // SAFETY: of the same store, which is alive.
+            same((unsafe { other.get() }, *ty), (instance, payload))
+        });
+        let id = type_number(found.unwrap_or_else(|| {
+            self.types.push(key);
             self.types.len() - 1
-        }))
+        }));
+        self.ids.insert(key, id);
+        id
     }
 
-    fn about(&self, number: u32) -> Option<&About> {
+    pub fn about(&self, number: u32) -> Option<&About> {
         self.about.get((number as usize).checked_sub(1)?)
     }
 
@@ -145,7 +182,7 @@ impl Ends {
     ) -> std::result::Result<Buffer, helve_model::Trap> {
         let gone = helve_model::Trap::Misuse("a stream's built-in without its type");
         let about = self.about(number).ok_or(gone)?;
-        let lane = |at: usize| match (about.width, lanes.get(at)) {
+        let lane = |at: usize| match (about.options.width, lanes.get(at)) {
             (_, None) => 0,
             (PointerWidth::P32, Some(lane)) => lane.u32().into(),
             (PointerWidth::P64, Some(lane)) => lane.u64(),
@@ -155,10 +192,9 @@ impl Ends {
             Shape::Future => (lane(1), 1),
         };
         let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let memory = about.options.memory;
         // SAFETY: only the length is looked at.
-        let bytes = about
-            .memory
-            .map_or(0, |memory| unsafe { memory.bytes() }.len() as u64);
+        let bytes = memory.map_or(0, |memory| unsafe { memory.bytes() }.len() as u64);
         let end = at.checked_add(u64::from(length) * u64::from(about.size));
         let fits = end.is_some_and(|end| end <= bytes && end < 1 << ADDRESS_BITS);
         let aligned = at & u64::from(about.align - 1) == 0;
@@ -169,41 +205,90 @@ impl Ends {
         Ok(Buffer::new(u64::from(number) << ADDRESS_BITS | at, length))
     }
 
-    /// The bytes of so many elements of a buffer, from its progress on.
-    fn bytes(&self, buffer: &Buffer, count: u32) -> Result<(&About, std::ops::Range<usize>)> {
+    /// Where the next elements of a buffer are.
+    fn place(&self, buffer: &Buffer) -> Result<(About, u64)> {
         let about = self.about((buffer.address >> ADDRESS_BITS) as u32);
-        let about = about.ok_or_else(out_of_bounds)?;
+        let about = *about.ok_or_else(out_of_bounds)?;
         let at = buffer.address & ((1 << ADDRESS_BITS) - 1);
-        let start = at + u64::from(buffer.progress) * u64::from(about.size);
-        let end = start + u64::from(count) * u64::from(about.size);
-        Ok((about, start as usize..end as usize))
+        Ok((
+            about,
+            at + u64::from(buffer.progress) * u64::from(about.size),
+        ))
     }
 
-    /// Moves elements.
-    pub fn copy(&self, job: &CopyJob) -> Result<()> {
-        let (from, source) = self.bytes(&job.from, job.count)?;
-        let (to, target) = self.bytes(&job.to, job.count)?;
-        if from.size == 0 {
+    /// What a copy moves, and from where to where.
+    pub fn plan(&self, job: &CopyJob) -> Result<Copy> {
+        Ok(Copy {
+            from: self.place(&job.from)?,
+            to: self.place(&job.to)?,
+            count: job.count,
+        })
+    }
+}
+
+/// A copy that is about to be made.
+pub(super) struct Copy {
+    from: (About, u64),
+    to: (About, u64),
+    count: u32,
+}
+
+impl Copy {
+    /// Moves the elements. May run the reader's `realloc`: nothing of the store's state
+    /// is borrowed meanwhile.
+    pub fn perform(&self) -> Result<()> {
+        let ((from, source), (to, target)) = (&self.from, &self.to);
+        if from.size == 0 && from.bulk {
             return Ok(());
         }
-        if !from.bulk || !to.bulk {
-            return Err(Error::msg(
-                "streams and futures of strings, lists or handles are not supported yet",
-            ));
-        }
-        let (Some(from), Some(to)) = (from.memory, to.memory) else {
+        let (Some(from_memory), Some(to_memory)) = (from.options.memory, to.options.memory) else {
             return Err(out_of_bounds());
         };
-        // SAFETY: one after the other, and no guest runs.
-        let bytes = unsafe { from.bytes() }
-            .get(source)
-            .ok_or_else(out_of_bounds)?
-            .to_vec();
+        let bytes = |about: &About| self.count as usize * about.size as usize;
+        let source = *source as usize..*source as usize + bytes(from);
+        let target = *target as usize..*target as usize + bytes(to);
+        if from.bulk && to.bulk && from.size == to.size {
+            return copy_bytes((from_memory, source), (to_memory, target));
+        }
+        let mut vals = Vals::new();
+        let mut scope = CallScope::default();
+        {
+            // SAFETY: of the store that the copy is in; lifting runs no guest.
+            let (instance, memory) = unsafe { (from.instance.get(), from_memory.bytes()) };
+            let mut cx = LiftContext::new(memory, &from.options, instance, &mut scope);
+            let elements = memory.get(source).ok_or_else(out_of_bounds)?;
+            let program = from.program.ok_or_else(no_program)?;
+            value::lift_elements(&mut cx, program, elements, self.count, &mut vals)?;
+        }
         // SAFETY: as above.
-        let place = unsafe { to.bytes_mut() }.get_mut(target);
-        place.ok_or_else(out_of_bounds)?.copy_from_slice(&bytes);
-        Ok(())
+        let instance = unsafe { to.instance.get() };
+        let mut cx = LowerContext::new(&to.options, instance, &mut scope);
+        let program = to.program.ok_or_else(no_program)?;
+        value::lower_elements(&mut cx, program, &vals, target.start)
     }
+}
+
+/// Copies bytes that were checked; the two places may overlap within one memory.
+fn copy_bytes(
+    (from, source): (GuestMemory, std::ops::Range<usize>),
+    (to, target): (GuestMemory, std::ops::Range<usize>),
+) -> Result<()> {
+    // SAFETY: no guest runs; nothing else looks at the memories, and each slice ends
+    // before the next one is made, but for its address.
+    unsafe {
+        let length = source.len();
+        let source = from.bytes().get(source).ok_or_else(out_of_bounds)?.as_ptr();
+        let target = to.bytes_mut().get_mut(target).ok_or_else(out_of_bounds)?;
+        if target.len() != length {
+            return Err(out_of_bounds());
+        }
+        std::ptr::copy(source, target.as_mut_ptr(), length);
+    }
+    Ok(())
+}
+
+fn no_program() -> Error {
+    Error::new(Bug("a stream whose elements have no program".into()))
 }
 
 fn out_of_bounds() -> Error {

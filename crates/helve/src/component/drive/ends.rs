@@ -10,7 +10,6 @@
 //!
 //! See the module above.
 
-use super::copy::type_name;
 use super::{State, refused};
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
@@ -48,7 +47,7 @@ impl State {
     fn kind(&mut self, instance: &InstanceData, handle: Handle) -> Result<(Shape, TypeId)> {
         let found = payload(instance, handle);
         let (shape, payload) = found.ok_or_else(|| Error::msg("not supported yet"))?;
-        Ok((shape, self.ends.type_id(type_name(instance, payload))))
+        Ok((shape, self.ends.type_id(instance, payload)))
     }
 }
 

@@ -12,8 +12,7 @@
 //! A component whose plan has anything async runs all its calls this way; the others know
 //! nothing of tasks. A built-in asks the model; where the same thread goes on, it returns
 //! at once, else it hands the effect over and suspends. Lifting and lowering between two
-//! guests go through dynamic values. Not here yet: host functions that wait, streams of
-//! anything but plain data, streams and futures as arguments.
+//! guests go through dynamic values. Not here yet: host functions that wait.
 //!
 //! # Safety
 //!
@@ -24,6 +23,7 @@ pub(crate) mod builtins;
 pub(crate) mod call;
 mod copy;
 pub(crate) mod ends;
+pub(crate) mod error_context;
 pub(crate) mod run;
 
 use crate::component::call::enter::CoreFunc;
@@ -183,6 +183,8 @@ impl State {
             Some(parent) => Some(self.id(instance, parent)?),
             None => None,
         };
+        let readings = instance.component.engine().config().readings;
+        self.model.set_readings(readings);
         self.model.tables.0.push(key);
         let id = self.model.add_instance(parent)?;
         self.ids.insert(key, id);

@@ -64,7 +64,8 @@ impl FusedCode {
     /// Compiles the adapters of every pair of the plan that can have one.
     /// An artifact has them `stored`.
     pub fn new(engine: &Engine, plan: &Plan, stored: Option<StoredModule>) -> Result<FusedCode> {
-        let rules = Rules::new(plan);
+        let mut rules = Rules::new(plan);
+        rules.no_donuts = engine.config().readings.no_donuts;
         let mut shapes = Vec::new();
         let mut places = HashMap::new();
         let mut found: PrimaryMap<LoweredId, Option<Found>> = PrimaryMap::new();
@@ -187,6 +188,8 @@ pub(crate) struct Rules {
     active: HashSet<ComponentInstanceId>,
     /// Instances whose code sees context slots.
     context: HashSet<ComponentInstanceId>,
+    /// See [`helve_model::Readings`].
+    no_donuts: bool,
 }
 
 impl Rules {
@@ -202,7 +205,11 @@ impl Rules {
                 _ => false,
             };
         }
-        Rules { active, context }
+        Rules {
+            active,
+            context,
+            no_donuts: false,
+        }
     }
 
     /// Whether an instance has built-ins that see context slots.
@@ -222,6 +229,9 @@ impl Rules {
         let lifted = &plan.lifted[lifted_id];
         // An instance's memory may overlap itself; the slow way copies first.
         if relation == Relation::Same || !same_type(plan, lowered.ty, lifted.ty) {
+            return None;
+        }
+        if self.no_donuts && relation != Relation::Apart {
             return None;
         }
         let [from, to] = [lowered.options, lifted.options].map(|id| &plan.options[id]);

@@ -5,6 +5,7 @@
 use super::{Val, Vals};
 use crate::component::call::lane::Lane;
 use crate::component::drive::ends::{FutureAny, StreamAny};
+use crate::component::drive::error_context::ErrorContext;
 use crate::component::lift::LiftContext;
 use crate::component::typed::{invalid_discriminant, too_few_lanes};
 use helve_abi::flat::Passing;
@@ -90,6 +91,23 @@ pub(crate) fn lift_each(
         } else {
             put(lift(cx, *program, from.at(*start)?)?);
         }
+    }
+    Ok(())
+}
+
+/// Lifts `count` elements that stand one after the other in guest memory.
+pub(crate) fn lift_elements(
+    cx: &mut LiftContext<'_>,
+    program: ProgramId,
+    bytes: &[u8],
+    count: u32,
+    vals: &mut Vals,
+) -> Result<()> {
+    let size = cx.instance.component.programs()[program].size as usize;
+    cx.charge((count as usize).saturating_mul(size_of::<Val>()))?;
+    for i in 0..count as usize {
+        let from = bytes.get(i * size..).ok_or_else(too_few_lanes)?;
+        vals.push(lift(cx, program, From::Memory(from))?);
     }
     Ok(())
 }
@@ -181,9 +199,7 @@ fn part(cx: &mut LiftContext<'_>, op: Op, from: From<'_>) -> Result<Val> {
                 Handle::Own(id) => InterfaceType::Own(id),
                 Handle::Borrow(id) => InterfaceType::Borrow(id),
                 Handle::ErrorContext => {
-                    return Err(Error::msg(
-                        "error contexts can't be given to the host as values yet",
-                    ));
+                    return ErrorContext::lift(instance, part, index).map(Val::ErrorContext);
                 }
             };
             Val::Resource(cx.lift_any(index, ty)?)

@@ -137,6 +137,21 @@ fn lower_parts(
     Ok(())
 }
 
+/// Lowers elements one after the other, from `at` on, where there is room.
+pub(crate) fn lower_elements(
+    cx: &mut LowerContext<'_>,
+    program: ProgramId,
+    vals: &[Val],
+    at: usize,
+) -> Result<()> {
+    let size = cx.instance.component.programs()[program].size as usize;
+    for (i, val) in vals.iter().enumerate() {
+        let at = at.saturating_add(i.saturating_mul(size));
+        lower(cx, program, val, &mut To::Memory(at))?;
+    }
+    Ok(())
+}
+
 /// Runs a program over a value.
 fn lower(cx: &mut LowerContext<'_>, program: ProgramId, val: &Val, to: &mut To<'_>) -> Result<()> {
     let ops = &mut cx.instance.component.programs()[program].ops.iter();
@@ -183,21 +198,8 @@ fn part(cx: &mut LowerContext<'_>, op: Op, val: &Val, to: &mut To<'_>) -> Result
             let case = label(&cx.types()[ty].names, name).ok_or_else(mismatch)?;
             to.put(cx, at, bytes.into(), case.into())
         }
-        (Op::Handle { at, handle }, Val::Resource(any)) => {
-            let ty = match handle {
-                Handle::Own(id) => InterfaceType::Own(id),
-                Handle::Borrow(id) => InterfaceType::Borrow(id),
-                _ => return Err(not_a_handle()),
-            };
-            let index = cx.lower_any(any, ty)?;
-            to.put(cx, at, 4, index.into())
-        }
-        (Op::Handle { at, handle }, Val::Stream(end)) => {
-            let index = end.lower(cx.instance, cx.options.owner, handle)?;
-            to.put(cx, at, 4, index.into())
-        }
-        (Op::Handle { at, handle }, Val::Future(end)) => {
-            let index = end.lower(cx.instance, cx.options.owner, handle)?;
+        (Op::Handle { at, handle }, val) => {
+            let index = lower_handle(cx, handle, val)?;
             to.put(cx, at, 4, index.into())
         }
         (Op::String { at }, Val::String(text)) => {
@@ -233,6 +235,19 @@ fn part(cx: &mut LowerContext<'_>, op: Op, val: &Val, to: &mut To<'_>) -> Result
             }
         }
         _ => Err(mismatch()),
+    }
+}
+
+/// A handle's new index.
+fn lower_handle(cx: &mut LowerContext<'_>, handle: Handle, val: &Val) -> Result<u32> {
+    let (instance, part) = (cx.instance, cx.options.owner);
+    match (handle, val) {
+        (Handle::Own(id), Val::Resource(any)) => cx.lower_any(any, InterfaceType::Own(id)),
+        (Handle::Borrow(id), Val::Resource(any)) => cx.lower_any(any, InterfaceType::Borrow(id)),
+        (_, Val::Stream(end)) => end.lower(instance, part, handle),
+        (_, Val::Future(end)) => end.lower(instance, part, handle),
+        (Handle::ErrorContext, Val::ErrorContext(context)) => context.lower(instance, part),
+        _ => Err(not_a_handle()),
     }
 }
 
