@@ -20,6 +20,8 @@ mod run;
 mod wast;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 /// Run WebAssembly components.
@@ -53,7 +55,30 @@ enum Command {
     Wast(wast::Wast),
 }
 
+/// Has texts in the spelling that references had before `(core func ..)` accepted too. The
+/// text parser asks the environment about that, so the command starts itself again with it.
+fn accept_older_texts() {
+    const KNOB: &str = "WAST_STRICT_COMPONENT_INDICES";
+    let is_text = |arg: OsString| {
+        let arg = arg.to_string_lossy();
+        arg.ends_with(".wast") || arg.ends_with(".wat")
+    };
+    if std::env::var_os(KNOB).is_some() || !std::env::args_os().skip(1).any(is_text) {
+        return;
+    }
+    let mut args = std::env::args_os();
+    if let (Ok(this), Some(name)) = (std::env::current_exe(), args.next()) {
+        // It only returns where it failed; then only the newer spelling is accepted.
+        let _failed = std::process::Command::new(this)
+            .arg0(name)
+            .args(args)
+            .env(KNOB, "0")
+            .exec();
+    }
+}
+
 fn main() -> ExitCode {
+    accept_older_texts();
     match Cli::parse().command {
         Command::Run(run) => run.main(),
         Command::Compile(compile) => compile.main(),

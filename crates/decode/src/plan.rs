@@ -339,6 +339,13 @@ pub struct ResourceDef {
     pub name: Option<Arc<str>>,
 }
 
+impl ResourceDef {
+    /// Whether representations are 64 bits wide, as far as the plan knows.
+    pub fn is_wide(&self) -> bool {
+        matches!(self.origin, ResourceOrigin::Defined { rep64: true, .. })
+    }
+}
+
 /// Where a resource type comes from.
 #[derive(Clone, Debug)]
 pub enum ResourceOrigin {

@@ -348,11 +348,14 @@ fn get_or_make<T>(cell: Option<&OnceCell<T>>, make: impl FnOnce() -> Result<T>) 
 /// Running the plan.
 impl InstanceData {
     fn define_resource(&self, id: helve_abi::types::ResourceTypeId) -> Result<()> {
-        let name = self
-            .plan()
-            .resources
-            .get(id)
-            .and_then(|def| def.name.clone());
+        let def = self.plan().resources.get(id);
+        let name = def.and_then(|def| match (&def.name, &def.origin) {
+            (Some(name), ResourceOrigin::Defined { owner, .. }) => {
+                let path = &self.part(*owner).path;
+                Some(format!("{path} / {name}").into())
+            }
+            (name, _) => name.clone(),
+        });
         let key = self
             .shared()
             .guest_resource(self.store_id(), self.ptr(), id, name);

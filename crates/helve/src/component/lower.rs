@@ -254,7 +254,7 @@ impl<'a> LowerContext<'a> {
     /// representation itself where the guest implements the resource.
     pub fn lower_borrow(&mut self, rep: u32, ty: ResourceTypeId) -> Result<u32> {
         if self.instance.implements(self.options.owner, ty) {
-            return Ok(rep);
+            return self.instance.implementers_rep(ty, rep);
         }
         let task = match self.scope.task {
             Some(task) => task,

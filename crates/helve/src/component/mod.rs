@@ -51,6 +51,7 @@ pub(crate) mod store;
 pub mod typed;
 mod value;
 mod wave;
+mod wide_reps;
 
 pub use component::Component;
 pub use concurrent::{Accessor, Call, Cancelled};

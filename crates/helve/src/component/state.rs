@@ -175,6 +175,20 @@ impl InstanceData {
         )
     }
 
+    /// What the implementer of a resource type gets in place of a borrowed handle: of a
+    /// representation of 64 bits the lower half, as a flat `borrow` has no more.
+    pub fn implementers_rep(&self, id: ResourceTypeId, rep: u32) -> Result<u32> {
+        match self
+            .plan()
+            .resources
+            .get(id)
+            .is_some_and(ResourceDef::is_wide)
+        {
+            false => Ok(rep),
+            true => Ok(self.shared.wide_reps.borrow().get(rep)? as u32),
+        }
+    }
+
     /// An instance and its ancestors, innermost first.
     pub fn ancestors(&self, id: ComponentInstanceId) -> impl Iterator<Item = ComponentInstanceId> {
         let infos = &self.plan().component_instances;

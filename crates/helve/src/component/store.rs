@@ -12,6 +12,7 @@ use crate::component::drive::Drive;
 use crate::component::handles::{HostHandles, ResourceKey};
 use crate::component::resource::{Kind, ResourceType};
 use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::wide_reps::WideReps;
 use crate::core::store::{StoreId, StorePtr};
 use helve_abi::types::ResourceTypeId;
 use helve_base::{Bug, Error, PrimaryMap, Result};
@@ -36,6 +37,8 @@ pub(crate) struct StoreShared {
     pub drive: Drive,
     /// The host's side of them, and host functions that wait.
     pub concurrent: Concurrent,
+    /// Representations that are 64 bits wide.
+    pub wide_reps: RefCell<WideReps>,
     resources: RefCell<Resources>,
 }
 

@@ -20,7 +20,7 @@ use crate::core;
 use crate::core::store::StoreOpaque;
 use helve_abi::canon::CanonBuiltin;
 use helve_abi::flat::FlatType;
-use helve_base::core_type::FuncType;
+use helve_base::core_type::{FuncType, ValType};
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap};
 use helve_decode::plan::*;
@@ -36,8 +36,26 @@ pub(crate) fn make(
     } = instance.plan().builtins[id];
     let ptr = instance.ptr();
     let (params, results) = op.signature(instance.types(), instance.plan().options[options].width);
-    let ty = FuncType::new(params.core(), results.core());
+    let mut ty = FuncType::new(params.core(), results.core());
+    let wide = |resource| {
+        let def = instance.plan().resources.get(resource);
+        def.is_some_and(ResourceDef::is_wide)
+    };
     match op {
+        CanonBuiltin::ResourceNew { resource } if wide(resource) => {
+            ty = FuncType::new([ValType::I64], [ValType::I32]);
+            core::Func::new_raw(store, &ty, move |_, args| {
+                // SAFETY: see the module.
+                resource::new_wide(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
+            })
+        }
+        CanonBuiltin::ResourceRep { resource } if wide(resource) => {
+            ty = FuncType::new([ValType::I32], [ValType::I64]);
+            core::Func::new_raw(store, &ty, move |_, args| {
+                // SAFETY: see the module.
+                resource::rep_wide(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
+            })
+        }
         CanonBuiltin::ResourceNew { resource } => {
             core::Func::new_raw(store, &ty, move |_, args| {
                 // SAFETY: see the module.

@@ -48,6 +48,38 @@ pub(super) fn rep(
     Ok(())
 }
 
+/// `resource.new` of a type whose representations are 64 bits wide: the table holds where
+/// the store keeps it.
+pub(super) fn new_wide(
+    instance: &InstanceData,
+    owner: ComponentInstanceId,
+    ty: ResourceTypeId,
+    lanes: &mut [Lane],
+) -> Result<()> {
+    let part = instance.part(owner);
+    part.check_leave()?;
+    part.make_room()?;
+    let rep = lanes.first().map_or(0, |lane| lane.u64());
+    let place = instance.shared().wide_reps.borrow_mut().insert(rep)?;
+    let index = part.insert_own(instance.resource(ty)?, place)?;
+    super::set(lanes, Lane::from_u32(index));
+    Ok(())
+}
+
+/// `resource.rep` of such a type.
+pub(super) fn rep_wide(
+    instance: &InstanceData,
+    owner: ComponentInstanceId,
+    ty: ResourceTypeId,
+    lanes: &mut [Lane],
+) -> Result<()> {
+    let part = instance.part(owner);
+    let place = part.rep(instance.resource(ty)?, first(lanes))?;
+    let rep = instance.shared().wide_reps.borrow().get(place)?;
+    super::set(lanes, Lane::from_u64(rep));
+    Ok(())
+}
+
 /// `resource.drop`: the handle goes; if it owned the resource, that too.
 pub(super) fn drop_handle(
     instance: &InstanceData,
@@ -100,8 +132,12 @@ fn destroy_guest(
     caller: Option<ComponentInstanceId>,
 ) -> Result<()> {
     let def = definer.plan().resources.get(id).map(|def| &def.origin);
-    let Some(ResourceOrigin::Defined { owner, dtor, .. }) = def else {
+    let Some(ResourceOrigin::Defined { owner, dtor, rep64 }) = def else {
         return Ok(());
+    };
+    let rep = match rep64 {
+        false => Lane::from_u32(rep),
+        true => Lane::from_u64(definer.shared().wide_reps.borrow_mut().remove(rep)?),
     };
     if definer.tasks()
         && let Some(dtor) = dtor
@@ -112,7 +148,7 @@ fn destroy_guest(
             definer.destructor(store, dtor)?
         };
         let context = definer.part(*owner).context.replace([0; 2]);
-        let run = || func.call(definer.store(), &mut [Lane::from_u32(rep)]);
+        let run = || func.call(definer.store(), &mut [rep]);
         drive::call::on_native_stack(definer, *owner, caller.is_some(), run)?;
         definer.part(*owner).context.set(context);
         return Ok(());
@@ -126,7 +162,7 @@ fn destroy_guest(
         };
         let part = definer.part(*owner);
         let context = part.context.replace([0; 2]);
-        if let Err(error) = func.call(definer.store(), &mut [Lane::from_u32(rep)]) {
+        if let Err(error) = func.call(definer.store(), &mut [rep]) {
             definer.lock();
             return Err(error);
         }

@@ -64,6 +64,10 @@ impl FusedCode {
     /// Compiles the adapters of every pair of the plan that can have one.
     /// An artifact has them `stored`.
     pub fn new(engine: &Engine, plan: &Plan, stored: Option<StoredModule>) -> Result<FusedCode> {
+        // Adapters pass representations of 32 bits.
+        if plan.resources.values().any(ResourceDef::is_wide) {
+            return Ok(FusedCode::none(plan));
+        }
         let mut rules = Rules::new(plan);
         rules.no_donuts = engine.config().readings.no_donuts;
         let mut shapes = Vec::new();

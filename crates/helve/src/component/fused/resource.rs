@@ -62,7 +62,8 @@ pub(crate) fn builtin(
         CanonBuiltin::ResourceDrop { resource } => (ResourceBuiltin::Drop, resource),
         _ => return Ok(slow),
     };
-    if is_wide(instance.plan(), resource) {
+    let resources = &instance.plan().resources;
+    if resources.get(resource).is_some_and(ResourceDef::is_wide) {
         return Ok(slow);
     }
     let (on_drop, dtor) = match builtin {
@@ -113,11 +114,6 @@ fn import(func: core::Func) -> VMFunctionImport {
     // SAFETY: a function of the instance's store, which is borrowed.
     let VMFuncRef { slot, vmctx, .. } = unsafe { *func.ptr.as_ptr() };
     VMFunctionImport { slot, vmctx }
-}
-
-fn is_wide(plan: &Plan, resource: ResourceTypeId) -> bool {
-    let origin = plan.resources.get(resource).map(|def| &def.origin);
-    matches!(origin, Some(ResourceOrigin::Defined { rep64: true, .. }))
 }
 
 /// What `dropper` has to do when it drops an owned resource.
