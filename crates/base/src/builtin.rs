@@ -63,11 +63,23 @@ macro_rules! for_each_builtin {
             ElemDrop = elem_drop(VMContext, I32);
             /// Leaves compiled code by way of the innermost `enter`, which then returns
             /// the failure that the host recorded: (store context); never returns. Called
-            /// by host-call trampolines whose host function did not return `RETURNED`.
+            /// by host-call trampolines whose host function did not return `RETURNED`. Where
+            /// the failure is an exception, it goes on in a handler first, if there is one.
             Raise = raise(Pointer);
             /// Suspends the current fiber until the host resumes it: (store context).
             /// Called by host-call trampolines after status `SUSPEND`.
             Suspend = suspend(Pointer) -> I32;
+            /// The exception of a `throw`, its payload still to be written: (tag, values of
+            /// payload) -> exception, or null where the store's limit is reached.
+            ExceptionNew = exception_new(VMContext, I32, I32) -> Pointer;
+            /// Throws from the calling frame: (exception); never returns. Goes on in the
+            /// innermost handler, or leaves by way of the innermost `enter`.
+            Throw = throw(VMContext, Pointer);
+            /// The fuel is used up: more of it, perhaps after others have run; or a trap.
+            OutOfFuel = out_of_fuel(VMContext) -> I32, OutOfFuel;
+            /// The epoch's deadline has passed: a later one, perhaps after others have run;
+            /// or a trap.
+            EpochPassed = epoch_passed(VMContext) -> I32, Interrupt;
         }
     };
 }

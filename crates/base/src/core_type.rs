@@ -34,6 +34,11 @@ impl HeapType {
         )
     }
 
+    /// Whether references to it are `VMException` pointers.
+    pub fn is_exception(self) -> bool {
+        matches!(self, HeapType::Exn | HeapType::NoExn)
+    }
+
     /// Whether every reference to `self` is one to `wider` too.
     pub fn is_subtype_of(self, wider: HeapType) -> bool {
         use HeapType::*;

@@ -11,6 +11,7 @@ pub mod adapter;
 pub mod builtin;
 pub mod core_type;
 pub mod error;
+pub mod handler;
 pub mod id;
 pub mod limits;
 pub mod resource;
@@ -19,4 +20,5 @@ pub mod vmctx;
 
 pub use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap, entity_impl};
 pub use error::{Bug, Error, Result};
+pub use handler::Handler;
 pub use trap::Trap;

@@ -15,6 +15,8 @@ pub struct Limits {
     pub store_table_bytes: u64,
     /// Elements of one table (default 10,000,000).
     pub table_elements: u64,
+    /// Bytes of exceptions that the guests of one store hold on to (default 64 MiB).
+    pub exception_bytes: usize,
     /// Linear memories in one store (default 10,000).
     pub memories: usize,
     /// Tables in one store (default 10,000).
@@ -46,6 +48,7 @@ impl Default for Limits {
             store_memory_bytes: 16 << 30,
             store_table_bytes: 2 << 30,
             table_elements: 10_000_000,
+            exception_bytes: 64 << 20,
             memories: 10_000,
             tables: 10_000,
             instances: 10_000,

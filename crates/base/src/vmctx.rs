@@ -34,6 +34,7 @@
 //! Not here: who allocates and fills these (helve-vm) or reads them (helve-compile).
 
 use crate::id::*;
+use std::sync::atomic::AtomicU64;
 
 /// The address of machine code with the signature the place calls for.
 pub type CodePtr = *const u8;
@@ -88,6 +89,17 @@ pub struct VMStoreContext {
     /// Bytes of stack below `stack_limit` that host functions can count on
     /// (`Limits::host_stack_bytes`).
     pub host_stack_bytes: usize,
+    /// The store's exceptions, the VM's own; null where none can be made.
+    pub exceptions: *mut u8,
+    /// Units of work that guests may still do; below 0 they must ask for more. Only code
+    /// that was compiled to count looks at it.
+    pub fuel: i64,
+    /// The engine's epoch, which other threads count up.
+    pub epoch: *const AtomicU64,
+    /// The epoch at which guests must ask whether they may go on.
+    pub epoch_deadline: u64,
+    /// Whom they ask, the VM's own; null where the answer is always no.
+    pub interrupts: *mut u8,
 }
 
 /// A callable function.
@@ -169,6 +181,17 @@ pub struct VMTag {
     pub type_id: u32,
 }
 
+/// An exception, what an `exnref` points to. Its payload stands behind it: a [`ValRaw`]
+/// for each parameter of the tag's type.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+pub struct VMException {
+    /// Its tag.
+    pub tag: *mut VMTag,
+    /// How many values there are.
+    pub values: usize,
+}
+
 /// Bytes of address space that a 32-bit memory reserves: 4 GiB that an index can reach
 /// and a guard that static offsets can reach.
 pub const MEMORY32_RESERVATION: u64 = (4 << 30) + MEMORY_GUARD;
@@ -203,8 +226,18 @@ pub mod offset {
     pub const STORE_EXIT_FP: u32 = offset_of!(VMStoreContext, exit_fp) as u32;
     /// `VMStoreContext.exit_pc`.
     pub const STORE_EXIT_PC: u32 = offset_of!(VMStoreContext, exit_pc) as u32;
+    /// `VMStoreContext.fuel`.
+    pub const STORE_FUEL: u32 = offset_of!(VMStoreContext, fuel) as u32;
+    /// `VMStoreContext.epoch`.
+    pub const STORE_EPOCH: u32 = offset_of!(VMStoreContext, epoch) as u32;
+    /// `VMStoreContext.epoch_deadline`.
+    pub const STORE_EPOCH_DEADLINE: u32 = offset_of!(VMStoreContext, epoch_deadline) as u32;
     /// `VMStoreContext.builtins`.
     pub const STORE_BUILTINS: u32 = offset_of!(VMStoreContext, builtins) as u32;
+    /// `VMException.tag`.
+    pub const EXCEPTION_TAG: u32 = offset_of!(VMException, tag) as u32;
+    /// The first value of an exception's payload.
+    pub const EXCEPTION_PAYLOAD: u32 = size_of::<VMException>() as u32;
     /// `VMFuncRef.slot`.
     pub const FUNCREF_SLOT: u32 = offset_of!(VMFuncRef, slot) as u32;
     /// `VMFuncRef.vmctx`.

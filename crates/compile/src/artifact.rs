@@ -1,10 +1,10 @@
 //! What compilation leaves: position-independent code and what to know about it.
 //!
 //! ```text
-//!  CompiledFunction   code | traps (offset, Trap) | locations (offset, wasm offset)
+//!  CompiledFunction   code | traps (offset, Trap) | handlers | locations (offset, wasm offset)
 //!  CompiledModule     image = function 0, padding, function 1, padding, ...
 //!                     functions[i] = where function i is in the image
-//!                     traps, locations: offsets in the image, sorted
+//!                     traps, handlers, locations: offsets in the image, sorted
 //! ```
 //!
 //! There are no relocations: all that code refers to outside of itself is reached through
@@ -14,7 +14,7 @@
 //! Not here: executable memory (the VM's), files on disk.
 
 use helve_base::id::DefinedFuncIndex;
-use helve_base::{Error, PrimaryMap, Result, Trap};
+use helve_base::{Error, Handler, PrimaryMap, Result, Trap};
 
 /// The machine code of one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct CompiledFunction {
     pub alignment: u32,
     /// (offset of an instruction that may trap, why), sorted.
     pub traps: Vec<(u32, Trap)>,
+    /// Calls that exceptions are caught from, sorted by return address.
+    pub handlers: Vec<Handler>,
     /// (offset of such an instruction or of a return address, offset of the wasm
     /// instruction in the module), sorted.
     pub locations: Vec<(u32, u32)>,
@@ -50,6 +52,8 @@ pub struct CompiledModule {
     pub functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
     /// (offset in the image of an instruction that may trap, why), sorted.
     pub traps: Vec<(u32, Trap)>,
+    /// Calls that exceptions are caught from, sorted by return address.
+    pub handlers: Vec<Handler>,
     /// (offset in the image, offset in the wasm module), sorted.
     pub locations: Vec<(u32, u32)>,
 }
@@ -82,6 +86,9 @@ impl CompiledModule {
             module
                 .traps
                 .extend(function.traps.iter().map(|&(at, trap)| (start + at, trap)));
+            module
+                .handlers
+                .extend(function.handlers.iter().map(|handler| handler.moved(start)));
             module.locations.extend(
                 function
                     .locations
@@ -133,6 +140,11 @@ mod tests {
             code,
             alignment,
             traps,
+            handlers: vec![Handler {
+                returns: 2,
+                landing: 1,
+                frame: 16,
+            }],
             locations: vec![(1, 77)],
         }
     }
@@ -152,6 +164,10 @@ mod tests {
             [Some(0), Some(0), None, None, None, Some(2), Some(2), None]
         );
         assert_eq!(module.traps[2], (33, Trap::Unreachable));
+        assert_eq!(
+            (module.handlers[2].returns, module.handlers[2].landing),
+            (34, 33)
+        );
         assert_eq!(module.location_at(33), Some(77));
         assert_eq!(module.location_at(32), None);
     }

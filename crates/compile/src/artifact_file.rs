@@ -23,7 +23,7 @@
 use crate::artifact::{CompiledModule, FunctionRange};
 use crate::bytes::Bytes;
 use helve_base::id::DefinedFuncIndex;
-use helve_base::{PrimaryMap, Trap};
+use helve_base::{Handler, PrimaryMap, Trap};
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
@@ -34,7 +34,7 @@ use std::sync::OnceLock;
 pub const MAGIC: [u8; 8] = *b"\x7fhelve\r\n";
 
 /// Raised with every change of the layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const HEADER: usize = 32;
 const ENTRY: usize = 24;
@@ -57,6 +57,8 @@ pub enum Part {
     Traps = 4,
     /// Which wasm instructions it came from.
     Locations = 5,
+    /// Where exceptions are caught.
+    Handlers = 6,
 }
 
 /// Why an artifact was refused.
@@ -139,14 +141,15 @@ impl ArtifactBuilder {
         self
     }
 
-    /// Adds the parts that a compiled module consists of. `traps` and `locations` are
-    /// sorted.
+    /// Adds the parts that a compiled module consists of. `traps`, `handlers` and
+    /// `locations` are sorted.
     pub fn module(
         &mut self,
         number: u32,
         image: &[u8],
         functions: &PrimaryMap<DefinedFuncIndex, FunctionRange>,
         traps: &[(u32, Trap)],
+        handlers: &[Handler],
         locations: &Locations,
     ) -> &mut ArtifactBuilder {
         let ranges = functions
@@ -159,6 +162,7 @@ impl ArtifactBuilder {
                 ranges.flat_map(u32::to_le_bytes).collect(),
             )
             .part(Part::Traps, number, encode_traps(traps))
+            .part(Part::Handlers, number, encode_handlers(handlers))
             .part(Part::Locations, number, encode_locations(locations.all()))
     }
 
@@ -314,6 +318,7 @@ impl Artifact {
         let code = self.part(Part::Code, number)?;
         let functions = decode_functions(&self.part(Part::Functions, number)?, code.len())?;
         let traps = decode_traps(&self.part(Part::Traps, number)?, code.len())?;
+        let handlers = decode_handlers(&self.part(Part::Handlers, number)?, code.len())?;
         let locations = Locations {
             packed: Some(self.part(Part::Locations, number)?),
             all: OnceLock::new(),
@@ -322,6 +327,7 @@ impl Artifact {
             code,
             functions,
             traps,
+            handlers,
             locations,
         })
     }
@@ -336,6 +342,8 @@ pub struct StoredModule {
     pub functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
     /// (offset in the code of an instruction that may trap, why), sorted.
     pub traps: Vec<(u32, Trap)>,
+    /// Calls that exceptions are caught from, sorted by return address.
+    pub handlers: Vec<Handler>,
     /// Which wasm instructions it came from.
     pub locations: Locations,
 }
@@ -530,6 +538,41 @@ fn decode_traps(mut bytes: &[u8], code: usize) -> Result<Vec<(u32, Trap)>> {
     Ok(traps)
 }
 
+/// (distance from the return address before, distance to the landing, frame).
+fn encode_handlers(handlers: &[Handler]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(handlers.len() * 4);
+    let mut last = 0;
+    for handler in handlers {
+        push_number(&mut out, handler.returns.wrapping_sub(last));
+        push_number(&mut out, zigzag(handler.returns, handler.landing));
+        push_number(&mut out, handler.frame);
+        last = handler.returns;
+    }
+    out
+}
+
+fn decode_handlers(mut bytes: &[u8], code: usize) -> Result<Vec<Handler>> {
+    const WRONG: ArtifactError = ArtifactError::Malformed("the table of exception handlers");
+    let mut handlers = Vec::with_capacity(bytes.len() / 4);
+    let mut last = 0u32;
+    let within = |at: u32| (at as usize) < code;
+    while !bytes.is_empty() {
+        let mut number = || take_number(&mut bytes).ok_or(WRONG);
+        let (step, landing, frame) = (number()?, number()?, number()?);
+        last = last.checked_add(step).ok_or(WRONG)?;
+        let handler = Handler {
+            returns: last,
+            landing: unzigzag(last, landing),
+            frame,
+        };
+        if !within(handler.returns) || !within(handler.landing) {
+            return Err(WRONG);
+        }
+        handlers.push(handler);
+    }
+    Ok(handlers)
+}
+
 /// (distance in code, distance in wasm), each from the one before.
 fn encode_locations(locations: &[(u32, u32)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(locations.len() * 3);
@@ -566,6 +609,16 @@ mod tests {
         vec![(0, 9), (5, 1), (300, 70_000), (301, 2), (70_000, u32::MAX)]
     }
 
+    fn handlers() -> Vec<Handler> {
+        [(7, 90, 16), (60_000, 3, 0), (69_999, 69_999, u32::MAX)]
+            .map(|(returns, landing, frame)| Handler {
+                returns,
+                landing,
+                frame,
+            })
+            .into()
+    }
+
     fn sample() -> Vec<u8> {
         let range = |start, len| FunctionRange { start, len };
         let functions = [range(0, 100), range(112, 69_000)].into_iter().collect();
@@ -574,11 +627,12 @@ mod tests {
             (200, Trap::StackOverflow),
             (69_999, Trap::MemoryOutOfBounds),
         ];
+        let handlers = handlers();
         let code: Vec<u8> = (0..70_000u32).map(|i| i as u8).collect();
         let mut builder = ArtifactBuilder::new();
         builder.part(Part::Source, 0, b"\0asm".to_vec());
-        builder.module(0, &code, &functions, &traps, &locations().into());
-        builder.module(1, &[], &PrimaryMap::new(), &[], &Locations::default());
+        builder.module(0, &code, &functions, &traps, &handlers, &locations().into());
+        builder.module(1, &[], &PrimaryMap::new(), &[], &[], &Locations::default());
         builder.finish(FINGERPRINT)
     }
 
@@ -607,6 +661,7 @@ mod tests {
             }
         );
         assert_eq!(module.traps[2], (69_999, Trap::MemoryOutOfBounds));
+        assert_eq!(module.handlers, handlers());
         assert_eq!(module.locations.all(), locations());
         assert_eq!(
             (module.locations.at(300), module.locations.at(299)),
@@ -651,7 +706,7 @@ mod tests {
         };
         assert_eq!(open(b"\0asm").err(), Some(ArtifactError::NotAnArtifact));
         assert_eq!(open(&bytes[..5]).err(), Some(ArtifactError::Length(32, 5)));
-        assert_eq!(changed(8, 2), Some(ArtifactError::Version(2)));
+        assert_eq!(changed(8, 9), Some(ArtifactError::Version(9)));
         assert_eq!(changed(1000, 1), Some(ArtifactError::Corrupted));
         let cut = open(&bytes[..bytes.len() - 1]).err();
         assert_eq!(

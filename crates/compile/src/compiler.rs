@@ -14,11 +14,11 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetFrontendConfig, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable, Flags};
-use cranelift_codegen::{CodegenError, CompiledCode, Context};
+use cranelift_codegen::{CodegenError, CompiledCode, Context, FinalizedMachExceptionHandler};
 use cranelift_frontend::FunctionBuilderContext;
 use helve_base::core_type::FuncType;
 use helve_base::id::DefinedFuncIndex;
-use helve_base::{Error, Result, bail, ensure};
+use helve_base::{Error, Handler, Result, bail, ensure};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,10 @@ pub struct CompilerOptions {
     /// Whether functions count, at their start and at every turn of a loop, in an array of
     /// `u32` that stands behind the module's slots.
     pub counters: bool,
+    /// Whether functions use up the store's fuel, and ask for more where there is none.
+    pub fuel: bool,
+    /// Whether functions ask whether they may go on once the epoch's deadline has passed.
+    pub epoch: bool,
 }
 
 impl Default for CompilerOptions {
@@ -67,6 +71,8 @@ impl Default for CompilerOptions {
             verifier: false,
             canonical_nans: false,
             counters: false,
+            fuel: false,
+            epoch: false,
         }
     }
 }
@@ -85,7 +91,9 @@ impl CompilerOptions {
 /// Makes machine code for the CPU it runs on.
 pub struct Compiler {
     isa: OwnedTargetIsa,
-    counters: bool,
+    /// The same with an allocator that can do calls with exception handlers.
+    catching: Option<OwnedTargetIsa>,
+    options: CompilerOptions,
     scratch: Mutex<Vec<Box<Scratch>>>,
 }
 
@@ -102,41 +110,19 @@ impl Compiler {
     ///
     /// Where the CPU is one that Cranelift does not know, or lacks SSE4.2.
     pub fn new(options: &CompilerOptions) -> Result<Compiler> {
-        let mut flags = settings::builder();
-        let level = match options.optimize {
-            OptLevel::None => "none",
-            OptLevel::Speed => "speed",
-        };
-        let registers = match options.registers {
-            RegisterAllocator::Backtracking => "backtracking",
-            RegisterAllocator::SinglePass => "single_pass",
-        };
-        let switch = |on| if on { "true" } else { "false" };
-        for (name, value) in [
-            ("opt_level", level),
-            ("regalloc_algorithm", registers),
-            ("enable_verifier", switch(options.verifier)),
-            (
-                "enable_nan_canonicalization",
-                switch(options.canonical_nans),
-            ),
-            ("preserve_frame_pointers", "true"),
-            ("unwind_info", "false"),
-            ("enable_probestack", "false"),
-        ] {
-            flags
-                .set(name, value)
-                .map_err(|e| bug(format!("setting {name}: {e}")))?;
-        }
-        let builder = cranelift_native::builder()
-            .map_err(|why| Error::msg(format!("cannot compile for this machine: {why}")))?;
-        let isa = builder
-            .finish(Flags::new(flags))
-            .map_err(|e| bug(format!("target: {e}")))?;
+        let isa = machine(options)?;
         check_cpu(&*isa)?;
+        let catching = match options.registers {
+            RegisterAllocator::Backtracking => None,
+            RegisterAllocator::SinglePass => Some(machine(&CompilerOptions {
+                registers: RegisterAllocator::Backtracking,
+                ..options.clone()
+            })?),
+        };
         Ok(Compiler {
             isa,
-            counters: options.counters,
+            catching,
+            options: options.clone(),
             scratch: Mutex::default(),
         })
     }
@@ -203,7 +189,9 @@ impl Compiler {
         self.compile_at(&name, start, |function, builder| {
             let tuning = Tuning {
                 target,
-                counters: self.counters,
+                counters: self.options.counters,
+                fuel: self.options.fuel,
+                epoch: self.options.epoch,
             };
             translate_body(module, func, &body, function, builder, tuning)
         })
@@ -249,8 +237,9 @@ impl Compiler {
             .iter()
             .map(|flag| flag.to_string())
             .collect();
+        let CompilerOptions { fuel, epoch, .. } = self.options;
         format!(
-            "cranelift {}\n{}\n{}{}",
+            "cranelift {}\n{}\n{}{}\nfuel {fuel}\nepoch {epoch}",
             cranelift_codegen::VERSION,
             self.isa.triple(),
             self.isa.flags(),
@@ -279,9 +268,14 @@ impl Compiler {
         let mut scratch = lock(&self.scratch).pop().unwrap_or_else(Scratch::new);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             build(&mut scratch.context.func, &mut scratch.builder)?;
+            let catches = !scratch.context.func.dfg.exception_tables.is_empty();
+            let isa = match &self.catching {
+                Some(catching) if catches => catching,
+                _ => &self.isa,
+            };
             let compiled = scratch
                 .context
-                .compile(&*self.isa, &mut ControlPlane::default())
+                .compile(&**isa, &mut ControlPlane::default())
                 .map_err(|failure| codegen_error(failure.inner))?;
             finish(compiled, start)
         }));
@@ -301,6 +295,41 @@ impl Compiler {
             }
         }
     }
+}
+
+/// Cranelift, set up for this machine and these options.
+fn machine(options: &CompilerOptions) -> Result<OwnedTargetIsa> {
+    let mut flags = settings::builder();
+    let level = match options.optimize {
+        OptLevel::None => "none",
+        OptLevel::Speed => "speed",
+    };
+    let registers = match options.registers {
+        RegisterAllocator::Backtracking => "backtracking",
+        RegisterAllocator::SinglePass => "single_pass",
+    };
+    let switch = |on| if on { "true" } else { "false" };
+    for (name, value) in [
+        ("opt_level", level),
+        ("regalloc_algorithm", registers),
+        ("enable_verifier", switch(options.verifier)),
+        (
+            "enable_nan_canonicalization",
+            switch(options.canonical_nans),
+        ),
+        ("preserve_frame_pointers", "true"),
+        ("unwind_info", "false"),
+        ("enable_probestack", "false"),
+    ] {
+        flags
+            .set(name, value)
+            .map_err(|e| bug(format!("setting {name}: {e}")))?;
+    }
+    let builder = cranelift_native::builder()
+        .map_err(|why| Error::msg(format!("cannot compile for this machine: {why}")))?;
+    builder
+        .finish(Flags::new(flags))
+        .map_err(|e| bug(format!("target: {e}")))
 }
 
 /// Bytes of function bodies below which starting threads costs more than it saves.
@@ -387,6 +416,27 @@ fn finish(compiled: &CompiledCode, start: Option<u32>) -> Result<CompiledFunctio
         code: buffer.data().to_vec(),
         alignment: buffer.alignment.max(16),
         locations: locations.collect(),
+        handlers: handlers(compiled)?,
         traps,
     })
+}
+
+/// The calls that exceptions are caught from: each has one place where all of them land.
+fn handlers(compiled: &CompiledCode) -> Result<Vec<Handler>> {
+    let mut handlers = Vec::new();
+    for site in compiled.buffer.call_sites() {
+        match (site.exception_handlers, site.frame_offset) {
+            ([], _) => {}
+            (&[FinalizedMachExceptionHandler::Default(landing)], Some(frame)) => {
+                handlers.push(Handler {
+                    returns: site.ret_addr,
+                    landing,
+                    frame,
+                })
+            }
+            (others, _) => return Err(bug(format!("exception handlers {others:?}"))),
+        }
+    }
+    handlers.sort_unstable_by_key(|handler| handler.returns);
+    Ok(handlers)
 }

@@ -40,6 +40,8 @@ pub(crate) enum Region {
     Slots,
     /// The counters behind them.
     Counters,
+    /// What a store says about stopping: fuel and the epoch's deadline.
+    Fuel,
     /// Globals that are imported.
     ImportedGlobals,
     /// One global that the module defines.
@@ -58,7 +60,8 @@ impl Region {
             Region::Slots => (3, "slots"),
             Region::ImportedGlobals => (4, "imported globals"),
             Region::Counters => (5, "counters"),
-            Region::Global(i) => (6 + i.as_u32().min(GLOBALS_WITH_REGION), "global"),
+            Region::Fuel => (6, "fuel"),
+            Region::Global(i) => (7 + i.as_u32().min(GLOBALS_WITH_REGION), "global"),
         };
         AliasRegionData {
             user_id,

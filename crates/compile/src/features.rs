@@ -25,23 +25,23 @@ impl Features {
             .union(WasmFeatures::SIMD),
     );
 
-    /// What modules may use unless the embedder says otherwise.
+    /// What modules may use unless the embedder says otherwise: WebAssembly 3.0 without
+    /// garbage-collected types.
     pub const DEFAULT: Features = Features(
         Features::WASM2
             .0
             .union(WasmFeatures::MULTI_MEMORY)
             .union(WasmFeatures::TAIL_CALL)
-            .union(WasmFeatures::EXTENDED_CONST),
+            .union(WasmFeatures::EXTENDED_CONST)
+            .union(WasmFeatures::EXCEPTIONS)
+            .union(WasmFeatures::FUNCTION_REFERENCES)
+            .union(WasmFeatures::MEMORY64)
+            .union(WasmFeatures::RELAXED_SIMD),
     );
 
     /// Everything that this compiler translates.
-    pub const SUPPORTED: Features = Features(
-        Features::DEFAULT
-            .0
-            .union(WasmFeatures::MEMORY64)
-            .union(WasmFeatures::RELAXED_SIMD)
-            .union(WasmFeatures::WIDE_ARITHMETIC),
-    );
+    pub const SUPPORTED: Features =
+        Features(Features::DEFAULT.0.union(WasmFeatures::WIDE_ARITHMETIC));
 
     /// The features in `wanted` that this compiler translates.
     pub fn new(wanted: WasmFeatures) -> Features {

@@ -3,7 +3,7 @@
 //! ```text
 //!  operators --> reachable? --no--> ops::control::skip (counts nesting until code lives again)
 //!                    |yes
-//!                    +--> control | call | memory | table | global | reference
+//!                    +--> control | call | exception | memory | table | global | reference
 //!                    +--> value instructions (int, float, conversion, simd)
 //! ```
 //!
@@ -15,9 +15,11 @@
 
 use crate::ValueStack;
 use crate::env::{Env, Region, load_fixed, trusted};
+use crate::interrupt::Interrupts;
 use crate::module::Module;
 use crate::ops;
 use crate::ops::control::Frame;
+use crate::ops::exception::Try;
 use crate::signature::{ResultPlace, WasmSignature};
 use crate::stack::canonical;
 use crate::types::{self, POINTER, clif};
@@ -45,12 +47,16 @@ pub(crate) struct FuncTranslator<'a> {
     pub(crate) env: Env<'a>,
     /// Open blocks, the outermost (the function itself) first.
     pub(crate) control: Vec<Frame>,
+    /// The `try_table`s among them.
+    pub(crate) tries: Vec<Try>,
     /// Whether the next instruction can run.
     pub(crate) reachable: bool,
     /// Blocks opened since code became unreachable.
     pub(crate) skipped: usize,
     /// The base of a memory that this block has loaded already.
     pub(crate) memory_base: Option<(Block, MemoryIndex, Value)>,
+    /// How it can be stopped.
+    pub(crate) interrupts: Interrupts,
     locals: Vec<Variable>,
     /// Where the function counts itself, from the slots on.
     counter: Option<u32>,
@@ -62,6 +68,10 @@ pub(crate) struct Tuning {
     pub(crate) target: TargetFrontendConfig,
     /// Whether the function counts itself.
     pub(crate) counters: bool,
+    /// Whether it uses up fuel.
+    pub(crate) fuel: bool,
+    /// Whether it looks at the epoch.
+    pub(crate) epoch: bool,
 }
 
 /// Translates the body of `func` into `into`, which must be empty.
@@ -73,7 +83,7 @@ pub(crate) fn translate_body(
     context: &mut FunctionBuilderContext,
     tuning: Tuning,
 ) -> Result<()> {
-    let Tuning { target, counters } = tuning;
+    let target = tuning.target;
     let index = module.func_index(func);
     let ty = module.func_type(index);
     let signature = Rc::new(WasmSignature::new(ty));
@@ -84,7 +94,8 @@ pub(crate) fn translate_body(
     let b = FunctionBuilder::new(into, context);
     let mut t = FuncTranslator::enter(b, module, signature, target.default_call_conv);
     t.declare_locals(ty, body)?;
-    t.counter = counters.then(|| {
+    t.interrupts = Interrupts::new(tuning.fuel, tuning.epoch);
+    t.counter = tuning.counters.then(|| {
         let slots = module.defined_funcs() as u32;
         slots.saturating_mul(8).saturating_add(func.as_u32() * 4)
     });
@@ -162,16 +173,20 @@ impl<'a> FuncTranslator<'a> {
             stack: ValueStack::default(),
             env,
             control: Vec::new(),
+            tries: Vec::new(),
             reachable: true,
             skipped: 0,
             memory_base: None,
+            interrupts: Interrupts::default(),
             locals,
             counter: None,
         }
     }
 
-    /// Counts the function up, if it is to count itself.
+    /// At the function's start and at each turn of a loop: looks whether it may go on, and
+    /// counts the function up, if it is to count itself.
     pub(crate) fn count(&mut self) {
+        self.check_interrupts();
         let Some(at) = self.counter else { return };
         let slots = load_fixed(
             &mut self.b,
@@ -211,7 +226,10 @@ impl<'a> FuncTranslator<'a> {
             self.b.set_srcloc(SourceLoc::new(at as u32));
             if !self.reachable {
                 ops::control::skip(self, &op)?;
-            } else if !self.translate(&op)? {
+                continue;
+            }
+            self.charge(&op);
+            if !self.translate(&op)? {
                 return Err(bug(format!(
                     "instruction {op:?} passed validation but is not known"
                 )));
@@ -243,6 +261,7 @@ impl<'a> FuncTranslator<'a> {
                     || ops::memory::translate(self, op)
                     || ops::control::translate(self, op)?
                     || ops::call::translate(self, op)
+                    || ops::exception::translate(self, op)?
                     || ops::global::translate(self, op)
                     || ops::table::translate(self, op)
                     || ops::reference::translate(self, op)?);

@@ -3,7 +3,7 @@
 //! ```text
 //!  file    | magic | fingerprint's hash (32) | entry | entry | ...
 //!  entry   | key (16) | length of payload (u32) | checksum of key and payload (16) | payload |
-//!  payload | alignment | counts of code, traps, locations | code | traps | locations |
+//!  payload | alignment | counts of what follows | code | traps | handlers | locations |
 //! ```
 //!
 //! A function's key is a hash of all that its code depends on: the *environment* (what the
@@ -19,12 +19,12 @@
 
 use crate::artifact::CompiledFunction;
 use crate::translate::Translation;
-use helve_base::Trap;
 use helve_base::id::DefinedFuncIndex;
+use helve_base::{Handler, Trap};
 use std::collections::HashMap;
 use std::ops::Range;
 
-const MAGIC: &[u8; 8] = b"helvefn1";
+const MAGIC: &[u8; 8] = b"helvefn2";
 const HEAD: usize = MAGIC.len() + 32;
 const ENTRY_HEAD: usize = 16 + 4 + 16;
 
@@ -225,10 +225,11 @@ pub fn encode(
     func: DefinedFuncIndex,
 ) -> Vec<u8> {
     let base = translation.body_start(func);
-    let mut payload = Vec::with_capacity(16 + function.code.len());
+    let mut payload = Vec::with_capacity(20 + function.code.len());
     let counts = [
         function.code.len(),
         function.traps.len(),
+        function.handlers.len(),
         function.locations.len(),
     ];
     payload.extend_from_slice(&function.alignment.to_le_bytes());
@@ -239,6 +240,11 @@ pub fn encode(
     for &(at, trap) in &function.traps {
         payload.extend_from_slice(&at.to_le_bytes());
         payload.push(trap.code());
+    }
+    for handler in &function.handlers {
+        for word in [handler.returns, handler.landing, handler.frame] {
+            payload.extend_from_slice(&word.to_le_bytes());
+        }
     }
     for &(at, wasm) in &function.locations {
         payload.extend_from_slice(&at.to_le_bytes());
@@ -251,16 +257,28 @@ fn decode(payload: &[u8], base: u32) -> Option<CompiledFunction> {
     let alignment = word(payload)?;
     let code_len = word(payload.get(4..)?)? as usize;
     let traps_len = word(payload.get(8..)?)? as usize;
-    let locations_len = word(payload.get(12..)?)? as usize;
-    let rest = payload.get(16..)?;
+    let handlers_len = word(payload.get(12..)?)? as usize;
+    let locations_len = word(payload.get(16..)?)? as usize;
+    let rest = payload.get(20..)?;
     let (code, rest) = rest.split_at_checked(code_len)?;
     let (traps, rest) = rest.split_at_checked(traps_len.checked_mul(5)?)?;
+    let (handlers, rest) = rest.split_at_checked(handlers_len.checked_mul(12)?)?;
     if rest.len() != locations_len.checked_mul(8)? || !alignment.is_power_of_two() {
         return None;
     }
     let traps: Option<Vec<_>> = traps
         .chunks_exact(5)
         .map(|trap| Some((word(trap)?, Trap::from_code(trap[4])?)))
+        .collect();
+    let handlers: Option<Vec<_>> = handlers
+        .chunks_exact(12)
+        .map(|words| {
+            Some(Handler {
+                returns: word(words)?,
+                landing: word(&words[4..])?,
+                frame: word(&words[8..])?,
+            })
+        })
         .collect();
     let locations: Option<Vec<_>> = rest
         .chunks_exact(8)
@@ -270,6 +288,7 @@ fn decode(payload: &[u8], base: u32) -> Option<CompiledFunction> {
         code: code.to_vec(),
         alignment,
         traps: traps?,
+        handlers: handlers?,
         locations: locations?,
     })
 }

@@ -24,6 +24,7 @@ mod env;
 pub mod features;
 mod func;
 pub mod function_cache;
+mod interrupt;
 pub mod module;
 mod names;
 mod ops;

@@ -12,7 +12,8 @@
 //! Compiled code passes its own `VMContext` and indices that validation has checked. No
 //! reference to guest memory is made: bytes move between raw pointers.
 
-use crate::arch::raise;
+use crate::arch::{epoch_passed, fail as raise, out_of_fuel, throw};
+use crate::exception;
 use crate::fibers::suspend;
 use crate::instance::Instance;
 use crate::limiter::Limiter;
@@ -21,7 +22,7 @@ use crate::table::Table;
 use crate::traps::{self, Exit};
 use helve_base::EntityRef;
 use helve_base::builtin::Builtin;
-use helve_base::id::{DataIndex, ElemIndex, MemoryIndex, TableIndex};
+use helve_base::id::{DataIndex, ElemIndex, MemoryIndex, TableIndex, TagIndex};
 use helve_base::vmctx::{CodePtr, VMStoreContext};
 use helve_base::{Trap, for_each_builtin};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -189,6 +190,17 @@ unsafe extern "C" fn table_init(
 unsafe extern "C" fn elem_drop(context: *mut u8, segment: u32) {
     // SAFETY: compiled code passes its own context.
     unsafe { Instance::of(context) }.elem_drop(ElemIndex::new(segment as usize));
+}
+
+unsafe extern "C" fn exception_new(context: *mut u8, tag: u32, values: u32) -> *mut u8 {
+    // SAFETY: compiled code passes its own context and a valid index, and runs: so this is
+    // the stack of the innermost activation.
+    unsafe {
+        let instance = Instance::of(context);
+        let tag = instance.tag(TagIndex::new(tag as usize));
+        let made = exception::create(instance.store(), tag, values as usize);
+        made.map_or(std::ptr::null_mut(), |exception| exception.as_ptr().cast())
+    }
 }
 
 fn failed(result: Result<(), Trap>) -> u32 {

@@ -18,37 +18,46 @@
 use crate::executable::{Executable, Views};
 use crate::registry::{self, Found};
 use helve_base::vmctx::CodePtr;
-use helve_base::{Result, Trap, ensure};
+use helve_base::{Handler, Result, Trap, ensure};
 use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// What is to be known about an image. None of it need be sorted.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// Offsets of instructions that trap.
+    pub traps: Vec<(u32, Trap)>,
+    /// Calls that exceptions are caught from.
+    pub handlers: Vec<Handler>,
+    /// Where functions are: (start, length).
+    pub functions: Vec<(u32, u32)>,
+    /// Whether no exception may leave a function of it: it traps there instead.
+    pub ends_exceptions: bool,
+}
 
 /// One image of code. Dropping it takes it away.
 pub struct CodeMemory {
     memory: Executable,
     bytes: usize,
-    traps: Box<[(u32, Trap)]>,
-    functions: Box<[(u32, u32)]>,
+    tables: Tables,
     tag: Arc<dyn Any + Send + Sync>,
 }
 
 impl CodeMemory {
-    /// Publishes `image`, which is position independent. `traps` are the offsets of
-    /// instructions that trap; `functions` are (start, length). Neither need be sorted.
-    /// `tag` is for the embedder, who gets it back from [`lookup`].
+    /// Publishes `image`, which is position independent. `tag` is for the embedder, who
+    /// gets it back from [`lookup`].
     pub fn publish(
         image: &[u8],
-        traps: Vec<(u32, Trap)>,
-        functions: Vec<(u32, u32)>,
+        tables: Tables,
         tag: Arc<dyn Any + Send + Sync>,
     ) -> Result<Arc<CodeMemory>> {
-        CodeMemory::publish_in(image, traps, functions, tag, Views::Preferred)
+        CodeMemory::publish_in(image, tables, tag, Views::Preferred)
     }
 
     fn publish_in(
         image: &[u8],
-        mut traps: Vec<(u32, Trap)>,
-        mut functions: Vec<(u32, u32)>,
+        mut tables: Tables,
         tag: Arc<dyn Any + Send + Sync>,
         views: Views,
     ) -> Result<Arc<CodeMemory>> {
@@ -57,16 +66,18 @@ impl CodeMemory {
             "{} bytes of code in one image; at most 4 GiB are possible",
             image.len()
         );
-        traps.sort_unstable_by_key(|&(at, _)| at);
-        functions.sort_unstable();
+        tables.traps.sort_unstable_by_key(|&(at, _)| at);
+        tables
+            .handlers
+            .sort_unstable_by_key(|handler| handler.returns);
+        tables.functions.sort_unstable();
         let mut memory = Executable::new(image.len(), views)?;
         memory.write(0, image)?;
         memory.seal()?;
         let code = Arc::new(CodeMemory {
             memory,
             bytes: image.len(),
-            traps: traps.into(),
-            functions: functions.into(),
+            tables,
             tag,
         });
         registry::register(&code);
@@ -92,21 +103,31 @@ impl CodeMemory {
 
     /// Where its functions are: (start, length), by start.
     pub fn functions(&self) -> &[(u32, u32)] {
-        &self.functions
+        &self.tables.functions
     }
 
     /// Its traps, by offset.
     pub fn traps(&self) -> &[(u32, Trap)] {
-        &self.traps
+        &self.tables.traps
+    }
+
+    /// Calls that exceptions are caught from, by return address.
+    pub fn handlers(&self) -> &[Handler] {
+        &self.tables.handlers
+    }
+
+    /// Whether no exception may leave its functions.
+    pub fn ends_exceptions(&self) -> bool {
+        self.tables.ends_exceptions
     }
 
     /// Which function (by place in the order of starts) `offset` is in, and its range.
     pub fn function_at(&self, offset: u32) -> Option<(usize, Range<u32>)> {
-        let i = self
-            .functions
+        let functions = self.functions();
+        let i = functions
             .partition_point(|&(start, _)| start <= offset)
             .checked_sub(1)?;
-        let &(start, len) = self.functions.get(i)?;
+        let &(start, len) = functions.get(i)?;
         let end = start.saturating_add(len);
         (offset < end).then_some((i, start..end))
     }
@@ -150,8 +171,12 @@ mod tests {
     use super::*;
 
     fn publish(image: &[u8], views: Views) -> Arc<CodeMemory> {
-        let traps = vec![(2, Trap::IntegerOverflow), (0, Trap::Unreachable)];
-        CodeMemory::publish_in(image, traps, vec![(3, 1), (0, 2)], Arc::new(7u32), views).unwrap()
+        let tables = Tables {
+            traps: vec![(2, Trap::IntegerOverflow), (0, Trap::Unreachable)],
+            functions: vec![(3, 1), (0, 2)],
+            ..Tables::default()
+        };
+        CodeMemory::publish_in(image, tables, Arc::new(7u32), views).unwrap()
     }
 
     #[test]

@@ -40,8 +40,9 @@
 
 use crate::arch;
 use crate::backtrace::{self, Backtrace, Start};
+use crate::exception;
 use crate::thread;
-use crate::traps::{Activation, Exit, record};
+use crate::traps::{Activation, Exit, host_exit, record};
 use helve_base::builtin::status;
 use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw};
 use helve_base::{Error, Result};
@@ -60,6 +61,27 @@ pub(crate) struct Continuation {
     suspender: *const Suspender,
     /// The store's fields as they are while the fiber runs.
     inner: Fields,
+    /// About where the fiber's stack ended when it was left.
+    left_at: usize,
+    /// About where the stack that resumed it ended then.
+    resumed_at: usize,
+}
+
+/// Bytes that the frames between a recorded stack pointer and the switch itself take at
+/// most.
+const SWITCH_BYTES: usize = 1024;
+
+impl Continuation {
+    /// The part of a suspended fiber's stack that frames are on.
+    pub(crate) fn stack_in_use(&self) -> (usize, usize) {
+        let low = self.left_at.saturating_sub(SWITCH_BYTES);
+        (low, self.activation.entry.fp)
+    }
+
+    /// Where frames are, from here up, on the stack that resumed it.
+    pub(crate) fn resumed_at(&self) -> usize {
+        self.resumed_at.saturating_sub(SWITCH_BYTES)
+    }
 }
 
 const _: () = assert!(size_of::<Continuation>() <= RECORD_BYTES);
@@ -139,7 +161,10 @@ struct Owned(*mut Continuation);
 impl Drop for Owned {
     fn drop(&mut self) {
         // SAFETY: the fiber, and with it its stack, is still there and not running.
-        unsafe { (*self.0).activation.outcome = None };
+        unsafe {
+            exception::resumed((*self.0).store, self.0);
+            (*self.0).activation.outcome = None;
+        }
     }
 }
 
@@ -179,6 +204,8 @@ pub unsafe fn enter_on_fiber(
                 exit_pc: 0,
                 activation: (&raw mut (*this).activation).cast(),
             },
+            left_at: 0,
+            resumed_at: 0,
         });
         (*this).activation.fiber = this;
         let fiber = Fiber::new(stack, run, this.cast());
@@ -231,6 +258,8 @@ unsafe fn switch(mut fiber: Fiber, this: *mut Continuation, status: u32) -> Fibe
         (*activation).exit_fp = outer.exit_fp;
         (*activation).exit_pc = outer.exit_pc;
         (*this).inner.put(store);
+        exception::resumed(store, this);
+        (*this).resumed_at = arch::stack_pointer();
         let saved = thread::begin_on(store, fiber.low(), this.addr());
         let step = fiber.resume(status as usize);
         thread::end_on(&saved);
@@ -244,6 +273,7 @@ unsafe fn switch(mut fiber: Fiber, this: *mut Continuation, status: u32) -> Fibe
             Step::Suspended => {
                 // The outer activation may be gone when it is resumed, or walked.
                 (*activation).previous = std::ptr::null_mut();
+                exception::suspended(store, this);
                 FiberResult::Suspended(Suspended {
                     continuation: Owned(this),
                     fiber,
@@ -263,7 +293,11 @@ impl Suspended {
     pub unsafe fn resume(self, how: Resume) -> FiberResult {
         let exit = match how {
             Resume::Return => None,
-            Resume::Fail(error) => Some(Exit::Host(error, self.backtrace())),
+            Resume::Fail(error) => {
+                // SAFETY: the store outlives its fibers.
+                let store = unsafe { (*self.continuation.0).store };
+                Some(host_exit(store, error, self.backtrace()))
+            }
             Resume::Panic(panic) => Some(Exit::Panic(panic)),
         };
         let Suspended {
@@ -319,6 +353,7 @@ pub(crate) unsafe extern "C" fn suspend(store: *mut u8) -> u32 {
             cannot_suspend(store);
             return status::FAILED;
         }
+        (*fiber).left_at = arch::stack_pointer();
         (*(*fiber).suspender).suspend() as u32
     }
 }

@@ -29,7 +29,7 @@
 
 use crate::arch::{self, STUB_BYTES};
 use crate::backtrace;
-use crate::code::CodeMemory;
+use crate::code::{CodeMemory, Tables};
 use crate::instance::Instance;
 use crate::traps::{self, Exit};
 use helve_base::id::DefinedFuncIndex;
@@ -76,7 +76,7 @@ pub fn stub(func: DefinedFuncIndex) -> Result<CodePtr> {
         Some(code) => code,
         None => {
             let image = arch::stub_block(index / BLOCK * BLOCK, BLOCK);
-            let code = CodeMemory::publish(&image, Vec::new(), Vec::new(), Arc::new(()))?;
+            let code = CodeMemory::publish(&image, Tables::default(), Arc::new(()))?;
             block.get_or_init(|| code)
         }
     };

@@ -23,7 +23,7 @@
 use crate::executable::{Executable, Views};
 use crate::registry;
 use helve_base::vmctx::CodePtr;
-use helve_base::{Result, Trap, ensure};
+use helve_base::{Handler, Result, Trap, ensure, handler};
 use std::any::Any;
 use std::ops::Range;
 use std::ptr::null_mut;
@@ -63,6 +63,8 @@ struct Record {
     len: u32,
     /// By offset from the function's start.
     traps: Box<[(u32, Trap)]>,
+    /// By return address, from the function's start too.
+    handlers: Box<[Handler]>,
     tag: Arc<dyn Any + Send + Sync>,
 }
 
@@ -99,8 +101,8 @@ impl CodeRegion {
     }
 
     /// Adds a function, which is position independent; `None` where there is no room.
-    /// `traps` are offsets in it, sorted. `tag` is for the embedder, who gets it back
-    /// from [`crate::code::find`].
+    /// `traps` and `handlers` are offsets in it, sorted. `tag` is for the embedder, who
+    /// gets it back from [`crate::code::find`].
     ///
     /// # Errors
     ///
@@ -110,6 +112,7 @@ impl CodeRegion {
         code: &[u8],
         alignment: u32,
         traps: Vec<(u32, Trap)>,
+        handlers: Vec<Handler>,
         tag: Arc<dyn Any + Send + Sync>,
     ) -> Result<Option<CodePtr>> {
         let mut fill = self.fill.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +136,7 @@ impl CodeRegion {
             start: start as u32,
             len: code.len() as u32,
             traps: traps.into(),
+            handlers: handlers.into(),
             tag,
         });
         slot.store(Box::into_raw(record), Ordering::Release);
@@ -178,6 +182,13 @@ impl Index {
         record.traps.get(i).map(|&(_, trap)| trap)
     }
 
+    /// The handler of the call that returns to `offset` in the region.
+    pub(crate) fn handler_at(&self, offset: u32) -> Option<Handler> {
+        let record = self.at(offset)?;
+        let found = handler::find(&record.handlers, offset - record.start)?;
+        Some(found.moved(record.start))
+    }
+
     fn at(&self, offset: u32) -> Option<&Record> {
         let published = self.records.get(..self.count.load(Ordering::Acquire))?;
         let get = |slot: &AtomicPtr<Record>| {
@@ -217,7 +228,9 @@ mod tests {
     fn append(region: &CodeRegion, len: usize, tag: u32) -> Option<CodePtr> {
         let code = vec![0xc3; len];
         let traps = vec![(1, Trap::Unreachable)];
-        region.append(&code, 16, traps, Arc::new(tag)).unwrap()
+        region
+            .append(&code, 16, traps, Vec::new(), Arc::new(tag))
+            .unwrap()
     }
 
     #[test]
@@ -264,7 +277,8 @@ mod tests {
                         let mut code = vec![0xb8];
                         code.extend(number.to_le_bytes());
                         code.push(0xc3);
-                        let at = region.append(&code, 16, vec![], Arc::new(number)).unwrap();
+                        let tag = Arc::new(number);
+                        let at = region.append(&code, 16, vec![], vec![], tag).unwrap();
                         let at = at.unwrap();
                         let (tag, _) = code::find(at.addr()).unwrap();
                         assert_eq!(tag.downcast_ref(), Some(&number));

@@ -22,7 +22,7 @@
 
 use crate::code::CodeMemory;
 use crate::region::{CodeRegion, Index};
-use helve_base::Trap;
+use helve_base::{Handler, Trap, handler};
 use std::collections::BTreeMap;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
@@ -33,16 +33,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 struct Entry {
     start: usize,
     end: usize,
-    traps: Traps,
+    tables: Tables,
 }
 
-/// Where the traps of a range are.
+/// Where the traps and handlers of a range are.
 #[derive(Clone, Copy)]
-enum Traps {
+enum Tables {
     /// Sorted by offset from the range's start.
-    Image(*const [(u32, Trap)]),
+    Image {
+        traps: *const [(u32, Trap)],
+        handlers: *const [Handler],
+        ends_exceptions: bool,
+    },
     /// With the functions of a region, which grows.
     Region(*const Index),
+}
+
+/// What an exception finds at a return address.
+pub(crate) enum Catch {
+    /// Nothing: it goes on to the calling frame.
+    Nothing,
+    /// Where it lands: an address, and the bytes of the frame.
+    Landing(usize, u32),
+    /// It may not leave this code.
+    End,
 }
 
 /// Whose range it is.
@@ -84,7 +98,11 @@ pub(crate) fn register(code: &Arc<CodeMemory>) {
     let entry = Entry {
         start: range.start,
         end: range.end,
-        traps: Traps::Image(code.traps()),
+        tables: Tables::Image {
+            traps: code.traps(),
+            handlers: code.handlers(),
+            ends_exceptions: code.ends_exceptions(),
+        },
     };
     insert(entry, Owner::Image(Arc::downgrade(code)));
 }
@@ -95,7 +113,7 @@ pub(crate) fn register_region(region: &Arc<CodeRegion>) {
     let entry = Entry {
         start: range.start,
         end: range.end,
-        traps: Traps::Region(region.index()),
+        tables: Tables::Region(region.index()),
     };
     insert(entry, Owner::Region(Arc::downgrade(region)));
 }
@@ -128,29 +146,51 @@ pub(crate) fn find(pc: usize) -> Option<Found> {
 
 /// The trap at exactly `pc`. Async-signal-safe.
 pub(crate) fn trap_at(pc: usize) -> Option<Trap> {
+    with_entry(pc, |entry, offset| match entry.tables {
+        Tables::Image { traps, .. } => {
+            // SAFETY: `pc` was being executed, so its code and table are alive.
+            let traps = unsafe { &*traps };
+            let i = traps.binary_search_by_key(&offset, |&(at, _)| at).ok()?;
+            traps.get(i).map(|&(_, trap)| trap)
+        }
+        // SAFETY: as above.
+        Tables::Region(index) => unsafe { &*index }.trap_at(offset),
+    })
+}
+
+/// What an exception finds in a frame whose innermost call returns to `pc`; that frame is
+/// on the stack, so its code is alive.
+pub(crate) fn catch_at(pc: usize) -> Catch {
+    let found = with_entry(pc, |entry, offset| {
+        let handler = match entry.tables {
+            Tables::Image {
+                ends_exceptions: true,
+                ..
+            } => return Some(Catch::End),
+            // SAFETY: `pc` is to be executed, so its code and table are alive.
+            Tables::Image { handlers, .. } => handler::find(unsafe { &*handlers }, offset),
+            // SAFETY: as above.
+            Tables::Region(index) => unsafe { &*index }.handler_at(offset),
+        };
+        let Handler { landing, frame, .. } = handler?;
+        Some(Catch::Landing(entry.start + landing as usize, frame))
+    });
+    found.unwrap_or(Catch::Nothing)
+}
+
+/// Runs `f` on the range that `pc` is in, if there is one, and on the offset in it.
+fn with_entry<R>(pc: usize, f: impl FnOnce(&Entry, u32) -> Option<R>) -> Option<R> {
     READERS.fetch_add(1, SeqCst);
     let snapshot = SNAPSHOT.load(SeqCst);
     // SAFETY: null or a snapshot that is not freed while we are counted.
-    let trap = unsafe { snapshot.as_ref() }.and_then(|entries| search(entries, pc));
+    let found = unsafe { snapshot.as_ref() }.and_then(|entries| {
+        let after = entries.partition_point(|e| e.start <= pc);
+        let entry = entries.get(after.checked_sub(1)?)?;
+        let offset = u32::try_from(pc - entry.start).ok()?;
+        (pc < entry.end).then(|| f(entry, offset))?
+    });
     READERS.fetch_sub(1, SeqCst);
-    trap
-}
-
-fn search(entries: &[Entry], pc: usize) -> Option<Trap> {
-    let after = entries.partition_point(|e| e.start <= pc);
-    let entry = entries.get(after.checked_sub(1)?)?;
-    if pc >= entry.end {
-        return None;
-    }
-    let offset = u32::try_from(pc - entry.start).ok()?;
-    let traps = match entry.traps {
-        // SAFETY: `pc` was being executed, so its code and table are alive.
-        Traps::Image(traps) => unsafe { &*traps },
-        // SAFETY: as above.
-        Traps::Region(index) => return unsafe { &*index }.trap_at(offset),
-    };
-    let i = traps.binary_search_by_key(&offset, |&(at, _)| at).ok()?;
-    traps.get(i).map(|&(_, trap)| trap)
+    found
 }
 
 fn publish(master: &mut Master) {

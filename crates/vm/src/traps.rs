@@ -21,6 +21,7 @@
 //!   trap                     signal -> handler records pc and fp ->
 //!                            trap_landing -> `trapped` records the
 //!                            backtrace -> raise                       Err(Trap)
+//!   exception              thrown, and no frame catches it (`exception`)   Err(Exception)
 //!   panic in a limiter       recorded; the growth fails; found when
 //!                            the activation ends in any way           Err(Panic)
 //! ```
@@ -47,6 +48,7 @@
 use crate::arch::{self, EntryRecord};
 use crate::backtrace::{self, Backtrace};
 use crate::builtins;
+use crate::exception::ThrownException;
 use crate::fibers::Continuation;
 use crate::thread;
 use helve_base::builtin::status;
@@ -56,6 +58,7 @@ use helve_base::{Bug, Error, Result, Trap};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
+use std::sync::atomic::AtomicU64;
 use std::task::Poll;
 
 /// Why compiled code was left other than by returning.
@@ -74,6 +77,8 @@ pub enum Exit {
     },
     /// A host function failed.
     Host(Error, Backtrace),
+    /// An exception was thrown that nothing caught.
+    Exception(ThrownException, Backtrace),
     /// A host function or limiter panicked: to be resumed.
     Panic(Box<dyn Any + Send>),
 }
@@ -174,6 +179,9 @@ impl Activation {
     }
 }
 
+/// The epoch of stores whose embedder has none.
+static NO_EPOCH: AtomicU64 = AtomicU64::new(0);
+
 /// A store's context with nothing entered yet. `owner` is the embedder's own.
 pub fn store_context(limits: &Limits, owner: *mut u8) -> VMStoreContext {
     VMStoreContext {
@@ -185,6 +193,11 @@ pub fn store_context(limits: &Limits, owner: *mut u8) -> VMStoreContext {
         owner,
         guest_stack_bytes: limits.guest_stack_bytes,
         host_stack_bytes: limits.host_stack_bytes,
+        exceptions: null_mut(),
+        fuel: 0,
+        epoch: &NO_EPOCH,
+        epoch_deadline: u64::MAX,
+        interrupts: null_mut(),
     }
 }
 
@@ -261,7 +274,7 @@ unsafe fn host_failed(
         Ok(Some(error)) => {
             // SAFETY: in a host call, so the exit record is fresh.
             let backtrace = unsafe { backtrace::capture(store) };
-            Exit::Host(error, backtrace)
+            host_exit(store, error, backtrace)
         }
         Ok(None) => return status::RETURNED,
         Err(panic) => Exit::Panic(panic),
@@ -269,6 +282,14 @@ unsafe fn host_failed(
     // SAFETY: in a host call, so there is an activation.
     unsafe { record(store, exit) };
     status::FAILED
+}
+
+/// A host function's error; one with an exception of this store inside is that exception.
+pub(crate) fn host_exit(store: *const VMStoreContext, error: Error, backtrace: Backtrace) -> Exit {
+    match error.downcast_ref::<ThrownException>() {
+        Some(thrown) if thrown.of(store).is_some() => Exit::Exception(thrown.clone(), backtrace),
+        _ => Exit::Host(error, backtrace),
+    }
 }
 
 /// Notes why the innermost activation is being left. The first reason stays.

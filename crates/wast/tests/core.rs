@@ -122,3 +122,14 @@ fn wide_arithmetic() {
         &[],
     );
 }
+
+#[test]
+fn exceptions() {
+    run(
+        "exceptions",
+        CoreFeatures::DEFAULT,
+        proposal(Proposal::ExceptionHandling),
+        // Recursive types.
+        &["tag.wast"],
+    );
+}

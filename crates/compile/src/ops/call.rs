@@ -4,20 +4,23 @@
 //!  call own function    context.slots[n]                          context = ours
 //!  call import          import.slot -> code                       context = import.vmctx
 //!  call_indirect        table[i] -> VMFuncRef: null? type? then   slot -> code, its vmctx
+//!  call_ref             VMFuncRef: null? then                     slot -> code, its vmctx
 //! ```
 //!
-//! The null check of `call_indirect` is the load of the type id, which traps at address
-//! 0 + its offset. Not here: how results come back (`signature`).
+//! A null check is the first load from the `VMFuncRef`, which traps at address 0 + its
+//! offset. A table whose element type is the called one needs no look at the type. Not here: how results come back (`signature`).
 
 use crate::bounds::table_address;
 use crate::env::{Callee, Region, load_fixed, trapping, trusted};
 use crate::func::FuncTranslator;
+use crate::ops::exception;
 use crate::signature::ResultPlace;
 use crate::trap_code;
 use crate::types::POINTER;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use helve_base::Trap;
+use helve_base::core_type::HeapType;
 use helve_base::id::*;
 use helve_base::vmctx::offset;
 use smallvec::{SmallVec, smallvec};
@@ -46,6 +49,14 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
             table_index,
         } => {
             let (callee, code, context) = indirect(t, type_index, table_index);
+            return_call(t, &callee, code, context);
+        }
+        Operator::CallRef { type_index } => {
+            let (callee, code, context) = referenced(t, type_index);
+            call(t, &callee, code, context);
+        }
+        Operator::ReturnCallRef { type_index } => {
+            let (callee, code, context) = referenced(t, type_index);
             return_call(t, &callee, code, context);
         }
         _ => return false,
@@ -86,6 +97,10 @@ fn indirect(t: &mut FuncTranslator<'_>, ty: u32, table: u32) -> (Callee, Value, 
     let index = t.stack.pop();
     let at = table_address(t, table, index, Trap::UndefinedElement);
     let func = t.b.ins().load(POINTER, at.flags, at.base, at.offset);
+    if has_type(t, table, ty) {
+        let (code, context) = code_of(t, func, Trap::UninitializedElement);
+        return (callee, code, context);
+    }
 
     // Never written after it is made, but only known to be there once this load is done.
     let null = trap_code(Trap::UninitializedElement);
@@ -114,6 +129,41 @@ fn indirect(t: &mut FuncTranslator<'_>, ty: u32, table: u32) -> (Callee, Value, 
     (callee, code, context)
 }
 
+/// Whether every element of a table that is not null is a function of this type.
+fn has_type(t: &FuncTranslator<'_>, table: TableIndex, ty: TypeIndex) -> bool {
+    let HeapType::ConcreteFunc(element) = t.env.module.tables[table].element.heap else {
+        return false;
+    };
+    let types = &t.env.module.types;
+    let element = TypeIndex::from_u32(element.as_u32());
+    element == ty || types.get(element) == types.get(ty)
+}
+
+/// A function by reference: (signature, code, context).
+fn referenced(t: &mut FuncTranslator<'_>, ty: u32) -> (Callee, Value, Value) {
+    let callee = t.env.callee(&mut t.b, TypeIndex::from_u32(ty));
+    let func = t.stack.pop();
+    let (code, context) = code_of(t, func, Trap::NullFunctionReference);
+    (callee, code, context)
+}
+
+/// The code and context of a function whose type is right; `null` is the trap where there
+/// is none.
+fn code_of(t: &mut FuncTranslator<'_>, func: Value, null: Trap) -> (Value, Value) {
+    let flags = trapping(&mut t.b, Region::Slots, trap_code(null))
+        .with_aligned()
+        .with_readonly();
+    let slot =
+        t.b.ins()
+            .load(POINTER, flags, func, offset::FUNCREF_SLOT as i32);
+    let there = MemFlagsData::trusted().with_readonly();
+    let context =
+        t.b.ins()
+            .load(POINTER, there, func, offset::FUNCREF_VMCTX as i32);
+    let code = code_in(t, slot, 0);
+    (code, context)
+}
+
 /// Takes the parameters off the operand stack, behind the context and the result area.
 fn arguments(
     t: &mut FuncTranslator<'_>,
@@ -133,8 +183,13 @@ fn call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Value, context: Value
     let size = callee.signature.area;
     let area = (size > 0).then(|| t.env.call_area(&mut t.b, size));
     let args = arguments(t, callee, context, area);
-    let call = t.b.ins().call_indirect(callee.sig, code, &args);
-    let registers: SmallVec<[Value; 8]> = t.b.inst_results(call).into();
+    let registers = match exception::landing(t) {
+        Some(landing) => exception::try_call(t, callee, code, &args, landing),
+        None => {
+            let call = t.b.ins().call_indirect(callee.sig, code, &args);
+            t.b.inst_results(call).into()
+        }
+    };
     let mut registers = registers.into_iter();
     for &(ty, place) in &callee.signature.results {
         let value = match (place, area) {

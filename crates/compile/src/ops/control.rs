@@ -5,6 +5,7 @@
 //!  loop    [header](params) ... br 0 --> [header]
 //!  if      brif c, [then], [else]     both end in [end](results)
 //!  function: a block whose end returns
+//!  try_table: a block; what its handlers do stands behind it (`exception`)
 //! ```
 //!
 //! An `end` block is only made when something jumps to it; without a jump, code just goes
@@ -12,8 +13,10 @@
 //! not exist) until the enclosing block's `else` or `end`.
 
 use crate::func::{FuncTranslator, bug};
+use crate::ops::exception;
 use crate::trap_code;
 use crate::types::{self, clif};
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, InstBuilder, JumpTableData, TrapCode, Type, Value,
 };
@@ -37,6 +40,7 @@ pub(crate) struct Frame {
 enum Kind {
     Function,
     Block,
+    Try,
     Loop {
         header: Block,
     },
@@ -83,7 +87,7 @@ impl Frame {
     }
 }
 
-fn args(values: &[Value]) -> SmallVec<[BlockArg; 8]> {
+pub(super) fn args(values: &[Value]) -> SmallVec<[BlockArg; 8]> {
     values.iter().map(|&value| BlockArg::Value(value)).collect()
 }
 
@@ -96,6 +100,11 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> Result
             let (params, results) = block_type(t, *blockty)?;
             open(t, Kind::Block, params, results);
         }
+        Operator::TryTable { try_table } => {
+            let (params, results) = block_type(t, try_table.ty)?;
+            open(t, Kind::Try, params, results);
+            exception::open(t, try_table);
+        }
         Operator::Loop { blockty } => begin_loop(t, *blockty)?,
         Operator::If { blockty } => begin_if(t, *blockty)?,
         Operator::Else => begin_else(t)?,
@@ -106,6 +115,8 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> Result
         }
         Operator::BrIf { relative_depth } => branch_if(t, *relative_depth)?,
         Operator::BrTable { targets } => branch_table(t, targets)?,
+        Operator::BrOnNull { relative_depth } => branch_on_null(t, *relative_depth)?,
+        Operator::BrOnNonNull { relative_depth } => branch_on_non_null(t, *relative_depth)?,
         Operator::Return => {
             let results = t.env.own.results.len();
             let values = t.top(results);
@@ -241,14 +252,17 @@ fn end(t: &mut FuncTranslator<'_>) -> Result<()> {
     let Some(frame) = t.control.last() else {
         return Err(bug("`end` outside of everything".into()));
     };
-    if let (true, Some(_)) = (t.reachable, frame.end) {
+    let catches = matches!(frame.kind, Kind::Try) && exception::catches(t);
+    if t.reachable && (frame.end.is_some() || catches) {
         branch(t, 0)?;
     }
     let Some(frame) = t.control.pop() else {
         return Err(bug("`end` outside of everything".into()));
     };
-    if let Kind::Loop { header } = frame.kind {
-        t.b.seal_block(header);
+    match frame.kind {
+        Kind::Loop { header } => t.b.seal_block(header),
+        Kind::Try => exception::close(t)?,
+        _ => {}
     }
     if let Some(end) = frame.end {
         t.b.switch_to_block(end);
@@ -269,7 +283,7 @@ fn end(t: &mut FuncTranslator<'_>) -> Result<()> {
 }
 
 /// The block that a branch to the frame `depth` levels out jumps to, and its arity.
-fn target(t: &mut FuncTranslator<'_>, depth: u32) -> Result<(Block, usize)> {
+pub(super) fn target(t: &mut FuncTranslator<'_>, depth: u32) -> Result<(Block, usize)> {
     let index = (t.control.len().checked_sub(1)).and_then(|last| last.checked_sub(depth as usize));
     let Some(frame) = index.and_then(|index| t.control.get_mut(index)) else {
         return Err(bug(format!(
@@ -309,6 +323,23 @@ fn branch(t: &mut FuncTranslator<'_>, depth: u32) -> Result<()> {
 fn branch_if(t: &mut FuncTranslator<'_>, depth: u32) -> Result<()> {
     let condition = t.stack.pop();
     branch_on(t, depth, condition)
+}
+
+/// The label does not get the null; what follows gets the reference.
+fn branch_on_null(t: &mut FuncTranslator<'_>, depth: u32) -> Result<()> {
+    let reference = t.stack.pop();
+    let is_null = t.b.ins().icmp_imm_u(IntCC::Equal, reference, 0);
+    branch_on(t, depth, is_null)?;
+    t.stack.push(reference);
+    Ok(())
+}
+
+/// The label gets the reference; what follows does not get the null.
+fn branch_on_non_null(t: &mut FuncTranslator<'_>, depth: u32) -> Result<()> {
+    let reference = t.stack.peek();
+    branch_on(t, depth, reference)?;
+    t.stack.pop();
+    Ok(())
 }
 
 /// Branches where `condition` is not zero, goes on else.

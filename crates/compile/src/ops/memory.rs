@@ -104,6 +104,7 @@ fn bulk(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         Operator::MemoryFill { mem } => {
             let (to, byte, len) = t.stack.pop3();
             let (to, len) = (widen(t, to), widen(t, len));
+            t.charge_bulk(len);
             let which = number(t, mem);
             t.env
                 .call_builtin(&mut t.b, Builtin::MemoryFill, &[which, to, byte, len]);
@@ -111,6 +112,7 @@ fn bulk(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         Operator::MemoryCopy { dst_mem, src_mem } => {
             let (to, from, len) = t.stack.pop3();
             let (to, from, len) = (widen(t, to), widen(t, from), widen(t, len));
+            t.charge_bulk(len);
             let (dst, src) = (number(t, dst_mem), number(t, src_mem));
             t.env
                 .call_builtin(&mut t.b, Builtin::MemoryCopy, &[dst, src, to, from, len]);
@@ -118,6 +120,8 @@ fn bulk(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         Operator::MemoryInit { data_index, mem } => {
             let (to, from, len) = t.stack.pop3();
             let to = widen(t, to);
+            let bytes = widen(t, len);
+            t.charge_bulk(bytes);
             let (memory, data) = (number(t, mem), number(t, data_index));
             t.env.call_builtin(
                 &mut t.b,

@@ -7,6 +7,7 @@ pub(crate) mod call;
 pub(crate) mod control;
 mod conversion;
 mod emit;
+pub(crate) mod exception;
 mod float;
 pub(crate) mod global;
 mod int;

@@ -1,11 +1,12 @@
 //! References: a null is 0, a function is a pointer to its `VMFuncRef` in the context.
 
 use crate::func::{FuncTranslator, bug};
+use crate::trap_code;
 use crate::types::POINTER;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, types};
-use helve_base::Result;
 use helve_base::id::*;
+use helve_base::{Result, Trap};
 use wasmparser::Operator;
 
 /// Translates an instruction on references.
@@ -20,6 +21,10 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> Result
             let is_null = t.b.ins().icmp_imm_u(IntCC::Equal, value, 0);
             let is_null = t.b.ins().uextend(types::I32, is_null);
             t.stack.push(is_null);
+        }
+        Operator::RefAsNonNull => {
+            let reference = t.stack.peek();
+            t.b.ins().trapz(reference, trap_code(Trap::NullReference));
         }
         Operator::RefFunc { function_index } => {
             let func = FuncIndex::from_u32(*function_index);

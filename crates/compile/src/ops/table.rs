@@ -32,6 +32,7 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         Operator::TableGrow { table } => {
             let (value, delta) = t.stack.pop2();
             let delta = widen(t, delta);
+            t.charge_elements(delta);
             let which = number(t, table);
             let args = [which, delta, value];
             if let Some(before) = t.env.call_builtin(&mut t.b, Builtin::TableGrow, &args) {
@@ -41,6 +42,7 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         Operator::TableFill { table } => {
             let (index, value, len) = t.stack.pop3();
             let (index, len) = (widen(t, index), widen(t, len));
+            t.charge_elements(len);
             let which = number(t, table);
             t.env
                 .call_builtin(&mut t.b, Builtin::TableFill, &[which, index, value, len]);
@@ -51,6 +53,7 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         } => {
             let (to, from, len) = t.stack.pop3();
             let (to, from, len) = (widen(t, to), widen(t, from), widen(t, len));
+            t.charge_elements(len);
             let (dst, src) = (number(t, dst_table), number(t, src_table));
             t.env
                 .call_builtin(&mut t.b, Builtin::TableCopy, &[dst, src, to, from, len]);
@@ -58,6 +61,8 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         Operator::TableInit { elem_index, table } => {
             let (to, from, len) = t.stack.pop3();
             let to = widen(t, to);
+            let elements = widen(t, len);
+            t.charge_elements(elements);
             let (table, elem) = (number(t, table), number(t, elem_index));
             t.env
                 .call_builtin(&mut t.b, Builtin::TableInit, &[table, elem, to, from, len]);

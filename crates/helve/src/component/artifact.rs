@@ -58,6 +58,7 @@ impl Component {
                 code.bytes(),
                 &functions,
                 code.traps(),
+                code.handlers(),
                 &Locations::default(),
             );
         }

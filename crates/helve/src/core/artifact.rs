@@ -40,7 +40,15 @@ impl Module {
                     .compiler()
                     .compile_module(lazy.translation())?;
                 let locations = all.locations.into();
-                artifact.module(number, &all.image, &all.functions, &all.traps, &locations);
+                let (traps, handlers) = (&all.traps, &all.handlers);
+                artifact.module(
+                    number,
+                    &all.image,
+                    &all.functions,
+                    traps,
+                    handlers,
+                    &locations,
+                );
                 return Ok(());
             }
         };
@@ -52,6 +60,7 @@ impl Module {
             code.bytes(),
             &known.functions,
             code.traps(),
+            code.handlers(),
             &known.locations,
         );
         Ok(())
@@ -80,6 +89,7 @@ impl Module {
             image: &stored.code,
             functions: stored.functions,
             traps: stored.traps,
+            handlers: stored.handlers,
             locations: stored.locations,
         };
         Module::publish(engine, info, bytes.clone(), start, image)

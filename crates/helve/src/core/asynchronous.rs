@@ -50,6 +50,18 @@ pub(crate) struct HandOver {
     pub pending: Option<HostFuture>,
 }
 
+impl HandOver {
+    /// Has the driver, if there is one that can wait, let others run before it goes on.
+    pub fn pause(&mut self) -> bool {
+        let Some(waker) = &self.waker else {
+            return false;
+        };
+        waker.wake_by_ref();
+        self.pending = Some(Box::pin(std::future::ready(Ok(()))));
+        true
+    }
+}
+
 /// The argument array, for a future that may move between threads with its store.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots {

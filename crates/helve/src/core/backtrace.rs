@@ -127,7 +127,23 @@ pub(crate) fn exit_error(exit: Exit) -> Error {
             trap, backtrace, ..
         } => Error::new(Backtrace::new(&backtrace)).context(trap),
         Exit::Host(error, backtrace) => host_error(error, &backtrace),
+        // The exception stays in the chain: a host function that fails with this error
+        // throws it on.
+        Exit::Exception(thrown, backtrace) => Error::new(thrown)
+            .context(Backtrace::new(&backtrace))
+            .context(Trap::UncaughtException),
         Exit::Panic(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// As [`exit_error`], where a component ends: an exception does not get beyond it.
+#[cold]
+pub(crate) fn component_exit_error(exit: Exit) -> Error {
+    match exit {
+        Exit::Exception(_, backtrace) => {
+            Error::new(Backtrace::new(&backtrace)).context(Trap::UncaughtException)
+        }
+        other => exit_error(other),
     }
 }
 

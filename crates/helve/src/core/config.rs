@@ -44,6 +44,9 @@ pub struct Config {
     pub(crate) features: Features,
     /// What components may use beside what is on by default; its `core` is not looked at.
     pub(crate) component: helve_decode::Features,
+    /// Whether compiled code counts fuel, and looks at epochs.
+    pub(crate) consume_fuel: bool,
+    pub(crate) epoch_interruption: bool,
     /// Calls between components by way of the host.
     pub(crate) slow_calls: bool,
     /// Built-ins of resources by way of the host.
@@ -63,6 +66,8 @@ impl Default for Config {
             limits: Limits::default(),
             features: Features::default(),
             component: Default::default(),
+            consume_fuel: false,
+            epoch_interruption: false,
             slow_calls: false,
             slow_handles: false,
             readings: Readings::SPEC,
@@ -123,6 +128,23 @@ impl Config {
     /// When functions are compiled.
     pub fn compile(&mut self, mode: CompileMode) -> &mut Config {
         self.compile = mode;
+        self
+    }
+
+    /// Whether guests use up fuel as they run, so that they can be stopped at an exact
+    /// point: see [`Store::set_fuel`](crate::Store::set_fuel). Off by default; costs nothing
+    /// then.
+    pub fn consume_fuel(&mut self, on: bool) -> &mut Config {
+        self.consume_fuel = on;
+        self
+    }
+
+    /// Whether guests can be stopped by the clock: see
+    /// [`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline) and
+    /// [`Engine::increment_epoch`](crate::Engine::increment_epoch). Off by default; costs
+    /// nothing then.
+    pub fn epoch_interruption(&mut self, on: bool) -> &mut Config {
+        self.epoch_interruption = on;
         self
     }
 

@@ -21,9 +21,10 @@ use helve_base::{Bug, Result, ensure};
 use helve_compile::component::ResourceBuiltin;
 use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocator};
 use helve_fiber::StackPool;
-use helve_vm::code::CodeMemory;
+use helve_vm::code::{CodeMemory, Tables};
 use helve_vm::pool::MemoryPool;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 /// The compiler and everything else that stores and threads share. Cheap to clone.
@@ -33,6 +34,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     config: Config,
     compiler: Compiler,
+    epoch: AtomicU64,
     quick: OnceLock<Compiler>,
     tier: Tier,
     cache: OnceLock<Option<Arc<Cache>>>,
@@ -63,6 +65,8 @@ impl Engine {
                 OptLevel::Speed => RegisterAllocator::Backtracking,
             },
             verifier: config.verifier,
+            fuel: config.consume_fuel,
+            epoch: config.epoch_interruption,
             ..CompilerOptions::default()
         };
         if let InstanceAllocationStrategy::Pooling(pool) = &config.allocation {
@@ -75,6 +79,7 @@ impl Engine {
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
             compiler: Compiler::new(&options)?,
+            epoch: AtomicU64::new(0),
             quick: OnceLock::new(),
             tier: Tier::default(),
             cache: OnceLock::new(),
@@ -91,6 +96,17 @@ impl Engine {
             ),
             memories: MemoryPool::new(config.allocation.memories()),
         })))
+    }
+
+    /// Counts the epoch up: guests of all its stores whose deadline that is are
+    /// interrupted soon. May be called by any thread, and in a signal handler.
+    pub fn increment_epoch(&self) {
+        self.0.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The epoch, which lives as long as the engine.
+    pub(crate) fn epoch(&self) -> &AtomicU64 {
+        &self.0.epoch
     }
 
     /// Whether both are the same engine. Modules, components and stores only go
@@ -133,6 +149,8 @@ impl Engine {
         }
         let compiler = Compiler::new(&CompilerOptions {
             verifier: self.0.config.verifier,
+            fuel: self.0.config.consume_fuel,
+            epoch: self.0.config.epoch_interruption,
             counters: true,
             ..CompilerOptions::quick()
         })?;
@@ -214,7 +232,12 @@ impl Engine {
 
 fn publish(function: CompiledFunction) -> Result<Arc<CodeMemory>> {
     let len = u32::try_from(function.code.len()).unwrap_or(u32::MAX);
-    CodeMemory::publish(&function.code, function.traps, vec![(0, len)], Arc::new(()))
+    let tables = Tables {
+        traps: function.traps,
+        functions: vec![(0, len)],
+        ..Tables::default()
+    };
+    CodeMemory::publish(&function.code, tables, Arc::new(()))
 }
 
 /// An engine, if it still lives.

@@ -23,6 +23,7 @@ use helve_base::core_type::FuncType;
 use helve_base::id::SharedTypeId;
 use helve_base::vmctx::{EntryTrampoline, VMFuncRef, ValRaw};
 use helve_base::{Bug, Result, ensure};
+use helve_vm::traps::Exit;
 use smallvec::SmallVec;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -52,13 +53,12 @@ pub(crate) unsafe fn call_raw(
     func: NonNull<VMFuncRef>,
     trampoline: EntryTrampoline,
     args: *mut ValRaw,
-) -> Result<()> {
+) -> Result<(), Exit> {
     // SAFETY: as the caller says.
-    let left = unsafe {
+    unsafe {
         let VMFuncRef { slot, vmctx, .. } = *func.as_ptr();
         helve_vm::traps::enter(store.vm(), trampoline, *slot, vmctx, args)
-    };
-    left.map_err(exit_error)
+    }
 }
 
 impl Func {
@@ -138,10 +138,11 @@ impl Func {
         let mut args = arguments(opaque, &ty, params, results)?;
         let trampoline = opaque.engine().entry_trampoline(self.type_id())?;
         // SAFETY: checked above: store, types and room; `opaque` is not used any more.
-        unsafe { call_raw(store.store_ptr(), self.ptr, trampoline, args.as_mut_ptr())? };
+        let left = unsafe { call_raw(store.store_ptr(), self.ptr, trampoline, args.as_mut_ptr()) };
+        left.map_err(exit_error)?;
         for ((raw, ty), val) in args.iter().zip(&ty.results).zip(results) {
             // SAFETY: the function has returned results of its type.
-            *val = unsafe { Val::from_raw(raw, *ty, self.store) };
+            *val = unsafe { Val::from_raw(raw, *ty, store.opaque()) };
         }
         Ok(())
     }
@@ -167,7 +168,7 @@ impl Func {
         unsafe { Drive::new(store.store_ptr(), self.ptr, trampoline, at) }.await?;
         for ((raw, ty), val) in args.0.iter().zip(&ty.results).zip(results) {
             // SAFETY: the function has returned results of its type.
-            *val = unsafe { Val::from_raw(raw, *ty, self.store) };
+            *val = unsafe { Val::from_raw(raw, *ty, store.opaque()) };
         }
         Ok(())
     }
@@ -225,11 +226,10 @@ pub(crate) fn dynamic<T: 'static>(
         move |caller: RawCaller, args: &mut [ValRaw]| {
             // SAFETY: a host function of a `Store<T>` runs: nothing else borrows from it.
             let mut caller = unsafe { Caller::<T>::new(caller) };
-            let id = caller.opaque().id();
             let mut vals = SmallVec::<[Val; 8]>::new();
             for (raw, ty) in args.iter().zip(&ty.params) {
                 // SAFETY: the trampoline has stored parameters of these types.
-                vals.push(unsafe { Val::from_raw(raw, *ty, id) });
+                vals.push(unsafe { Val::from_raw(raw, *ty, caller.opaque()) });
             }
             let mut results: SmallVec<[Val; 8]> =
                 ty.results.iter().map(|ty| Val::default_of(*ty)).collect();

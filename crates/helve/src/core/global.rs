@@ -33,6 +33,7 @@ impl Global {
         let store = store.opaque();
         let global = helve_vm::global::Global::new(value.to_raw(store, ty.content)?);
         let ptr = NonNull::new(global.definition()).ok_or_else(|| Error::msg("no global"))?;
+        store.watch_global(ty.content, ptr.as_ptr());
         store.globals.push(global);
         Ok(Global {
             store: store.id(),
@@ -48,11 +49,13 @@ impl Global {
 
     /// What it holds.
     pub fn get(&self, store: impl AsContext) -> Result<Val> {
-        store.as_context().opaque().check(self.store)?;
+        let store = store.as_context();
+        let store = store.opaque();
+        store.check(self.store)?;
         // SAFETY: the store is the right one, so the global is alive and of its type.
         Ok(unsafe {
             let raw = helve_vm::global::get(self.ptr.as_ptr());
-            Val::from_raw(&raw, self.ty.content, self.store)
+            Val::from_raw(&raw, self.ty.content, store)
         })
     }
 
@@ -73,6 +76,19 @@ impl Global {
     }
 }
 
+/// Owns a tag of the host's without claiming to be its only pointer.
+pub(crate) struct HostTag(NonNull<VMTag>);
+
+// SAFETY: it moves with its store.
+unsafe impl Send for HostTag {}
+
+impl Drop for HostTag {
+    fn drop(&mut self) {
+        // SAFETY: made from a box; the store is going, so nobody compares with it.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
 /// An exception tag of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
@@ -86,6 +102,27 @@ unsafe impl Send for Tag {}
 unsafe impl Sync for Tag {}
 
 impl Tag {
+    /// A tag of the host's own: exceptions with it carry values of the parameters' types.
+    ///
+    /// # Errors
+    ///
+    /// Where the type has results.
+    pub fn new(mut store: impl AsContextMut, ty: &FuncType) -> Result<Tag> {
+        let mut store = store.as_context_mut();
+        let store = store.opaque();
+        ensure!(
+            ty.results.is_empty(),
+            "a tag's type has no results, but this one is {ty}"
+        );
+        let type_id = store.engine().types().intern(ty).as_u32();
+        let tag = NonNull::from(Box::leak(Box::new(VMTag { type_id })));
+        store.tags.push(HostTag(tag));
+        Ok(Tag {
+            store: store.id(),
+            ptr: tag,
+        })
+    }
+
     /// Its type: the payload as parameters.
     pub fn ty(&self, store: impl AsContext) -> Result<FuncType> {
         let store = store.as_context();

@@ -16,6 +16,7 @@
 //! context, and live as long as the store. The guest runs only in `start`, when nothing
 //! of the store is borrowed.
 
+use crate::core::backtrace::exit_error;
 use crate::core::const_expr;
 use crate::core::externs::{Extern, check_import};
 use crate::core::func::{Func, call_raw};
@@ -75,7 +76,8 @@ pub(crate) unsafe fn instantiate(
     let mut args = [ZERO];
     // SAFETY: validation says that it takes and gives nothing; `store` and `data` are not
     // used any more.
-    unsafe { call_raw(ptr, start.ptr, trampoline, args.as_mut_ptr())? };
+    let left = unsafe { call_raw(ptr, start.ptr, trampoline, args.as_mut_ptr()) };
+    left.map_err(exit_error)?;
     Ok(id)
 }
 
@@ -111,6 +113,7 @@ fn prepare(
         set_import(store, &vm, id, import.entity, item)?;
     }
     fill(inner, &vm)?;
+    watch(store, inner, &vm);
     store
         .limiter
         .get()
@@ -237,6 +240,19 @@ fn set_import(
         }
     }
     Ok(())
+}
+
+/// Globals and tables that may hold exceptions keep them.
+fn watch(store: &mut StoreOpaque, inner: &ModuleInner, vm: &Instance) {
+    let info = &inner.info;
+    for (i, _) in info.global_inits.iter() {
+        let global = info.global_index(i);
+        store.watch_global(info.globals[global].content, vm.global(global));
+    }
+    for (i, _) in info.table_inits.iter() {
+        let table = info.table_index(i);
+        store.watch_table(info.tables[table].element, vm.table(table));
+    }
 }
 
 /// A host function that wants its caller is copied for each importer.

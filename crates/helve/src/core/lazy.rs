@@ -151,8 +151,9 @@ impl LazyModule {
         });
         let mut regions = lock(&self.regions);
         if let Some(last) = regions.last() {
-            let traps = function.traps.clone();
-            if let Some(at) = last.append(&function.code, function.alignment, traps, tag.clone())? {
+            let (code, alignment) = (&function.code, function.alignment);
+            let (traps, handlers) = (function.traps.clone(), function.handlers.clone());
+            if let Some(at) = last.append(code, alignment, traps, handlers, tag.clone())? {
                 return Ok(at);
             }
         }
@@ -163,7 +164,8 @@ impl LazyModule {
             .max(last.max(bytes).saturating_mul(2))
             .min(REGION.end);
         let region = CodeRegion::new(bytes.max(function.code.len()))?;
-        let at = region.append(&function.code, function.alignment, function.traps, tag)?;
+        let (traps, handlers) = (function.traps, function.handlers);
+        let at = region.append(&function.code, function.alignment, traps, handlers, tag)?;
         regions.push(region);
         at.ok_or_else(|| Error::new(Bug("a fresh region has no room".into())))
     }

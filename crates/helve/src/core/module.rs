@@ -16,11 +16,11 @@ use crate::core::lazy::LazyModule;
 use crate::core::slots::Slots;
 use helve_base::core_type::*;
 use helve_base::id::*;
-use helve_base::{Error, PrimaryMap, Result, Trap, bail, error::Context as _};
+use helve_base::{Error, Handler, PrimaryMap, Result, Trap, bail, error::Context as _};
 use helve_compile::artifact_file::Locations;
 use helve_compile::module::EntityIndex;
 use helve_compile::{Bytes, FunctionRange};
-use helve_vm::code::CodeMemory;
+use helve_vm::code::{CodeMemory, Tables};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,6 +67,7 @@ pub(crate) struct ModuleImage<'a> {
     pub image: &'a [u8],
     pub functions: PrimaryMap<DefinedFuncIndex, FunctionRange>,
     pub traps: Vec<(u32, Trap)>,
+    pub handlers: Vec<Handler>,
     pub locations: Locations,
 }
 
@@ -142,6 +143,7 @@ impl Module {
             image: &compiled.image,
             functions: compiled.functions,
             traps: compiled.traps,
+            handlers: compiled.handlers,
             locations: compiled.locations.into(),
         };
         Module::publish(engine, translation.module().clone(), bytes, start, code)
@@ -170,7 +172,13 @@ impl Module {
             functions: compiled.functions,
             locations: compiled.locations,
         });
-        let code = CodeMemory::publish(compiled.image, compiled.traps, functions, tag)?;
+        let tables = Tables {
+            traps: compiled.traps,
+            handlers: compiled.handlers,
+            functions,
+            ..Tables::default()
+        };
+        let code = CodeMemory::publish(compiled.image, tables, tag)?;
         let slots = starts.into_iter().map(|start| code.address(start));
         let slots = Arc::new(Slots::new(slots));
         Module::assemble(engine, info, bytes, start, slots, ModuleMemory::Image(code))

@@ -28,11 +28,14 @@ use crate::component::store::ComponentStore;
 use crate::core::asynchronous::HandOver;
 use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 use crate::core::engine::Engine;
+use crate::core::exception::ExceptionsBox;
+use crate::core::global::HostTag;
 use crate::core::host::HostContextBox;
 use crate::core::instance::InstanceData;
+use crate::core::interrupt::{self, Interrupts};
 use crate::core::limits::{Growth, LimiterBox, StoreLimiter};
-use helve_base::core_type::{MemoryType, TableType};
-use helve_base::vmctx::VMStoreContext;
+use helve_base::core_type::{MemoryType, RefType, TableType, ValType};
+use helve_base::vmctx::{VMGlobal, VMStoreContext, VMTable};
 use helve_base::{PrimaryMap, Result, ensure, entity_impl};
 use helve_vm::Limiter;
 use helve_vm::image::MemoryImage;
@@ -99,6 +102,12 @@ pub(crate) struct StoreOpaque {
     pub memories: Vec<Box<helve_vm::memory::Memory>>,
     pub tables: Vec<Box<helve_vm::table::Table>>,
     pub globals: Vec<Box<helve_vm::global::Global>>,
+    /// Tags that the host made.
+    pub tags: Vec<HostTag>,
+    /// The exceptions of its guests; `vm` points to them.
+    pub exceptions: ExceptionsBox,
+    /// What guests get that have run for long.
+    pub interrupts: Interrupts,
     /// Host functions that guests of this store can call.
     pub host_functions: Vec<HostContextBox>,
     /// Host values that guests hold as externrefs.
@@ -137,6 +146,25 @@ impl StoreOpaque {
     ) -> Result<Box<helve_vm::table::Table>> {
         self.limiter.get().add_table(ty.minimum, ty.maximum)?;
         helve_vm::table::Table::new(ty, init, self.engine.limits().table_elements)
+    }
+
+    /// A new global of this type, which lives as long as the store: what it holds is not
+    /// freed.
+    pub fn watch_global(&mut self, ty: ValType, global: *const VMGlobal) {
+        if let ValType::Ref(ty) = ty
+            && ty.heap.is_exception()
+        {
+            // SAFETY: as the caller says.
+            unsafe { self.exceptions.get_mut().add_global(global) }
+        }
+    }
+
+    /// The same for a table with such elements.
+    pub fn watch_table(&mut self, element: RefType, table: *const VMTable) {
+        if element.heap.is_exception() {
+            // SAFETY: as the caller says.
+            unsafe { self.exceptions.get_mut().add_table(table) }
+        }
     }
 
     /// Which store this is.
@@ -213,9 +241,13 @@ impl<T: 'static> Store<T> {
                 StorePtr::from_vm(place.cast()),
             )
         };
+        let exceptions = ExceptionsBox::new(engine.limits().exception_bytes);
+        let mut vm = helve_vm::traps::store_context(engine.limits(), place.cast());
+        vm.exceptions = exceptions.as_ptr();
+        interrupt::prepare(&mut vm, engine);
         let inner = StoreInner {
             opaque: StoreOpaque {
-                vm: helve_vm::traps::store_context(engine.limits(), place.cast()),
+                vm,
                 id: StoreId::next(),
                 engine: engine.clone(),
                 components: ComponentStore::default(),
@@ -223,6 +255,9 @@ impl<T: 'static> Store<T> {
                 memories: Vec::new(),
                 tables: Vec::new(),
                 globals: Vec::new(),
+                tags: Vec::new(),
+                exceptions,
+                interrupts: Interrupts::default(),
                 host_functions: Vec::new(),
                 externs: Vec::new(),
                 hand_over: HandOver::default(),

@@ -32,6 +32,7 @@ impl Table {
         let init = init.to_word(store, ty.element)?;
         let table = store.new_table(&ty, init)?;
         let ptr = NonNull::new(table.definition()).ok_or_else(|| Error::msg("no table"))?;
+        store.watch_table(ty.element, ptr.as_ptr());
         store.tables.push(table);
         Ok(Table {
             store: store.id(),
@@ -72,7 +73,7 @@ impl Table {
             .get(index)
             .ok_or_else(|| out_of_bounds(table, index))?;
         // SAFETY: elements are of the table's type.
-        Ok(unsafe { Ref::from_word(word, table.ty().element.heap, self.store) })
+        Ok(unsafe { Ref::from_word(word, table.ty().element.heap, store) })
     }
 
     /// Sets element `index`.

@@ -8,6 +8,7 @@
 //! store's id.
 
 use crate::core::asynchronous::Drive;
+use crate::core::backtrace::exit_error;
 use crate::core::context::AsContextMut;
 use crate::core::func::{Func, call_raw};
 use crate::core::store::StoreOpaque;
@@ -331,7 +332,8 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
                 self.func.ptr,
                 self.trampoline,
                 (&raw mut slots).cast(),
-            )?;
+            )
+            .map_err(exit_error)?;
             Ok(R::read(&slots.results, sealed::Store(store.get())))
         }
     }

@@ -9,6 +9,7 @@
 //! code, checked by its signature, has written is read.
 
 use crate::core::context::{AsContext, AsContextMut};
+use crate::core::exception::ExnRef;
 use crate::core::func::Func;
 use crate::core::store::{StoreId, StoreOpaque};
 use helve_base::core_type::{HeapType, RefType, ValType};
@@ -42,14 +43,14 @@ pub enum Ref {
     Func(Option<Func>),
     /// To a host value.
     Extern(Option<ExternRef>),
-    /// A null exception reference.
-    NullExn,
+    /// To an exception.
+    Exn(Option<ExnRef>),
 }
 
 impl Ref {
     /// Whether it refers to nothing.
     pub fn is_null(&self) -> bool {
-        matches!(self, Ref::Func(None) | Ref::Extern(None) | Ref::NullExn)
+        matches!(self, Ref::Func(None) | Ref::Extern(None) | Ref::Exn(None))
     }
 
     /// The null of a type.
@@ -57,7 +58,7 @@ impl Ref {
         match heap {
             HeapType::Func | HeapType::ConcreteFunc(_) | HeapType::NoFunc => Ref::Func(None),
             HeapType::Extern | HeapType::NoExtern => Ref::Extern(None),
-            HeapType::Exn | HeapType::NoExn => Ref::NullExn,
+            HeapType::Exn | HeapType::NoExn => Ref::Exn(None),
         }
     }
 
@@ -85,7 +86,11 @@ impl Ref {
                 store.check(value.store)?;
                 Ok(std::ptr::without_provenance_mut(value.word))
             }
-            (Ref::NullExn, HeapType::Exn | HeapType::NoExn) => Ok(std::ptr::null_mut()),
+            (Ref::Exn(None), HeapType::Exn | HeapType::NoExn) => Ok(std::ptr::null_mut()),
+            (Ref::Exn(Some(exn)), HeapType::Exn) => {
+                store.check(exn.store)?;
+                Ok(exn.ptr.as_ptr().cast())
+            }
             _ => bail!(
                 "a reference of another type where the type is {}",
                 ValType::Ref(ty)
@@ -97,8 +102,9 @@ impl Ref {
     ///
     /// # Safety
     ///
-    /// `word` is of type `heap`, and of the store with this id.
-    pub(crate) unsafe fn from_word(word: *mut u8, heap: HeapType, store: StoreId) -> Ref {
+    /// `word` is of type `heap`, and of this store.
+    pub(crate) unsafe fn from_word(word: *mut u8, heap: HeapType, owner: &StoreOpaque) -> Ref {
+        let store = owner.id();
         match heap {
             heap if heap.is_func() => {
                 Ref::Func(NonNull::new(word.cast()).map(|ptr| Func { store, ptr }))
@@ -109,7 +115,7 @@ impl Ref {
                     word: word.addr(),
                 }))
             }
-            _ => Ref::NullExn,
+            _ => Ref::Exn(NonNull::new(word.cast()).map(|ptr| ExnRef::of(owner, ptr))),
         }
     }
 }
@@ -198,8 +204,8 @@ impl Val {
     ///
     /// # Safety
     ///
-    /// `raw` was written with type `ty`, by code of the store with this id.
-    pub(crate) unsafe fn from_raw(raw: &ValRaw, ty: ValType, store: StoreId) -> Val {
+    /// `raw` was written with type `ty`, by code of this store.
+    pub(crate) unsafe fn from_raw(raw: &ValRaw, ty: ValType, store: &StoreOpaque) -> Val {
         // SAFETY: as the caller says.
         unsafe {
             match ty {
@@ -226,7 +232,8 @@ impl fmt::Display for Val {
             Val::Ref(Ref::Func(Some(_))) => f.write_str("funcref"),
             Val::Ref(Ref::Extern(None)) => f.write_str("externref:null"),
             Val::Ref(Ref::Extern(Some(_))) => f.write_str("externref"),
-            Val::Ref(Ref::NullExn) => f.write_str("exnref:null"),
+            Val::Ref(Ref::Exn(None)) => f.write_str("exnref:null"),
+            Val::Ref(Ref::Exn(Some(_))) => f.write_str("exnref"),
         }
     }
 }

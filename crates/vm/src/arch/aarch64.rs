@@ -12,6 +12,8 @@
 //! As in `x86_64`.
 
 use super::EntryRecord;
+use crate::exception::{self, Landing};
+use crate::interrupt;
 use crate::lazy;
 use crate::traps;
 use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw, offset};
@@ -55,7 +57,7 @@ pub(crate) unsafe extern "C" fn enter(
     )
 }
 
-/// `Builtin::Raise`: returns 1 from the innermost `enter` of the store.
+/// Returns 1 from the innermost `enter` of the store.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn raise(store: *mut u8) {
     core::arch::naked_asm!(
@@ -77,6 +79,137 @@ pub(crate) unsafe extern "C" fn raise(store: *mut u8) {
         activation = const offset_of!(VMStoreContext, activation),
         sp = const offset_of!(EntryRecord, sp),
     )
+}
+
+/// `Builtin::Throw`: goes on where `exception` lands, with its address in `x0`, or raises.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn throw(context: *mut u8, exception: *mut u8) {
+    core::arch::naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "sub sp, sp, #32",
+        "ldr x0, [x0, #{store}]",
+        "str x0, [sp, #24]",
+        "ldr x2, [x29]",
+        "mov x3, x30",
+        "mov x4, sp",
+        "bl {throw}",
+        "cbz x0, 2f",
+        "ldr x9, [sp, #{pc}]",
+        "ldr x29, [sp, #{fp}]",
+        "ldr x10, [sp, #{sp}]",
+        "mov sp, x10",
+        "br x9",
+        "2:",
+        "ldr x0, [sp, #24]",
+        "b {raise}",
+        store = const offset::VMCONTEXT_STORE,
+        throw = sym exception::throw,
+        raise = sym raise,
+        pc = const offset_of!(Landing, pc),
+        fp = const offset_of!(Landing, fp),
+        sp = const offset_of!(Landing, sp),
+    )
+}
+
+/// `Builtin::Raise`: where the failure is an exception that is caught, goes on as `throw`
+/// does; else raises.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn fail(store: *mut u8) {
+    core::arch::naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "sub sp, sp, #32",
+        "str x0, [sp, #24]",
+        "mov x1, sp",
+        "bl {failed}",
+        "cbz x0, 2f",
+        "ldr x9, [sp, #{pc}]",
+        "ldr x29, [sp, #{fp}]",
+        "ldr x10, [sp, #{sp}]",
+        "mov sp, x10",
+        "br x9",
+        "2:",
+        "ldr x0, [sp, #24]",
+        "b {raise}",
+        failed = sym exception::failed,
+        raise = sym raise,
+        pc = const offset_of!(Landing, pc),
+        fp = const offset_of!(Landing, fp),
+        sp = const offset_of!(Landing, sp),
+    )
+}
+
+/// `Builtin::OutOfFuel`: leaves word of the calling frame, then asks.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn out_of_fuel(context: *mut u8) -> u32 {
+    core::arch::naked_asm!(
+        "ldr x0, [x0, #{store}]",
+        "str x30, [x0, #{exit_pc}]",
+        "str x29, [x0, #{exit_fp}]",
+        "mov w1, #1",
+        "b {interrupted}",
+        store = const offset::VMCONTEXT_STORE,
+        exit_pc = const offset::STORE_EXIT_PC,
+        exit_fp = const offset::STORE_EXIT_FP,
+        interrupted = sym interrupt::interrupted,
+    )
+}
+
+/// `Builtin::EpochPassed`: leaves word of the calling frame, then asks.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn epoch_passed(context: *mut u8) -> u32 {
+    core::arch::naked_asm!(
+        "ldr x0, [x0, #{store}]",
+        "str x30, [x0, #{exit_pc}]",
+        "str x29, [x0, #{exit_fp}]",
+        "mov w1, #0",
+        "b {interrupted}",
+        store = const offset::VMCONTEXT_STORE,
+        exit_pc = const offset::STORE_EXIT_PC,
+        exit_fp = const offset::STORE_EXIT_FP,
+        interrupted = sym interrupt::interrupted,
+    )
+}
+
+/// The registers that functions keep for their callers, now.
+#[inline(always)]
+pub(crate) fn kept_registers() -> [usize; 10] {
+    let mut registers = [0usize; 10];
+    // SAFETY: writes the array only.
+    unsafe {
+        core::arch::asm!(
+            "stp x19, x20, [{at}]",
+            "stp x21, x22, [{at}, #16]",
+            "stp x23, x24, [{at}, #32]",
+            "stp x25, x26, [{at}, #48]",
+            "stp x27, x28, [{at}, #64]",
+            at = in(reg) registers.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    registers
+}
+
+/// The word at `at`, which may be part of any function's frame.
+///
+/// # Safety
+///
+/// `at` is aligned, and mapped.
+#[inline(always)]
+pub(crate) unsafe fn read_word(at: usize) -> usize {
+    let word: usize;
+    // SAFETY: by contract; written as an instruction because what the compiler knows of
+    // that memory (nothing, or that it is not initialised) is none of its business here.
+    unsafe {
+        core::arch::asm!(
+            "ldr {word}, [{at}]",
+            word = out(reg) word,
+            at = in(reg) at,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    word
 }
 
 /// Where a trapped thread goes on, with the store in the first argument's register and

@@ -4,6 +4,11 @@
 //! | --- | --- |
 //! | `enter` | saves callee-saved registers, records `sp` and `fp` in an activation, calls an entry trampoline; returns 0, or 1 when left by `raise` |
 //! | `raise` | restores what `enter` saved and returns 1 from it |
+//! | `fail` | throws what a host function failed with, if that is an exception and caught; else raises |
+//! | `throw` | goes on where an exception lands: its address in the first result's register, as compiled code's landings expect; else raises |
+//! | `out_of_fuel`, `epoch_passed` | leave word of the frame that calls, then ask `interrupt` |
+//! | `kept_registers` | the registers that functions keep for their callers, now |
+//! | `read_word` | reads a word of a stack, whoever's it is |
 //! | `trap_landing` | where the signal handler sends a trapped thread: records the backtrace, then raises |
 //! | `Registers` | pc, sp, fp of an interrupted thread, and sending it elsewhere |
 //! | `publish` | makes freshly written code visible to instruction fetch |

@@ -15,6 +15,8 @@
 //! that was interrupted in compiled code.
 
 use super::EntryRecord;
+use crate::exception::{self, Landing};
+use crate::interrupt;
 use crate::lazy;
 use crate::traps;
 use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw, offset};
@@ -55,7 +57,7 @@ pub(crate) unsafe extern "C" fn enter(
     )
 }
 
-/// `Builtin::Raise`: returns 1 from the innermost `enter` of the store.
+/// Returns 1 from the innermost `enter` of the store.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn raise(store: *mut u8) {
     core::arch::naked_asm!(
@@ -73,6 +75,143 @@ pub(crate) unsafe extern "C" fn raise(store: *mut u8) {
         activation = const offset_of!(VMStoreContext, activation),
         sp = const offset_of!(EntryRecord, sp),
     )
+}
+
+/// `Builtin::Throw`: goes on where `exception` lands, with its address in `rax`, or raises.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn throw(context: *mut u8, exception: *mut u8) {
+    core::arch::naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "sub rsp, 32",
+        "mov rdi, [rdi + {store}]",
+        "mov [rsp + 24], rdi",
+        // The frame that throws: its frame pointer and the address it is returned to.
+        "mov rdx, [rbp]",
+        "mov rcx, [rbp + 8]",
+        "mov r8, rsp",
+        "cld",
+        "call {throw}",
+        "test rax, rax",
+        "jz 2f",
+        "mov rcx, [rsp + {pc}]",
+        "mov rbp, [rsp + {fp}]",
+        "mov rsp, [rsp + {sp}]",
+        "jmp rcx",
+        "2:",
+        "mov rdi, [rsp + 24]",
+        "jmp {raise}",
+        store = const offset::VMCONTEXT_STORE,
+        throw = sym exception::throw,
+        raise = sym raise,
+        pc = const offset_of!(Landing, pc),
+        fp = const offset_of!(Landing, fp),
+        sp = const offset_of!(Landing, sp),
+    )
+}
+
+/// `Builtin::Raise`: where the failure is an exception that is caught, goes on as `throw`
+/// does; else raises.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn fail(store: *mut u8) {
+    core::arch::naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "sub rsp, 32",
+        "mov [rsp + 24], rdi",
+        "mov rsi, rsp",
+        "cld",
+        "call {failed}",
+        "test rax, rax",
+        "jz 2f",
+        "mov rcx, [rsp + {pc}]",
+        "mov rbp, [rsp + {fp}]",
+        "mov rsp, [rsp + {sp}]",
+        "jmp rcx",
+        "2:",
+        "mov rdi, [rsp + 24]",
+        "jmp {raise}",
+        failed = sym exception::failed,
+        raise = sym raise,
+        pc = const offset_of!(Landing, pc),
+        fp = const offset_of!(Landing, fp),
+        sp = const offset_of!(Landing, sp),
+    )
+}
+
+/// `Builtin::OutOfFuel`: leaves word of the calling frame, then asks.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn out_of_fuel(context: *mut u8) -> u32 {
+    core::arch::naked_asm!(
+        "mov rdi, [rdi + {store}]",
+        "mov rax, [rsp]",
+        "mov [rdi + {exit_pc}], rax",
+        "mov [rdi + {exit_fp}], rbp",
+        "mov esi, 1",
+        "jmp {interrupted}",
+        store = const offset::VMCONTEXT_STORE,
+        exit_pc = const offset::STORE_EXIT_PC,
+        exit_fp = const offset::STORE_EXIT_FP,
+        interrupted = sym interrupt::interrupted,
+    )
+}
+
+/// `Builtin::EpochPassed`: leaves word of the calling frame, then asks.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn epoch_passed(context: *mut u8) -> u32 {
+    core::arch::naked_asm!(
+        "mov rdi, [rdi + {store}]",
+        "mov rax, [rsp]",
+        "mov [rdi + {exit_pc}], rax",
+        "mov [rdi + {exit_fp}], rbp",
+        "xor esi, esi",
+        "jmp {interrupted}",
+        store = const offset::VMCONTEXT_STORE,
+        exit_pc = const offset::STORE_EXIT_PC,
+        exit_fp = const offset::STORE_EXIT_FP,
+        interrupted = sym interrupt::interrupted,
+    )
+}
+
+/// The registers that functions keep for their callers, now.
+#[inline(always)]
+pub(crate) fn kept_registers() -> [usize; 6] {
+    let mut registers = [0usize; 6];
+    // SAFETY: writes the array only.
+    unsafe {
+        core::arch::asm!(
+            "mov [{at}], rbx",
+            "mov [{at} + 8], rbp",
+            "mov [{at} + 16], r12",
+            "mov [{at} + 24], r13",
+            "mov [{at} + 32], r14",
+            "mov [{at} + 40], r15",
+            at = in(reg) registers.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    registers
+}
+
+/// The word at `at`, which may be part of any function's frame.
+///
+/// # Safety
+///
+/// `at` is aligned, and mapped.
+#[inline(always)]
+pub(crate) unsafe fn read_word(at: usize) -> usize {
+    let word: usize;
+    // SAFETY: by contract; written as an instruction because what the compiler knows of
+    // that memory (nothing, or that it is not initialised) is none of its business here.
+    unsafe {
+        core::arch::asm!(
+            "mov {word}, [{at}]",
+            word = out(reg) word,
+            at = in(reg) at,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    word
 }
 
 /// Where a trapped thread goes on, with the store in the first argument's register and

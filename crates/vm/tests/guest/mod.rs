@@ -21,7 +21,7 @@ use helve_base::vmctx::{
     CodePtr, EntryTrampoline, HostCall, VMHostContext, VMStoreContext, ValRaw, offset,
 };
 use helve_base::{Result, Trap};
-use helve_vm::code::CodeMemory;
+use helve_vm::code::{CodeMemory, Tables};
 use helve_vm::traps::{Exit, enter, host_call, store_context};
 use std::ptr::null_mut;
 use std::sync::{Arc, LazyLock};
@@ -239,7 +239,11 @@ pub static CODE: LazyLock<Arc<CodeMemory>> = LazyLock::new(|| {
         ),
         (At::helve_test_recurse_trap.offset(), Trap::StackOverflow),
     ];
-    CodeMemory::publish(image, traps, Vec::new(), Arc::new(())).unwrap()
+    let tables = Tables {
+        traps,
+        ..Tables::default()
+    };
+    CodeMemory::publish(image, tables, Arc::new(())).unwrap()
 });
 
 pub fn address(at: At) -> CodePtr {

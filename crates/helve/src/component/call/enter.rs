@@ -23,6 +23,7 @@ use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
 use crate::component::state::InstanceData;
 use crate::core;
+use crate::core::backtrace::component_exit_error;
 use crate::core::func::call_raw;
 use crate::core::store::StorePtr;
 use helve_abi::flat::MAX_FLAT_PARAMS;
@@ -67,7 +68,9 @@ impl CoreFunc {
     pub fn call(self, store: StorePtr, lanes: &mut [Lane]) -> Result<()> {
         // SAFETY: the function is of this store, as its maker checked, and validation has
         // checked that its type is the one that the lanes are for.
-        unsafe { call_raw(store, self.func, self.trampoline, lanes.as_mut_ptr().cast()) }
+        let left =
+            unsafe { call_raw(store, self.func, self.trampoline, lanes.as_mut_ptr().cast()) };
+        left.map_err(component_exit_error)
     }
 }
 

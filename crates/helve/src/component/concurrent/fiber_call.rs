@@ -28,7 +28,7 @@ use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
-use crate::core::backtrace::exit_error;
+use crate::core::backtrace::component_exit_error;
 use crate::core::store::StorePtr;
 use helve_base::{Error, Result};
 use helve_vm::fibers::{FiberResult, Resume, Suspended};
@@ -110,7 +110,7 @@ fn run(shared: &StoreShared, key: Key, go: impl FnOnce() -> Result<FiberResult>)
         Ok(match went {
             FiberResult::Done(result, stack) => {
                 drop(stack);
-                result.map_err(exit_error)?;
+                result.map_err(component_exit_error)?;
                 None
             }
             FiberResult::Suspended(guest) => Some(guest),

@@ -12,7 +12,7 @@ use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
 use crate::component::state::InstanceData;
-use crate::core::backtrace::exit_error;
+use crate::core::backtrace::component_exit_error;
 use helve_base::{Bug, Error, Result};
 use helve_model::{Abi, Effect, Entry, Event, TaskId, ThreadId, Value};
 use helve_vm::fibers::{FiberResult, Resume, Suspended};
@@ -225,7 +225,7 @@ fn after(instance: &InstanceData, thread: ThreadId, went: FiberResult) -> Result
         }
         FiberResult::Done(result, stack) => {
             drop(stack);
-            result.map_err(exit_error)?;
+            result.map_err(component_exit_error)?;
             returned(instance, thread)
         }
     }

@@ -30,7 +30,7 @@ use helve_compile::artifact_file::StoredModule;
 use helve_compile::component::{AdapterShape, CompiledAdapters, ContextSlots, SideShape};
 use helve_decode::adapter::{Meeting, Relation};
 use helve_decode::plan::*;
-use helve_vm::code::CodeMemory;
+use helve_vm::code::{CodeMemory, Tables};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -144,6 +144,7 @@ fn stored_adapters(stored: StoredModule, adapters: usize) -> Result<CompiledAdap
         alignment: 1,
         functions: stored.functions,
         traps: stored.traps,
+        handlers: Vec::new(),
         locations: Vec::new(),
     };
     Ok(CompiledAdapters { code, adapters })
@@ -157,8 +158,14 @@ fn publish(
     let starts: Vec<u32> = compiled.adapters().collect();
     let subprograms: Vec<u32> = compiled.subprograms().collect();
     let image = compiled.code;
-    let functions = image.functions.values().map(|f| (f.start, f.len)).collect();
-    let code = CodeMemory::publish(&image.image, image.traps, functions, Arc::new(()))?;
+    let tables = Tables {
+        functions: image.functions.values().map(|f| (f.start, f.len)).collect(),
+        traps: image.traps,
+        // A core exception that reaches a component's boundary traps.
+        ends_exceptions: true,
+        ..Tables::default()
+    };
+    let code = CodeMemory::publish(&image.image, tables, Arc::new(()))?;
     let adapters = found.into_iter().map(|(_, found)| {
         let (place, pair, type_id) = found?;
         Some(Adapter {
