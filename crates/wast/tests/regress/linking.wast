@@ -1,0 +1,23 @@
+;; subtyping in linking: instance with more exports, resource equality
+(component $A
+  (component $R
+  (type $r (resource (rep i32)))
+  (export $r1 "r" (type $r))
+  (export "r-again" (type $r1)))
+  (instance $r (instantiate $R))
+  (alias export $r "r" (type $x)) (alias export $r "r-again" (type $y))
+  (export $ex "r" (type $x)) (export "r-again" (type $ex))
+  (instance $r2 (instantiate $R))
+  (export "other" (type $r2 "r")))
+(component (import "A" (instance $a (export "r" (type $r (sub resource))) (export "r-again" (type (eq $r))))))
+(assert_unlinkable (component (import "A" (instance $a (export "r" (type $r (sub resource))) (export "other" (type (eq $r)))))) "the same resource type")
+(assert_unlinkable (component (import "A" (instance $a (export "r" (func))))) "expects a function")
+(assert_unlinkable (component (import "A" (instance (export "r" (instance (export "x" (func))))))) "")
+(component $F (core module $m (func (export "f") (param i32))) (core instance $i (instantiate $m))
+  (func (export "f") (param "x" u32) (canon lift (core func $i "f"))))
+(assert_unlinkable (component (import "F" (instance (export "f" (func (param "y" u32)))))) "type mismatch")
+(assert_unlinkable (component (import "F" (instance (export "f" (func (param "x" s32)))))) "type mismatch")
+(assert_unlinkable (component (import "F" (instance (export "f" (func (param "x" u32) (result u32)))))) "type mismatch")
+(assert_unlinkable (component (import "F" (instance (export "f" (func async (param "x" u32)))))) "type mismatch")
+(component (import "F" (instance (export "f" (func (param "x" u32))))))
+(component (import "F" (instance)))
