@@ -80,6 +80,9 @@ macro_rules! for_each_builtin {
             /// The epoch's deadline has passed: a later one, perhaps after others have run;
             /// or a trap.
             EpochPassed = epoch_passed(VMContext) -> I32, Interrupt;
+            /// A loop that quick code runs is hot: (function, loop) -> code to go on in, or
+            /// null.
+            LoopHot = loop_hot(VMContext, I32, I32) -> Pointer;
         }
     };
 }

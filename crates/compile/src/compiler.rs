@@ -7,6 +7,7 @@
 
 use crate::artifact::{CompiledFunction, CompiledModule};
 use crate::func::{Tuning, bug, translate_body};
+use crate::osr::Entry;
 use crate::trampoline;
 use crate::translate::Translation;
 use crate::trap::trap_of;
@@ -55,8 +56,10 @@ pub struct CompilerOptions {
     /// Whether every NaN that an operation makes is the same one.
     pub canonical_nans: bool,
     /// Whether functions count, at their start and at every turn of a loop, in an array of
-    /// `u32` that stands behind the module's slots.
-    pub counters: bool,
+    /// `u32` that stands behind the module's slots; and ask, at some of these turns, for
+    /// better code to go on in ([`Compiler::compile_loop`]): each time that these bits of the
+    /// count are zero.
+    pub counters: Option<u32>,
     /// Whether functions use up the store's fuel, and ask for more where there is none.
     pub fuel: bool,
     /// Whether functions ask whether they may go on once the epoch's deadline has passed.
@@ -70,7 +73,7 @@ impl Default for CompilerOptions {
             registers: RegisterAllocator::Backtracking,
             verifier: false,
             canonical_nans: false,
-            counters: false,
+            counters: None,
             fuel: false,
             epoch: false,
         }
@@ -178,6 +181,31 @@ impl Compiler {
         translation: &Translation,
         func: DefinedFuncIndex,
     ) -> Result<CompiledFunction> {
+        self.compile_entry(translation, func, Entry::Start)
+    }
+
+    /// Compiles a function entered at the head of its loop `number`, counted from the first
+    /// `loop` of its body on. It is called with the function's context, its result area if
+    /// it has one, and the values of all its locals; the operand stack is empty there.
+    ///
+    /// # Errors
+    ///
+    /// As above, and where there is no such loop.
+    pub fn compile_loop(
+        &self,
+        translation: &Translation,
+        func: DefinedFuncIndex,
+        number: u32,
+    ) -> Result<CompiledFunction> {
+        self.compile_entry(translation, func, Entry::Loop(number))
+    }
+
+    fn compile_entry(
+        &self,
+        translation: &Translation,
+        func: DefinedFuncIndex,
+        entry: Entry,
+    ) -> Result<CompiledFunction> {
         let module = translation.module();
         let index = module.func_index(func);
         let name = || format!("function `{}` ({index})", module.func_display_name(index));
@@ -192,6 +220,7 @@ impl Compiler {
                 counters: self.options.counters,
                 fuel: self.options.fuel,
                 epoch: self.options.epoch,
+                entry,
             };
             translate_body(module, func, &body, function, builder, tuning)
         })

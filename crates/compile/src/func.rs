@@ -20,9 +20,10 @@ use crate::module::Module;
 use crate::ops;
 use crate::ops::control::Frame;
 use crate::ops::exception::Try;
+use crate::osr::{self, Entry, Loops};
 use crate::signature::{ResultPlace, WasmSignature};
 use crate::stack::canonical;
-use crate::types::{self, POINTER, clif};
+use crate::types::POINTER;
 use cranelift_codegen::ir::{
     ArgumentPurpose, Block, Function, GlobalValueData, InstBuilder, MemFlagsData, SourceLoc, Type,
     UserFuncName, Value,
@@ -57,7 +58,11 @@ pub(crate) struct FuncTranslator<'a> {
     pub(crate) memory_base: Option<(Block, MemoryIndex, Value)>,
     /// How it can be stopped.
     pub(crate) interrupts: Interrupts,
-    locals: Vec<Variable>,
+    pub(crate) locals: Vec<Variable>,
+    /// Which function it is.
+    pub(crate) func: DefinedFuncIndex,
+    /// Its loops.
+    pub(crate) loops: Loops,
     /// Where the function counts itself, from the slots on.
     counter: Option<u32>,
 }
@@ -66,12 +71,15 @@ pub(crate) struct FuncTranslator<'a> {
 pub(crate) struct Tuning {
     /// The machine.
     pub(crate) target: TargetFrontendConfig,
-    /// Whether the function counts itself.
-    pub(crate) counters: bool,
+    /// Whether the function counts itself, and asks for better code at its loops each time
+    /// that these bits of the count are zero.
+    pub(crate) counters: Option<u32>,
     /// Whether it uses up fuel.
     pub(crate) fuel: bool,
     /// Whether it looks at the epoch.
     pub(crate) epoch: bool,
+    /// Where it is entered.
+    pub(crate) entry: Entry,
 }
 
 /// Translates the body of `func` into `into`, which must be empty.
@@ -87,20 +95,29 @@ pub(crate) fn translate_body(
     let index = module.func_index(func);
     let ty = module.func_type(index);
     let signature = Rc::new(WasmSignature::new(ty));
-    into.signature = signature.clif.clone();
+    let locals = osr::locals(ty, body)?;
+    into.signature = match tuning.entry {
+        Entry::Start => signature.clif.clone(),
+        Entry::Loop(_) => osr::signature(&signature, &locals),
+    };
     into.name = UserFuncName::user(0, index.as_u32());
     check_stack_at_entry(into);
 
     let b = FunctionBuilder::new(into, context);
-    let mut t = FuncTranslator::enter(b, module, signature, target.default_call_conv);
-    t.declare_locals(ty, body)?;
+    let mut t = FuncTranslator::enter(b, module, func, signature, target.default_call_conv);
+    t.declare_locals(&locals);
     t.interrupts = Interrupts::new(tuning.fuel, tuning.epoch);
-    t.counter = tuning.counters.then(|| {
+    if let Some(mask) = tuning.counters {
         let slots = module.defined_funcs() as u32;
-        slots.saturating_mul(8).saturating_add(func.as_u32() * 4)
-    });
-    t.count();
+        t.counter = Some(slots.saturating_mul(8).saturating_add(func.as_u32() * 4));
+        t.loops = Loops::asking(mask);
+    }
+    match tuning.entry {
+        Entry::Start => _ = t.count(),
+        Entry::Loop(n) => osr::enter(&mut t, n),
+    }
     t.run(ty, body)?;
+    t.loops.check()?;
     t.b.seal_all_blocks();
     t.b.finalize(target);
     Ok(())
@@ -145,6 +162,7 @@ impl<'a> FuncTranslator<'a> {
     fn enter(
         mut b: FunctionBuilder<'a>,
         module: &'a Module,
+        func: DefinedFuncIndex,
         signature: Rc<WasmSignature>,
         convention: CallConv,
     ) -> FuncTranslator<'a> {
@@ -161,8 +179,10 @@ impl<'a> FuncTranslator<'a> {
         let result_area = (signature.area > 0).then(|| b.block_params(entry)[1]);
         let params: SmallVec<[Value; 16]> = b.block_params(entry)[first..].into();
 
+        // Of a continuation, these are all locals.
         let mut locals = Vec::with_capacity(params.len());
-        for (&ty, &value) in signature.params.iter().zip(&params) {
+        for &value in &params {
+            let ty = b.func.dfg.value_type(value);
             let local = b.declare_var(ty);
             b.def_var(local, value);
             locals.push(local);
@@ -179,15 +199,17 @@ impl<'a> FuncTranslator<'a> {
             memory_base: None,
             interrupts: Interrupts::default(),
             locals,
+            func,
+            loops: Loops::default(),
             counter: None,
         }
     }
 
     /// At the function's start and at each turn of a loop: looks whether it may go on, and
-    /// counts the function up, if it is to count itself.
-    pub(crate) fn count(&mut self) {
+    /// counts the function up, if it is to count itself: the count.
+    pub(crate) fn count(&mut self) -> Option<Value> {
         self.check_interrupts();
-        let Some(at) = self.counter else { return };
+        let at = self.counter?;
         let slots = load_fixed(
             &mut self.b,
             POINTER,
@@ -200,22 +222,20 @@ impl<'a> FuncTranslator<'a> {
         let one = self.b.ins().iconst(ty, 1);
         let count = self.b.ins().iadd(count, one);
         self.b.ins().store(flags, count, slots, at as i32);
+        Some(count)
     }
 
     /// Declares the locals after the parameters; they start as zero.
-    fn declare_locals(&mut self, ty: &FuncType, body: &FunctionBody<'_>) -> Result<()> {
-        debug_assert_eq!(self.locals.len(), ty.params.len());
-        for group in body.get_locals_reader()? {
-            let (count, ty) = group?;
-            let ty = clif(types::val_type(ty)?);
-            let initial = zero(&mut self.b, ty);
-            for _ in 0..count {
+    fn declare_locals(&mut self, all: &[Type]) {
+        let rest = all.get(self.locals.len()..).unwrap_or(&[]);
+        for run in rest.chunk_by(|a, b| a == b) {
+            let initial = zero(&mut self.b, run[0]);
+            for &ty in run {
                 let local = self.b.declare_var(ty);
                 self.b.def_var(local, initial);
                 self.locals.push(local);
             }
         }
-        Ok(())
     }
 
     fn run(&mut self, ty: &FuncType, body: &FunctionBody<'_>) -> Result<()> {

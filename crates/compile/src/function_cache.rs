@@ -11,8 +11,9 @@
 //! and the values of elements, may differ. Locations count from the body's start, because a
 //! body may move.
 //!
-//! An entry whose checksum is wrong is as good as absent, and one that reaches beyond the
-//! end of the file ends it: a file may be cut or damaged anywhere. Checksums find accidents,
+//! Entries are only ever added at the end; of several with one key the last counts. An entry
+//! whose checksum is wrong is as good as absent, and one that reaches beyond the end of the
+//! file ends it: a file may be cut or damaged anywhere. Checksums find accidents,
 //! not forgers: who can write the file can run code as the user anyway.
 //!
 //! Not here: where files are, how they are written (the embedder's).
@@ -37,9 +38,11 @@ pub struct CacheKey([u8; 16]);
 pub struct Environment([u8; 32]);
 
 impl Environment {
-    /// A name for a file.
-    pub fn name(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    /// A name for the file that holds code made with this fingerprint.
+    pub fn name(&self, fingerprint: &str) -> String {
+        let hash = blake3::hash(fingerprint.as_bytes());
+        let bytes = self.0.iter().take(16).chain(hash.as_bytes().iter().take(8));
+        bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -134,17 +137,24 @@ fn checksum(key: &CacheKey, payload: &[u8]) -> [u8; 16] {
 pub struct FunctionCache {
     bytes: Vec<u8>,
     payloads: HashMap<CacheKey, Range<usize>>,
+    end: usize,
 }
 
 impl FunctionCache {
     /// Reads a file's bytes. What was made by another build, for another machine or with
     /// other settings (all of which `fingerprint` says) counts as empty.
     pub fn parse(bytes: Vec<u8>, fingerprint: &str) -> FunctionCache {
-        if !bytes.starts_with(&head(fingerprint)) {
-            return FunctionCache::default();
+        match bytes.starts_with(&head(fingerprint)) {
+            true => FunctionCache::parse_entries(bytes, HEAD),
+            false => FunctionCache::default(),
         }
+    }
+
+    /// Reads what stands in a file from some entry on, the first of which is at `start` in
+    /// `bytes`.
+    pub fn parse_entries(bytes: Vec<u8>, start: usize) -> FunctionCache {
         let mut payloads = HashMap::new();
-        let mut at = HEAD;
+        let mut at = start;
         while let Some(entry) = bytes.get(at..).and_then(|rest| rest.get(..ENTRY_HEAD)) {
             let mut key = [0; 16];
             key.copy_from_slice(&entry[..16]);
@@ -157,7 +167,17 @@ impl FunctionCache {
             payloads.insert(CacheKey(key), start..end);
             at = end;
         }
-        FunctionCache { bytes, payloads }
+        FunctionCache {
+            bytes,
+            payloads,
+            end: at,
+        }
+    }
+
+    /// Where the last entry ends; what is behind it is half an entry. 0 where the file is
+    /// not ours.
+    pub fn end(&self) -> usize {
+        self.end
     }
 
     /// The payload under a key, if it is there and whole.
@@ -177,41 +197,23 @@ impl FunctionCache {
     ) -> Option<CompiledFunction> {
         decode(self.payload(key)?, translation.body_start(func))
     }
-
-    /// A file with all that is here and whole, and with `fresh`.
-    pub fn merged(&self, fresh: &[(CacheKey, Vec<u8>)], fingerprint: &str) -> Vec<u8> {
-        let mut file = head(fingerprint).to_vec();
-        let mut add = |key: &CacheKey, payload: &[u8]| {
-            let Ok(len) = u32::try_from(payload.len()) else {
-                return;
-            };
-            file.extend_from_slice(&key.0);
-            file.extend_from_slice(&len.to_le_bytes());
-            file.extend_from_slice(&checksum(key, payload));
-            file.extend_from_slice(payload);
-        };
-        let mut kept: Vec<_> = self.payloads.iter().collect();
-        kept.sort_by_key(|(_, range)| range.start);
-        for (key, _) in kept {
-            if let Some(payload) = self.payload(key) {
-                add(key, payload);
-            }
-        }
-        for (key, payload) in fresh {
-            if self.payload(key).is_none() {
-                add(key, payload);
-            }
-        }
-        file
-    }
 }
 
-fn head(fingerprint: &str) -> [u8; HEAD] {
-    let mut head = [0; HEAD];
-    let (magic, hash) = head.split_at_mut(MAGIC.len());
-    magic.copy_from_slice(MAGIC);
-    hash.copy_from_slice(blake3::hash(fingerprint.as_bytes()).as_bytes());
-    head
+/// What a file begins with.
+pub fn head(fingerprint: &str) -> Vec<u8> {
+    let hash = blake3::hash(fingerprint.as_bytes());
+    [&MAGIC[..], hash.as_bytes()].concat()
+}
+
+/// Adds an entry to what is to be appended to a file.
+pub fn add_entry(entries: &mut Vec<u8>, key: &CacheKey, payload: &[u8]) {
+    let Ok(len) = u32::try_from(payload.len()) else {
+        return;
+    };
+    entries.extend_from_slice(&key.0);
+    entries.extend_from_slice(&len.to_le_bytes());
+    entries.extend_from_slice(&checksum(key, payload));
+    entries.extend_from_slice(payload);
 }
 
 fn word(bytes: &[u8]) -> Option<u32> {
@@ -316,15 +318,20 @@ mod tests {
         let key = translation.function_key(&translation.environment(), func, "quick");
         let key = key.expect("a function");
         let fresh = [(key, encode(&function, &translation, func))];
-        let file = FunctionCache::default().merged(&fresh, "here");
+        let mut file = head("here");
+        for (key, payload) in &fresh {
+            add_entry(&mut file, key, payload);
+        }
 
         let get = |bytes: Vec<u8>, fingerprint: &str| {
             FunctionCache::parse(bytes, fingerprint).function(&key, &translation, func)
         };
         assert_eq!(get(file.clone(), "here").as_ref(), Some(&function));
         assert_eq!(get(file.clone(), "elsewhere"), None);
-        let again = FunctionCache::parse(file.clone(), "here").merged(&fresh, "here");
-        assert_eq!(again, file);
+        let ends = |bytes: &[u8]| FunctionCache::parse(bytes.to_vec(), "here").end();
+        assert_eq!(ends(&file), file.len());
+        assert_eq!(ends(&file[..file.len() - 1]), HEAD);
+        assert_eq!(ends(&file[..HEAD - 1]), 0);
         for i in 0..file.len() {
             let mut damaged = file.clone();
             damaged[i] ^= 0x10;

@@ -28,6 +28,7 @@ mod interrupt;
 pub mod module;
 mod names;
 mod ops;
+mod osr;
 mod signature;
 mod stack;
 mod trampoline;

@@ -16,6 +16,7 @@ use crate::arch::{epoch_passed, fail as raise, out_of_fuel, throw};
 use crate::exception;
 use crate::fibers::suspend;
 use crate::instance::Instance;
+use crate::lazy::loop_hot;
 use crate::limiter::Limiter;
 use crate::memory::Memory;
 use crate::table::Table;

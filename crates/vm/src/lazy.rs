@@ -54,6 +54,10 @@ pub trait LazyCode: Send + Sync {
     ///
     /// Where it cannot be compiled; the guest that calls it is stopped.
     fn fill(&self, func: DefinedFuncIndex) -> Result<CodePtr>;
+
+    /// Code for a running call of this function to go on in at the head of loop `number`,
+    /// if it is there by now. Asked for again and again while the loop runs.
+    fn hot_loop(&self, func: DefinedFuncIndex, number: u32) -> Option<CodePtr>;
 }
 
 const BLOCK: u32 = 4096;
@@ -122,6 +126,23 @@ fn on_big_stack<R>(f: impl FnOnce() -> R) -> Result<R> {
         Some(Err(panic)) => std::panic::resume_unwind(panic),
         None => Err(Error::new(Bug("a call on a stack did not run".into()))),
     }
+}
+
+/// [`Builtin::LoopHot`](helve_base::builtin::Builtin::LoopHot). A panic only means that
+/// the loop stays where it is.
+///
+/// # Safety
+///
+/// See the head of this file.
+pub(crate) unsafe extern "C" fn loop_hot(context: *mut u8, func: u32, number: u32) -> *mut u8 {
+    // SAFETY: by contract.
+    let instance = unsafe { Instance::of(context) };
+    let ask = || {
+        let lazy = instance.lazy()?;
+        on_big_stack(|| lazy.hot_loop(DefinedFuncIndex::from_u32(func), number)).ok()?
+    };
+    let code = catch_unwind(AssertUnwindSafe(ask)).ok().flatten();
+    code.map_or(std::ptr::null_mut(), |code| code.cast_mut())
 }
 
 /// The code of a function that was called and isn't compiled, or null where that failed;

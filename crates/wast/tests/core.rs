@@ -34,6 +34,8 @@ fn run_mode(
 ) {
     let mut config = Config::new();
     config.core_features(features).verifier(true).compile(mode);
+    // Lazily, every loop is left at its first turn for the optimised rest of its function.
+    config.eager_loops(true);
     let options = Options {
         config,
         ..Options::default()

@@ -141,7 +141,11 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> Result
 /// Steps over an instruction that can't run, watching for where code lives again.
 pub(crate) fn skip(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> Result<()> {
     match op {
-        Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => t.skipped += 1,
+        Operator::Loop { .. } => {
+            t.loops.next();
+            t.skipped += 1;
+        }
+        Operator::Block { .. } | Operator::If { .. } => t.skipped += 1,
         Operator::TryTable { .. } => t.skipped += 1,
         Operator::Else if t.skipped == 0 => begin_else(t)?,
         Operator::End if t.skipped == 0 => end(t)?,
@@ -191,14 +195,20 @@ fn block_with_params(t: &mut FuncTranslator<'_>, params: &[Type]) -> Block {
 
 fn begin_loop(t: &mut FuncTranslator<'_>, ty: BlockType) -> Result<()> {
     let (params, results) = block_type(t, ty)?;
-    let header = block_with_params(t, &params);
+    let number = t.loops.next();
+    let header = match t.loops.entered(number) {
+        Some(header) if params.is_empty() && t.stack.len() == 0 => header,
+        Some(_) => return Err(bug(format!("loop {number} starts with operands"))),
+        None => block_with_params(t, &params),
+    };
     let values = t.top(params.len());
     t.b.ins().jump(header, &args(&values));
     t.b.switch_to_block(header);
     t.stack.drop_n(params.len());
     t.stack.push_all(t.b.block_params(header));
     open(t, Kind::Loop { header }, params, results);
-    t.count();
+    let count = t.count();
+    crate::osr::ask(t, number, count);
     Ok(())
 }
 

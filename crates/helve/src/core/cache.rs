@@ -1,29 +1,40 @@
 //! Compiled functions on disk, for the next run.
 //!
 //! ```text
-//!   folder/<environment>.fn     one file for all modules that declare the same
+//!   folder/<environment, fingerprint>.fn     one file for all modules that declare the same
 //!      read when such a module is loaded --> functions taken out as they are called
-//!      read again, merged, replaced as a whole (rename) <-- what this run compiled
+//!      locked, what this run compiled added at its end <-- now and then, and at the end
 //! ```
 //!
-//! Processes may do all of this at once: each file is always one that somebody wrote whole;
-//! where two merge at once, one's functions are compiled again some day. Whatever fails
-//! here costs time only, so nothing is reported. The folder must be the user's own, and
+//! Processes may do all of this at once. What a process was adding when it was killed is
+//! half an entry at the end: readers pass over it, the next one who adds cuts it off. Whatever
+//! fails here costs time only, so nothing is reported. The folder must be the user's own, and
 //! writable by nobody else.
 //!
 //! Not here: the file's layout and what keys are made of (`helve_compile::function_cache`).
 
 use helve_base::id::DefinedFuncIndex;
-use helve_compile::function_cache::{CacheKey, Environment, FunctionCache, encode};
+use helve_compile::function_cache::{
+    CacheKey, Environment, FunctionCache, add_entry, encode, head,
+};
 use helve_compile::{CompiledFunction, Translation};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Most bytes of one file; what more is compiled is not kept.
 const MOST_FILE: u64 = 64 << 20;
+
+/// How long what was compiled may wait to be written.
+const WAIT: Duration = Duration::from_millis(250);
+
+/// How often to try, at the end, to get a file that another process is writing to, and how
+/// long to wait in between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A folder of compiled functions.
 pub(crate) struct Cache {
@@ -56,14 +67,19 @@ impl Cache {
     /// What is kept for modules like this one.
     pub fn module(self: &Arc<Cache>, translation: &Translation) -> ModuleCache {
         let environment = translation.environment();
-        let path = self.folder.join(format!("{}.fn", environment.name()));
+        let path = self
+            .folder
+            .join(format!("{}.fn", environment.name(&self.fingerprint)));
         let known = read(&path, &self.fingerprint);
         ModuleCache {
             cache: self.clone(),
             environment,
             path,
             known,
-            fresh: Mutex::default(),
+            fresh: Mutex::new(Fresh {
+                entries: Vec::new(),
+                written: Instant::now(),
+            }),
         }
     }
 
@@ -99,7 +115,14 @@ pub(crate) struct ModuleCache {
     environment: Environment,
     path: PathBuf,
     known: FunctionCache,
-    fresh: Mutex<Vec<(CacheKey, Vec<u8>)>>,
+    fresh: Mutex<Fresh>,
+}
+
+/// What was compiled and is not written yet.
+struct Fresh {
+    entries: Vec<(CacheKey, Vec<u8>)>,
+    /// When something was written last.
+    written: Instant,
 }
 
 impl ModuleCache {
@@ -138,41 +161,102 @@ impl ModuleCache {
     }
 
     fn keep(&self, key: CacheKey, payload: Vec<u8>) {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh.push((key, payload));
+        self.fresh().entries.push((key, payload));
+        self.flush();
     }
 
-    /// Writes what is new.
-    fn write(&mut self) -> std::io::Result<()> {
-        let fresh = std::mem::take(&mut self.fresh).into_inner();
-        let fresh = fresh.unwrap_or_else(PoisonError::into_inner);
-        if fresh.is_empty() {
-            return Ok(());
+    fn fresh(&self) -> MutexGuard<'_, Fresh> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is new, if that is due. Where another process is writing, later.
+    pub fn flush(&self) {
+        let mut fresh = self.fresh();
+        if fresh.entries.is_empty() || fresh.written.elapsed() < WAIT {
+            return;
         }
-        // Others may have written since it was read.
-        let now = read(&self.path, &self.cache.fingerprint);
-        let file = now.merged(&fresh, &self.cache.fingerprint);
-        if file.len() as u64 > MOST_FILE.min(self.cache.most) {
-            return Ok(());
+        fresh.written = Instant::now();
+        // What cannot be kept is compiled again.
+        if let Ok(true) = self.add(&fresh.entries) {
+            fresh.entries.clear();
         }
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mark = format!("{}-{number}.tmp", std::process::id());
-        let temporary = self.path.with_extension(mark);
-        let written = std::fs::write(&temporary, file);
-        let placed = written.and_then(|()| std::fs::rename(&temporary, &self.path));
-        if placed.is_err() {
-            let _ = std::fs::remove_file(&temporary);
+    }
+
+    /// Adds entries to the file; `false` where another process is doing that.
+    fn add(&self, entries: &[(CacheKey, Vec<u8>)]) -> io::Result<bool> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.path)?;
+        if file.try_lock().is_err() {
+            return Ok(false);
         }
-        self.cache.prune();
-        placed
+        let about = file.metadata()?;
+        // Removed meanwhile, to make room.
+        if std::fs::metadata(&self.path).map_or(0, |path| path.ino()) != about.ino() {
+            return Ok(false);
+        }
+        let len = about.len();
+        let head = head(&self.cache.fingerprint);
+        let mut start = vec![0; head.len().min(usize::try_from(len).unwrap_or(0))];
+        file.read_exact_at(&mut start, 0)?;
+        // What others added since it was read; all of it where it isn't what was read.
+        let known = self.known.end() as u64;
+        let from = match start == head {
+            true if head.len() as u64 <= known && known <= len => known,
+            true => head.len() as u64,
+            false => 0,
+        };
+        let mut bytes = Vec::new();
+        if from == 0 {
+            file.set_len(0)?;
+            bytes.extend_from_slice(&head);
+        }
+        let others = match from {
+            0 => FunctionCache::default(),
+            _ => {
+                let mut tail = vec![0; usize::try_from(len - from).unwrap_or(0)];
+                file.read_exact_at(&mut tail, from)?;
+                FunctionCache::parse_entries(tail, 0)
+            }
+        };
+        for (key, payload) in entries {
+            let is_there = from == known && self.known.payload(key).is_some();
+            if !is_there && others.payload(key).is_none() {
+                add_entry(&mut bytes, key, payload);
+            }
+        }
+        let end = from + others.end() as u64;
+        let whole = end.saturating_add(bytes.len() as u64);
+        if whole > MOST_FILE.min(self.cache.most) {
+            return Ok(true);
+        }
+        // Half an entry, of somebody who was killed.
+        if end < len && from != 0 {
+            file.set_len(end)?;
+        }
+        file.write_all_at(&bytes, end)?;
+        Ok(true)
     }
 }
 
 impl Drop for ModuleCache {
     fn drop(&mut self) {
-        // What cannot be kept is compiled again.
-        let _ = self.write();
+        let fresh = self.fresh.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let entries = std::mem::take(&mut fresh.entries);
+        if entries.is_empty() {
+            return;
+        }
+        for _ in 0..TRIES {
+            match self.add(&entries) {
+                Ok(false) => std::thread::sleep(PAUSE),
+                _ => break,
+            }
+        }
+        self.cache.prune();
     }
 }
 
@@ -181,7 +265,7 @@ fn read(path: &Path, fingerprint: &str) -> FunctionCache {
     let Ok(bytes) = std::fs::read(path) else {
         return FunctionCache::default();
     };
-    let file = std::fs::File::options().append(true).open(path);
+    let file = File::options().append(true).open(path);
     let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
     FunctionCache::parse(bytes, fingerprint)
 }

@@ -8,6 +8,7 @@ use helve_base::limits::Limits;
 use helve_compile::Features;
 use helve_model::Readings;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How hard the compiler tries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,10 @@ pub struct Config {
     /// Built-ins of resources by way of the host.
     pub(crate) slow_handles: bool,
     pub(crate) readings: Readings,
+    /// How long lazily compiled guests run before functions are compiled again.
+    pub(crate) background_after: Duration,
+    /// Loops of quick code are left at their first turn.
+    pub(crate) eager_loops: bool,
 }
 
 impl Default for Config {
@@ -71,6 +76,8 @@ impl Default for Config {
             slow_calls: false,
             slow_handles: false,
             readings: Readings::SPEC,
+            background_after: Duration::from_secs(1),
+            eager_loops: false,
         }
     }
 }
@@ -146,6 +153,29 @@ impl Config {
     pub fn epoch_interruption(&mut self, on: bool) -> &mut Config {
         self.epoch_interruption = on;
         self
+    }
+
+    /// How long guests run, with [`CompileMode::Lazy`], before a thread beside them compiles
+    /// their hot functions again, better. Short runs end before that. Default: one second.
+    pub fn background_after(&mut self, delay: Duration) -> &mut Config {
+        self.background_after = delay;
+        self
+    }
+
+    /// Whether loops of quickly compiled code go on in optimised code from their first turn
+    /// on, and not only when they have run for long: slow, for tests of just that.
+    pub fn eager_loops(&mut self, on: bool) -> &mut Config {
+        self.eager_loops = on;
+        self
+    }
+
+    /// The turns of a loop at which quick code asks for better code: those that have none of
+    /// these bits.
+    pub(crate) fn loop_mask(&self) -> u32 {
+        match self.eager_loops {
+            true => 0,
+            false => (1 << 20) - 1,
+        }
     }
 
     /// Whether the compiler checks its own intermediate code: slower, for tests.

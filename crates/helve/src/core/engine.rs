@@ -151,7 +151,7 @@ impl Engine {
             verifier: self.0.config.verifier,
             fuel: self.0.config.consume_fuel,
             epoch: self.0.config.epoch_interruption,
-            counters: true,
+            counters: Some(self.0.config.loop_mask()),
             ..CompilerOptions::quick()
         })?;
         Ok(self.0.quick.get_or_init(|| compiler))

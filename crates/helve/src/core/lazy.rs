@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   slot: stub --first call--> quick code --hot--> optimised code
-//!                  |                                    |
-//!                  +-- appended to the module's regions-+
+//!                  |              |                     |
+//!                  |              +- long loop --> the rest, from the loop on, optimised
+//!                  +---- all appended to the module's regions
 //! ```
 //!
 //! Two threads that call the same stub at once may both compile; the one that comes second
@@ -21,6 +22,7 @@ use helve_base::{Bug, Error, Result};
 use helve_compile::{Bytes, CompiledFunction, Compiler, Translation};
 use helve_vm::lazy::{LazyCode, stub};
 use helve_vm::region::CodeRegion;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,8 +35,21 @@ pub(crate) struct LazyModule {
     regions: Mutex<Vec<Arc<CodeRegion>>>,
     /// Functions that have quick code.
     quick: Mutex<Vec<DefinedFuncIndex>>,
+    /// Loops that quick code runs for long.
+    loops: Mutex<HashMap<(DefinedFuncIndex, u32), HotLoop>>,
     /// What earlier runs compiled, and later ones will find.
     cache: Option<ModuleCache>,
+}
+
+/// Where quick code that is in a long loop may go on.
+#[derive(Clone, Copy)]
+enum HotLoop {
+    /// Nowhere yet.
+    Asked,
+    /// Nowhere: it cannot be compiled.
+    Never,
+    /// There.
+    Code(usize),
 }
 
 /// The names of the two compilers in the cache's keys.
@@ -76,6 +91,7 @@ impl LazyModule {
             slots: Arc::new(Slots::new(stubs.into_iter())),
             regions: Mutex::default(),
             quick: Mutex::default(),
+            loops: Mutex::default(),
             cache,
         });
         engine.tier().add(&module);
@@ -101,6 +117,40 @@ impl LazyModule {
         }
     }
 
+    /// A loop that was asked for and has no code yet.
+    pub fn asked_loop(&self) -> Option<(DefinedFuncIndex, u32)> {
+        let loops = lock(&self.loops);
+        let asked = loops
+            .iter()
+            .find(|(_, state)| matches!(state, HotLoop::Asked));
+        asked.map(|(&place, _)| place)
+    }
+
+    /// Compiles what quick code that is in a loop goes on in.
+    pub fn optimize_loop(&self, func: DefinedFuncIndex, number: u32) {
+        let tier = format!("{OPTIMISED} loop {number}");
+        let known = self.cache.as_ref();
+        let code = match known.and_then(|cache| cache.get(&self.translation, func, &tier)) {
+            Some(code) => Ok(code),
+            None => self.keep(func, &tier, || {
+                let compiler = self.engine.compiler();
+                compiler.compile_loop(&self.translation, func, number)
+            }),
+        };
+        let state = match code.and_then(|code| self.publish(func, code)) {
+            Ok(code) => HotLoop::Code(code.expose_provenance()),
+            Err(_) => HotLoop::Never,
+        };
+        lock(&self.loops).insert((func, number), state);
+    }
+
+    /// Writes what was compiled to the cache, if that is due.
+    pub fn flush(&self) {
+        if let Some(cache) = &self.cache {
+            cache.flush();
+        }
+    }
+
     /// What it compiles.
     pub fn translation(&self) -> &Translation {
         &self.translation
@@ -118,7 +168,19 @@ impl LazyModule {
         func: DefinedFuncIndex,
         tier: &str,
     ) -> Result<CompiledFunction> {
-        let code = compiler.compile_function(&self.translation, func)?;
+        self.keep(func, tier, || {
+            compiler.compile_function(&self.translation, func)
+        })
+    }
+
+    /// Does a compilation, and keeps its result for later runs.
+    fn keep(
+        &self,
+        func: DefinedFuncIndex,
+        tier: &str,
+        compile: impl FnOnce() -> Result<CompiledFunction>,
+    ) -> Result<CompiledFunction> {
+        let code = compile()?;
         if let Some(cache) = &self.cache {
             cache.put(&self.translation, func, tier, &code);
         }
@@ -197,6 +259,27 @@ fn translate(engine: &Engine, bytes: Bytes) -> Result<(Translation, Option<Modul
 const REGION: Range<usize> = 64 << 10..4 << 20;
 
 impl LazyCode for LazyModule {
+    fn hot_loop(&self, func: DefinedFuncIndex, number: u32) -> Option<CodePtr> {
+        let known = *lock(&self.loops)
+            .entry((func, number))
+            .or_insert(HotLoop::Asked);
+        match known {
+            HotLoop::Code(code) => Some(std::ptr::with_exposed_provenance(code)),
+            HotLoop::Never => None,
+            HotLoop::Asked if self.engine.config().eager_loops => {
+                self.optimize_loop(func, number);
+                match lock(&self.loops).get(&(func, number)) {
+                    Some(HotLoop::Code(code)) => Some(std::ptr::with_exposed_provenance(*code)),
+                    _ => None,
+                }
+            }
+            HotLoop::Asked => {
+                self.engine.tier().wake(&self.engine);
+                None
+            }
+        }
+    }
+
     fn fill(&self, func: DefinedFuncIndex) -> Result<CodePtr> {
         let known = |code: Option<CodePtr>| {
             code.ok_or_else(|| Error::new(Bug(format!("a stub of {func}, which there is not"))))

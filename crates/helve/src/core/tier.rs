@@ -1,15 +1,16 @@
 //! Hot functions are compiled again, by the optimising compiler, beside the guest.
 //!
 //! ```text
-//!   idle --a function is compiled quickly--> waiting (1 s) --> looking <--> optimising
+//!   idle --a function is compiled quickly--> waiting -------> looking <--> optimising
 //!    ^                                                            |  hottest function first
 //!    +------------- nothing was hot for a while ------------------+
 //! ```
 //!
 //! One thread per engine, which is there only while something may be hot; short runs end
 //! before it wakes up. It reads the counters that quick code counts up, compiles, and swaps slots: a
-//! call that is under way goes on in the old code, so a function that loops for long without
-//! being called again stays quick code.
+//! call that is under way goes on in the old code. Where that is in a long loop, it asks for
+//! code to go on in; such loops come first. What was compiled is written to the cache
+//! meanwhile, so that little is lost when the process is killed.
 //!
 //! Not here: slots and regions (`lazy`).
 
@@ -18,8 +19,6 @@ use crate::core::lazy::LazyModule;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-/// How long guests run before anything is compiled again.
-const FIRST: Duration = Duration::from_secs(1);
 /// How long to wait where nothing is hot.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often to find nothing hot before giving up until a function is compiled.
@@ -61,39 +60,58 @@ impl Tier {
         state.running = thread.spawn(move || look(&engine)).is_ok();
     }
 
-    /// The hottest function, by its module.
-    fn hottest(&self) -> Option<(Arc<LazyModule>, helve_base::id::DefinedFuncIndex)> {
+    fn modules(&self) -> Vec<Arc<LazyModule>> {
         let modules = self.state().modules.clone();
+        modules.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Compiles what is most worth it; `false` where nothing is.
+    fn work(&self) -> bool {
+        let modules = self.modules();
+        for module in &modules {
+            if let Some((func, number)) = module.asked_loop() {
+                module.optimize_loop(func, number);
+                return true;
+            }
+        }
         let hottest = modules
             .iter()
-            .filter_map(Weak::upgrade)
-            .filter_map(|module| {
-                let (count, func) = module.hottest()?;
-                Some((count, module, func))
-            });
-        let (count, module, func) = hottest.max_by_key(|&(count, ..)| count)?;
-        (count >= HOT).then_some((module, func))
+            .filter_map(|module| Some((module.hottest()?, module)));
+        match hottest.max_by_key(|&((count, _), _)| count) {
+            Some(((count, func), module)) if count >= HOT => module.optimize(func),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Writes what was compiled to the cache.
+    fn flush(&self) {
+        self.modules().iter().for_each(|module| module.flush());
     }
 }
 
 /// The thread's life.
 fn look(engine: &WeakEngine) {
-    std::thread::sleep(FIRST);
+    let delay = engine
+        .upgrade()
+        .map(|engine| engine.config().background_after);
+    std::thread::sleep(delay.unwrap_or_default());
     let mut quiet = 0;
     while let Some(engine) = engine.upgrade() {
-        match engine.tier().hottest() {
-            Some((module, func)) => {
-                quiet = 0;
-                module.optimize(func);
-                continue;
-            }
-            None if quiet < PATIENCE => quiet += 1,
-            None => {
+        let worked = engine.tier().work();
+        engine.tier().flush();
+        match worked {
+            true => quiet = 0,
+            false if quiet < PATIENCE => quiet += 1,
+            false => {
                 engine.tier().state().running = false;
                 return;
             }
         }
         drop(engine);
+        if worked {
+            continue;
+        }
         std::thread::sleep(PAUSE);
     }
 }
