@@ -20,6 +20,7 @@ mod bounds;
 mod bytes;
 mod compiler;
 pub mod component;
+pub mod debug;
 mod env;
 pub mod features;
 mod func;

@@ -14,6 +14,7 @@
 //!
 //! Not here: reading it from bytes (`translate`).
 
+use crate::debug::DebugSections;
 use crate::names::FunctionNames;
 use helve_base::PrimaryMap;
 use helve_base::core_type::*;
@@ -62,6 +63,8 @@ pub struct Module {
     pub names: FunctionNames,
     /// What the module calls itself, if anything.
     pub module_name: Option<String>,
+    /// Its DWARF, if it has any.
+    pub debug: Option<DebugSections>,
     pub(crate) func_ref_of: HashMap<FuncIndex, FuncRefIndex>,
     pub(crate) export_of: HashMap<String, usize>,
 }
@@ -238,6 +241,7 @@ impl Module {
             offsets: VMOffsets::new(Counts::default()),
             names: FunctionNames::default(),
             module_name: None,
+            debug: None,
             func_ref_of: HashMap::new(),
             export_of: HashMap::new(),
         }

@@ -7,6 +7,7 @@
 //! Not here: the machine code of bodies (`func`).
 
 use crate::bytes::Bytes;
+use crate::debug::DebugSections;
 use crate::features::Features;
 use crate::module::*;
 use crate::names::FunctionNames;
@@ -90,6 +91,8 @@ fn translate_bytes(bytes: Bytes, features: Features, with_bodies: bool) -> Resul
         bodies: PrimaryMap::new(),
         to_validate: Vec::new(),
         validator: Validator::new_with_features(features.as_wasmparser()),
+        code_start: 0,
+        debug: Vec::new(),
     };
     let mut parser = Parser::new(0);
     parser.set_features(features.as_wasmparser());
@@ -100,8 +103,13 @@ fn translate_bytes(bytes: Bytes, features: Features, with_bodies: bool) -> Resul
         validate_bodies(std::mem::take(&mut reader.to_validate))?;
     }
     let Reader {
-        mut module, bodies, ..
+        mut module,
+        bodies,
+        code_start,
+        debug,
+        ..
     } = reader;
+    module.debug = DebugSections::new(&bytes, code_start, debug);
     finish(&mut module);
     Ok(Translation {
         module: Arc::new(module),
@@ -142,6 +150,10 @@ struct Reader<'a> {
     bodies: PrimaryMap<DefinedFuncIndex, Range<usize>>,
     to_validate: Vec<Unvalidated<'a>>,
     validator: Validator,
+    /// Where the code section's contents start.
+    code_start: u32,
+    /// Where the DWARF is.
+    debug: Vec<(Box<str>, Range<usize>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -268,7 +280,15 @@ impl<'a> Reader<'a> {
                 if let KnownCustom::Name(names) = section.as_known() {
                     self.names(names);
                 }
+                if section.name().starts_with(".debug_") {
+                    let end = section.range().end as usize;
+                    let range = end.saturating_sub(section.data().len())..end;
+                    self.debug.push((section.name().into(), range));
+                }
             }
+            Payload::CodeSectionStart {
+                unchecked_range, ..
+            } => self.code_start = unchecked_range.start as u32,
             _ => {}
         }
         Ok(())

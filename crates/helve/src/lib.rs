@@ -17,11 +17,12 @@ pub mod core;
 
 pub use crate::core::allocation::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 pub use crate::core::backtrace::{Backtrace, Frame};
-pub use crate::core::config::{CompileMode, Config, OptLevel};
+pub use crate::core::config::{CompileMode, Config, OptLevel, ProfilingStrategy};
 pub use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use crate::core::engine::Engine;
 pub use crate::core::interrupt::UpdateDeadline;
 pub use crate::core::store::Store;
+pub use crate::core::symbols::FrameSymbol;
 pub use helve_base::error::{Bug, Context, ErrorKind, GuestTrap};
 pub use helve_base::limits::Limits;
 pub use helve_base::{Error, Result, Trap, bail, ensure};

@@ -32,6 +32,7 @@ mod limiter;
 pub mod memory;
 mod mmap;
 pub mod pool;
+pub mod profile;
 pub mod region;
 mod registry;
 pub mod signals;

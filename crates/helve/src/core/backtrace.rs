@@ -6,11 +6,13 @@
 
 use crate::core::lazy::FunctionCode;
 use crate::core::module::ModuleCode;
+use crate::core::symbols::{FrameSymbol, Symbolizer};
 use helve_base::error::GuestTrap;
 use helve_base::id::FuncIndex;
 use helve_base::{Error, Trap};
 use helve_vm::traps::Exit;
 use std::fmt;
+use std::sync::Arc;
 
 /// The wasm frames that were live, innermost first.
 #[derive(Clone, Debug, Default)]
@@ -26,12 +28,18 @@ pub struct Frame {
     func: FuncIndex,
     name: Option<String>,
     offset: Option<u32>,
+    info: Arc<helve_compile::Module>,
 }
 
 impl Frame {
     /// What the module calls itself.
     pub fn module_name(&self) -> Option<&str> {
         self.module.as_deref()
+    }
+
+    /// Its module.
+    pub(crate) fn info(&self) -> &Arc<helve_compile::Module> {
+        &self.info
     }
 
     /// The function's index in its module.
@@ -44,6 +52,14 @@ impl Frame {
         self.name.as_deref()
     }
 
+    /// Where the instruction stands in the source: the function there, then the functions
+    /// that it was inlined into. Empty unless the module has DWARF that tells.
+    pub fn symbols(&self) -> Vec<FrameSymbol> {
+        let symbolizer = self.info.debug.as_ref().and_then(Symbolizer::new);
+        let offset = self.offset.and_then(|at| Some(symbolizer?.at(at)));
+        offset.unwrap_or_default()
+    }
+
     /// Where in the module's bytes the instruction stands.
     pub fn module_offset(&self) -> Option<u32> {
         self.offset
@@ -54,6 +70,20 @@ impl Backtrace {
     /// The frames, innermost first.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
+    }
+
+    /// The DWARF of the printed frames' modules, each opened once.
+    fn symbolizers(&self) -> Vec<(*const helve_compile::Module, Symbolizer<'_>)> {
+        let mut opened: Vec<(*const helve_compile::Module, Symbolizer<'_>)> = Vec::new();
+        for frame in self.frames.iter().take(PRINTED_FRAMES) {
+            let module = Arc::as_ptr(&frame.info);
+            if let Some(debug) = &frame.info.debug
+                && !opened.iter().any(|(known, _)| *known == module)
+            {
+                opened.extend(Symbolizer::new(debug).map(|symbolizer| (module, symbolizer)));
+            }
+        }
+        opened
     }
 
     /// Looks every pc up, while the code is surely alive.
@@ -81,6 +111,7 @@ impl Backtrace {
                 func,
                 name,
                 offset: wasm,
+                info: info.clone(),
             })
         });
         Backtrace {
@@ -96,6 +127,7 @@ const PRINTED_FRAMES: usize = 32;
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wasm backtrace:")?;
+        let symbolizers = self.symbolizers();
         for (i, frame) in self.frames.iter().enumerate().take(PRINTED_FRAMES) {
             write!(f, "\n  {i:>3}: ")?;
             if let Some(offset) = frame.offset {
@@ -106,6 +138,7 @@ impl fmt::Display for Backtrace {
                 Some(name) => f.write_str(name)?,
                 None => write!(f, "<function {}>", frame.func.as_u32())?,
             }
+            write_symbols(f, frame, &symbolizers)?;
         }
         let more = self.frames.len().saturating_sub(PRINTED_FRAMES);
         match (more, self.truncated) {
@@ -115,6 +148,30 @@ impl fmt::Display for Backtrace {
         }
         Ok(())
     }
+}
+
+/// Where a frame is in the source, one line for each inlined function.
+fn write_symbols(
+    f: &mut fmt::Formatter<'_>,
+    frame: &Frame,
+    symbolizers: &[(*const helve_compile::Module, Symbolizer<'_>)],
+) -> fmt::Result {
+    let module = Arc::as_ptr(&frame.info);
+    let found = symbolizers.iter().find(|(known, _)| *known == module);
+    let (Some((_, symbolizer)), Some(offset)) = (found, frame.offset) else {
+        return Ok(());
+    };
+    for symbol in symbolizer.at(offset) {
+        f.write_str("\n                  ")?;
+        if let Some(name) = symbol
+            .name()
+            .filter(|name| Some(*name) != frame.func_name())
+        {
+            write!(f, "{name} ")?;
+        }
+        write!(f, "at {symbol}")?;
+    }
+    Ok(())
 }
 
 impl std::error::Error for Backtrace {}

@@ -30,6 +30,19 @@ pub enum CompileMode {
     Lazy,
 }
 
+/// How profilers learn what compiled functions are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProfilingStrategy {
+    /// They don't.
+    #[default]
+    None,
+    /// A file `/tmp/perf-PID.map`, for `perf report`.
+    PerfMap,
+    /// A file `jit-PID.dump` in the current folder, for `perf record -k 1` and
+    /// `perf inject --jit`: instructions too.
+    JitDump,
+}
+
 /// Settings of an [`Engine`](crate::Engine). The defaults suit guests that nobody trusts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -57,6 +70,8 @@ pub struct Config {
     pub(crate) background_after: Duration,
     /// Loops of quick code are left at their first turn.
     pub(crate) eager_loops: bool,
+    /// What perf is told.
+    pub(crate) profiler: ProfilingStrategy,
 }
 
 impl Default for Config {
@@ -78,6 +93,7 @@ impl Default for Config {
             readings: Readings::SPEC,
             background_after: Duration::from_secs(1),
             eager_loops: false,
+            profiler: ProfilingStrategy::None,
         }
     }
 }
@@ -176,6 +192,12 @@ impl Config {
             true => 0,
             false => (1 << 20) - 1,
         }
+    }
+
+    /// Writes a file that tells `perf` what compiled functions are called (default: none).
+    pub fn profiler(&mut self, strategy: ProfilingStrategy) -> &mut Config {
+        self.profiler = strategy;
+        self
     }
 
     /// Whether the compiler checks its own intermediate code: slower, for tests.

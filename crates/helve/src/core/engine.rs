@@ -10,7 +10,7 @@
 
 use crate::core::allocation::{InstanceAllocationStrategy, PoolingAllocationConfig};
 use crate::core::cache::Cache;
-use crate::core::config::{Config, OptLevel};
+use crate::core::config::{Config, OptLevel, ProfilingStrategy};
 use crate::core::tier::Tier;
 use crate::core::types::TypeRegistry;
 use helve_base::core_type::FuncType;
@@ -23,6 +23,7 @@ use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocat
 use helve_fiber::StackPool;
 use helve_vm::code::{CodeMemory, Tables};
 use helve_vm::pool::MemoryPool;
+use helve_vm::profile::{Format, Profile};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
@@ -44,6 +45,7 @@ struct Inner {
     resources: OnceLock<ResourceCode>,
     stacks: Arc<StackPool>,
     memories: Arc<MemoryPool>,
+    profile: Option<Profile>,
 }
 
 /// The code of the built-ins of resources, in the order of `ResourceBuiltin::ALL`.
@@ -95,6 +97,11 @@ impl Engine {
                 ),
             ),
             memories: MemoryPool::new(config.allocation.memories()),
+            profile: match config.profiler {
+                ProfilingStrategy::None => None,
+                ProfilingStrategy::PerfMap => Some(Profile::open(Format::PerfMap)?),
+                ProfilingStrategy::JitDump => Some(Profile::open(Format::JitDump)?),
+            },
         })))
     }
 
@@ -136,6 +143,11 @@ impl Engine {
     /// Address space for memories.
     pub(crate) fn memories(&self) -> &Arc<MemoryPool> {
         &self.0.memories
+    }
+
+    /// What tells perf about code.
+    pub(crate) fn profile(&self) -> Option<&Profile> {
+        self.0.profile.as_ref()
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {

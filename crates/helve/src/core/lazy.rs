@@ -15,6 +15,7 @@
 
 use crate::core::cache::ModuleCache;
 use crate::core::engine::Engine;
+use crate::core::module::profile_name;
 use crate::core::slots::Slots;
 use helve_base::id::*;
 use helve_base::vmctx::CodePtr;
@@ -205,6 +206,17 @@ impl LazyModule {
 
     /// Publishes `function`; it is in no slot yet.
     fn publish(&self, func: DefinedFuncIndex, function: CompiledFunction) -> Result<CodePtr> {
+        let Some(profile) = self.engine.profile() else {
+            return self.append(func, function);
+        };
+        let bytes = function.code.clone();
+        let code = self.append(func, function)?;
+        let info = self.translation.module();
+        profile.add(&profile_name(info, info.func_index(func)), code, &bytes);
+        Ok(code)
+    }
+
+    fn append(&self, func: DefinedFuncIndex, function: CompiledFunction) -> Result<CodePtr> {
         let info = self.translation.module();
         let tag = Arc::new(FunctionCode {
             info: info.clone(),

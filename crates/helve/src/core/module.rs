@@ -40,6 +40,8 @@ pub(crate) struct ModuleInner {
     pub slots: Arc<Slots>,
     /// The whole file that the module is a part of.
     pub bytes: Arc<[u8]>,
+    /// Where it starts there.
+    pub start: usize,
     /// Data segments as ranges of `bytes`.
     pub data: Vec<Range<usize>>,
     pub code: ModuleMemory,
@@ -178,7 +180,15 @@ impl Module {
             functions,
             ..Tables::default()
         };
-        let code = CodeMemory::publish(compiled.image, tables, tag)?;
+        let code = CodeMemory::publish(compiled.image, tables, tag.clone())?;
+        if let Some(profile) = engine.profile() {
+            for (func, range) in tag.functions.iter() {
+                let bytes = compiled.image.get(range.start as usize..);
+                let bytes = bytes.and_then(|bytes| bytes.get(..range.len as usize));
+                let name = profile_name(&info, info.func_index(func));
+                profile.add(&name, code.address(range.start), bytes.unwrap_or(&[]));
+            }
+        }
         let slots = starts.into_iter().map(|start| code.address(start));
         let slots = Arc::new(Slots::new(slots));
         Module::assemble(engine, info, bytes, start, slots, ModuleMemory::Image(code))
@@ -214,6 +224,7 @@ impl Module {
             type_ids,
             slots,
             bytes,
+            start,
             data,
             code,
             images: ModuleImages::default(),
@@ -318,6 +329,13 @@ impl Module {
             }
         }
     }
+}
+
+/// What profilers call a function.
+pub(crate) fn profile_name(info: &helve_compile::Module, func: FuncIndex) -> String {
+    let name = info.func_display_name(func);
+    let module = info.module_name.as_deref().unwrap_or("wasm");
+    format!("{module}!{:#}", rustc_demangle::demangle(&name))
 }
 
 /// The module's types with engine-wide ids inside. A type may refer to earlier ones only.
