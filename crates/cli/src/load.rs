@@ -36,12 +36,13 @@ impl WasiView for Host {
 
 /// The engine of every subcommand: what one compiles another can run.
 pub fn engine(mode: CompileMode) -> Result<Engine> {
-    Engine::new(base().compile(mode))
+    Engine::new(&config(mode))
 }
 
 /// What all engines here have: one guest comes, so nothing is kept for a next one.
-fn base() -> Config {
+pub fn config(mode: CompileMode) -> Config {
     let mut config = Config::new();
+    config.compile(mode);
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     config
 }
@@ -49,14 +50,11 @@ fn base() -> Config {
 /// Most bytes of functions that are kept for later runs.
 const CACHE_BYTES: u64 = 512 << 20;
 
-/// An engine that compiles functions when they are called, and keeps them for later runs.
-pub fn caching_engine() -> Result<Engine> {
-    let mut config = base();
-    config.compile(CompileMode::Lazy);
+/// Keeps functions that are compiled when they are called for later runs.
+pub fn use_cache(config: &mut Config) {
     if let Some(folder) = cache_folder() {
         config.cache(folder, CACHE_BYTES);
     }
-    Engine::new(&config)
 }
 
 /// Where the user's programs keep what they can make again.

@@ -2,8 +2,10 @@
 
 use crate::load::{self, Host};
 use clap::Args;
-use helve::component::{Invocation, ResourceTable};
-use helve::{CompileMode, Context as _, Error, ErrorKind, Result, Store};
+use helve::component::{Component, Invocation, Linker, ResourceTable};
+use helve::{
+    CompileMode, Context as _, Engine, Error, ErrorKind, ProfilingStrategy, Result, Store,
+};
 use helve_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, p2};
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,6 +49,20 @@ pub struct Run {
     #[arg(long)]
     no_cache: bool,
 
+    /// Tell `perf` what compiled functions are called
+    ///
+    /// perfmap writes /tmp/perf-PID.map: `perf record helve run --profile=perfmap ...`, then
+    /// `perf report`. jitdump writes jit-PID.dump to the current folder, with which `perf
+    /// record -k 1` and `perf inject --jit` show instructions too.
+    #[arg(long, value_enum, value_name = "HOW")]
+    profile: Option<Profile>,
+
+    /// Where the guest traps, write its memories, globals and stack to PATH
+    ///
+    /// In WebAssembly's coredump format, which debuggers for it read.
+    #[arg(long, value_name = "PATH")]
+    coredump: Option<PathBuf>,
+
     /// The component
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -72,6 +88,22 @@ impl From<When> for CompileMode {
         match when {
             When::Lazy => CompileMode::Lazy,
             When::Ahead => CompileMode::Ahead,
+        }
+    }
+}
+
+/// The values of `--profile`.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Profile {
+    Perfmap,
+    Jitdump,
+}
+
+impl From<Profile> for ProfilingStrategy {
+    fn from(profile: Profile) -> ProfilingStrategy {
+        match profile {
+            Profile::Perfmap => ProfilingStrategy::PerfMap,
+            Profile::Jitdump => ProfilingStrategy::JitDump,
         }
     }
 }
@@ -120,22 +152,29 @@ impl Run {
 
     fn run(&self) -> Result<Result<(), ()>> {
         let ctx = self.grants()?;
-        let engine = match self.compile {
-            When::Lazy if !self.no_cache => load::caching_engine()?,
-            when => load::engine(when.into())?,
-        };
+        let engine = self.engine()?;
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
         let table = ResourceTable::new();
         let mut store = Store::new(&engine, Host { ctx, table });
+        let done = self.run_in(&mut store, &component, &linker);
+        done.map_err(|error| self.dump(&store, error))
+    }
+
+    fn run_in(
+        &self,
+        store: &mut Store<Host>,
+        component: &Component,
+        linker: &Linker<Host>,
+    ) -> Result<Result<(), ()>> {
         let place = || format!("cannot run `{}`", self.file.display());
         let Some(text) = &self.invoke else {
-            let command = p2::Command::instantiate(&mut store, &component, &linker);
-            return command.with_context(place)?.run(&mut store);
+            let command = p2::Command::instantiate(&mut *store, component, linker);
+            return command.with_context(place)?.run(store);
         };
-        let call = Invocation::parse(&component, text).with_context(place)?;
-        let instance = linker.instantiate(&mut store, &component);
-        let result = call.call(&mut store, &instance.with_context(place)?)?;
+        let call = Invocation::parse(component, text).with_context(place)?;
+        let instance = linker.instantiate(&mut *store, component);
+        let result = call.call(store, &instance.with_context(place)?)?;
         let Some(result) = result else {
             return Ok(Ok(()));
         };
@@ -143,6 +182,33 @@ impl Run {
         // `err` and `err(..)` are the only values that start so.
         let failed = result == "err" || result.starts_with("err(");
         Ok(if failed { Err(()) } else { Ok(()) })
+    }
+
+    fn engine(&self) -> Result<Engine> {
+        let mut config = load::config(self.compile.into());
+        if matches!(self.compile, When::Lazy) && !self.no_cache {
+            load::use_cache(&mut config);
+        }
+        if let Some(profile) = self.profile {
+            config.profiler(profile.into());
+        }
+        Engine::new(&config)
+    }
+
+    /// Writes the coredump that was asked for, if the guest trapped.
+    fn dump(&self, store: &Store<Host>, error: Error) -> Error {
+        let Some(path) = self
+            .coredump
+            .as_ref()
+            .filter(|_| error.kind() == ErrorKind::Trap)
+        else {
+            return error;
+        };
+        let dump = store.coredump(&self.file.display().to_string(), &error);
+        if let Err(failed) = std::fs::write(path, dump) {
+            eprintln!("warning: cannot write `{}`: {failed}", path.display());
+        }
+        error
     }
 
     fn grants(&self) -> Result<WasiCtx> {

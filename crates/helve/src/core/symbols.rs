@@ -86,8 +86,10 @@ impl<'a> Symbolizer<'a> {
                 found.push(FrameSymbol {
                     name,
                     file: place.and_then(|place| place.file).map(str::to_owned),
-                    line: place.and_then(|place| place.line),
-                    column: place.and_then(|place| place.column),
+                    line: place.and_then(|place| place.line).filter(|line| *line > 0),
+                    column: place
+                        .and_then(|place| place.column)
+                        .filter(|column| *column > 0),
                 });
             }
             Some(found)
