@@ -132,6 +132,16 @@ impl Resource<'_, '_> {
             .return_call_indirect(sig, code, &[callee, value]);
     }
 
+    /// Calls the destructor. Not as a tail call: this frame is where an exception of the
+    /// destructor's ends.
+    fn call_dtor(&mut self, rep: Value) {
+        let slot = self.field(offset::DTOR + vm::IMPORT_SLOT);
+        let callee = self.field(offset::DTOR + vm::IMPORT_VMCTX);
+        let code = self.b.ins().load(POINTER, MemFlagsData::trusted(), slot, 0);
+        let sig = self.b.import_signature(self.signature.clone());
+        self.b.ins().call_indirect(sig, code, &[callee, rep]);
+    }
+
     fn build_new(&mut self) {
         self.need_may_leave();
         let hot = self.field(offset::HOT);
@@ -182,7 +192,8 @@ impl Resource<'_, '_> {
         let is = self.b.ins().icmp_imm_u(IntCC::Equal, on_drop, calls);
         self.b.ins().brif(is, call, &[], done, &[]);
         self.b.switch_to_block(call);
-        self.hand_on(offset::DTOR, rep);
+        self.call_dtor(rep);
+        self.b.ins().jump(done, &[]);
         self.b.switch_to_block(done);
         self.b.ins().return_(&[]);
     }

@@ -207,7 +207,7 @@ impl Engine {
             None => {
                 let mut made = Vec::new();
                 for builtin in ResourceBuiltin::ALL {
-                    made.push(publish(self.compiler().resource_builtin(builtin)?)?);
+                    made.push(publish(self.compiler().resource_builtin(builtin)?, true)?);
                 }
                 let made = ResourceCode::try_from(made);
                 let made = made.map_err(|_| Bug("a built-in without code".into()))?;
@@ -235,18 +235,21 @@ impl Engine {
             .get(id)
             .ok_or_else(|| Bug("a trampoline of no type".into()))?;
         let function = compile(self.compiler(), &ty)?;
-        let code = publish(function)?;
+        let code = publish(function, false)?;
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have been faster; then its one stays.
         Ok(known.entry(id).or_insert(code).address(0))
     }
 }
 
-fn publish(function: CompiledFunction) -> Result<Arc<CodeMemory>> {
+/// Code of one function; says whether an exception that reaches its frame ends there, in a
+/// trap.
+fn publish(function: CompiledFunction, ends_exceptions: bool) -> Result<Arc<CodeMemory>> {
     let len = u32::try_from(function.code.len()).unwrap_or(u32::MAX);
     let tables = Tables {
         traps: function.traps,
         functions: vec![(0, len)],
+        ends_exceptions,
         ..Tables::default()
     };
     CodeMemory::publish(&function.code, tables, Arc::new(()))

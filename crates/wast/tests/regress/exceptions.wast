@@ -134,20 +134,3 @@
 (assert_exception (invoke "tail" (i32.const 1)))
 (assert_trap (invoke "null") "null exception reference")
 (assert_trap (invoke "trap") "unreachable")
-
-;; An exception ends at a component's boundary: there it is a trap, whoever calls.
-(component
-  (component $inner
-    (core module $m
-      (tag $t)
-      (func (export "throw") (throw $t)))
-    (core instance $i (instantiate $m))
-    (func (export "throw") (canon lift (core func $i "throw"))))
-  (instance $inner (instantiate $inner))
-  (core func $throw (canon lower (func $inner "throw")))
-  (core module $m
-    (import "" "throw" (func $throw))
-    (func (export "catch") (try_table (catch_all 0) (call $throw))))
-  (core instance $i (instantiate $m (with "" (instance (export "throw" (func $throw))))))
-  (func (export "catch") (canon lift (core func $i "catch"))))
-(assert_trap (invoke "catch") "unhandled exception")
