@@ -18,7 +18,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("decode", &["helve-base", "helve-abi"]),
     ("compile", &["helve-base", "helve-abi", "helve-model"]),
     ("vm", &["helve-base", "helve-fiber", "helve-model"]),
-    ("macros", &[]),
+    ("bindgen", &[]),
+    ("macros", &["helve-bindgen"]),
     (
         "helve",
         &[
@@ -43,6 +44,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "helve-decode",
             "helve-compile",
             "helve-abi",
+            "helve-bindgen",
         ],
     ),
     ("xtask", &[]),

@@ -4,6 +4,7 @@
 //! helve run app.wasm       run.rs
 //! helve compile app.wasm   compile.rs    over load.rs
 //! helve inspect app.wasm   inspect/
+//! helve bindgen wit/       bindgen.rs
 //! helve wast a.wast        wast.rs
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bindgen;
 mod compile;
 mod inspect;
 mod load;
@@ -45,6 +47,7 @@ Examples:
   helve compile app.wasm -o app.helve        compile once ...
   helve run app.helve                        ... and start at once, every time
   helve inspect app.wasm                     what it is, needs and offers
+  helve bindgen wit/ --world my-world        a host's Rust bindings for a WIT world
   helve wast test.wast                       run a script of the official test suites";
 
 #[derive(Subcommand)]
@@ -52,6 +55,7 @@ enum Command {
     Run(run::Run),
     Compile(compile::Compile),
     Inspect(inspect::Inspect),
+    Bindgen(bindgen::Bindgen),
     Wast(wast::Wast),
 }
 
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.main(),
         Command::Compile(compile) => compile.main(),
         Command::Inspect(inspect) => inspect.main(),
+        Command::Bindgen(bindgen) => bindgen.main(),
         Command::Wast(wast) => wast.main(),
     }
 }

@@ -27,5 +27,6 @@ pub use helve_base::error::{Bug, Context, ErrorKind, GuestTrap};
 pub use helve_base::limits::Limits;
 pub use helve_base::{Error, Result, Trap, bail, ensure};
 pub use helve_compile::Features as CoreFeatures;
+pub use helve_macros::bindgen;
 pub use helve_vm::Limiter;
 pub use helve_vm::exception::ThrownException;

@@ -3,16 +3,18 @@
 //! ```text
 //! tokens --attr, item--> Item (kind, parts, component names) --record|variant--> impls
 //!        --flags-------> FlagsItem ------------------------------------------> type + impls
+//!        --bindgen-----> Options ---------------helve-bindgen---------------> a world's bindings
 //! ```
 //!
 //! What the generated code relies on stands in `helve::component::typed`, whose
 //! documentation says how an implementation looks; every path in generated code is
-//! absolute. Not here: `bindgen!`.
+//! absolute. Not here: what `bindgen!` generates (`helve-bindgen`).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod attr;
+mod bindgen;
 mod flags;
 mod item;
 mod name;
@@ -88,6 +90,48 @@ pub fn derive_lower(input: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn flags(input: TokenStream) -> TokenStream {
     match flags::expand(input.into()) {
+        Ok(tokens) => tokens.into(),
+        Err(error) => error.into_compile_error().into(),
+    }
+}
+
+/// Generates a host's bindings for a world, from its WIT.
+///
+/// ```text
+/// bindgen!();                              // the only world in `wit/`
+/// bindgen!("my-world" in "path/to/wit");
+/// bindgen!({
+///     path: "wit",                         // from the folder of Cargo.toml; a list is read in order
+///     inline: "package a:b; world w {}",   // instead of a path, or with what the paths have
+///     world: "my-world",                   // not needed where there is one world
+///     interfaces: "import wasi:io/streams@0.2.0;", // instead of a world
+///     with: {
+///         "wasi:io": my_crate::io,         // a module like the ones that are generated
+///         "a:b/c.my-resource": MyResource, // what `Resource<..>` is of
+///         "a:b/c.my-record": MyRecord,     // a type with `ComponentType`, `Lift`, `Lower`
+///     },
+///     trappable_error_type: { "a:b/c.error" => MyError },
+///     additional_derives: [PartialEq],
+///     imports: { default: trappable, "a:b/c.f": async | store, "x:*": skip },
+///     exports: { default: async },
+/// });
+/// ```
+///
+/// Of a world `my-world` that imports `a:b/c` and exports `a:b/d` it makes:
+///
+/// - the types of `a:b/c`, and the traits `Host` and `HostMyResource` to implement, in `a::b::c`;
+/// - the types of `a:b/d`, and `Guest` with a `call_..` for each function, in `exports::a::b::d`;
+/// - `MyWorld`: `add_to_linker`, `instantiate`, `instantiate_async`, `new`, `a_b_d()` and a
+///   `call_..` for each function of the world itself; `MyWorldPre` for many instances;
+///   `MyWorldImports`, where the world itself imports functions.
+///
+/// A function's flags: `async` (an `async fn`), `store` (it gets at the store; with `async`,
+/// by an `Accessor`), `trappable` (it returns `helve::Result`), `ignore_wit` (`async` in the
+/// WIT is not looked at, which is `async | store` else), `skip` (left out). The guide's page
+/// on `bindgen!` has all of it with examples; `helve bindgen` prints what is generated.
+#[proc_macro]
+pub fn bindgen(input: TokenStream) -> TokenStream {
+    match bindgen::expand(input.into()) {
         Ok(tokens) => tokens.into(),
         Err(error) => error.into_compile_error().into(),
     }

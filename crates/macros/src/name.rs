@@ -37,12 +37,15 @@ pub(crate) fn kebab(ident: &syn::Ident) -> String {
 
 /// What is wrong with `name` as the name of a field, case or flag, if anything is.
 pub(crate) fn fault(name: &str) -> Option<&'static str> {
+    if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return Some("does not start with an ASCII letter");
+    }
     let word_fault = |word: &str| {
         let mut chars = word.chars();
         match chars.next() {
             None => Some("has an empty word"),
-            Some(first) if !first.is_ascii_alphabetic() => {
-                Some("has a word that does not start with an ASCII letter")
+            Some(first) if !first.is_ascii_alphanumeric() => {
+                Some("has something else than ASCII letters, digits and `-`")
             }
             Some(_) if !chars.all(|c| c.is_ascii_alphanumeric()) => {
                 Some("has something else than ASCII letters, digits and `-`")
@@ -88,12 +91,10 @@ mod tests {
 
     #[test]
     fn names_that_no_component_can_have_are_refused() {
-        for name in [
-            "", "-", "a-", "-a", "a--b", "a_b", "1a", "a-1", "aB", "ä", "a b",
-        ] {
+        for name in ["", "-", "a-", "-a", "a--b", "a_b", "1a", "aB", "ä", "a b"] {
             assert!(fault(name).is_some(), "{name}");
         }
-        for name in ["a", "A", "URL-parser", "x2", "a-b2-C"] {
+        for name in ["a", "A", "URL-parser", "x2", "a-1", "a-b2-C"] {
             assert_eq!(fault(name), None, "{name}");
         }
     }

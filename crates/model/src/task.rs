@@ -60,13 +60,20 @@ impl Callee {
 
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub enum TaskState {
+    /// It has not taken its arguments yet.
     Initial,
+    /// It runs.
     Started,
+    /// It was asked to cancel, and has not been told.
     PendingCancel,
+    /// It was told to cancel.
     CancelDelivered,
+    /// It has returned or was cancelled; threads of it may go on.
     Resolved,
 }
+
+use TaskState as State;
 
 /// A task.
 #[derive(Clone, Debug)]
@@ -96,6 +103,10 @@ impl Task {
             cancellable: Vec::new(),
             state: State::Initial,
         }
+    }
+
+    pub fn state(&self) -> TaskState {
+        self.state
     }
 
     pub fn is_resolved(&self) -> bool {

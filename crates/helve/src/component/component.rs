@@ -8,7 +8,9 @@
 //! Not here: instances (`instance`), core modules' code (core's `Module`).
 
 use crate::component::fused::FusedCode;
+use crate::component::instance::ExportIndex;
 use crate::component::linked::{Made, Source};
+use crate::component::types;
 use crate::core::Module;
 use crate::core::engine::Engine;
 use helve_abi::flat::Side;
@@ -137,6 +139,21 @@ impl Component {
     /// What it exports: names of the root.
     pub fn exports(&self) -> impl Iterator<Item = &str> {
         self.0.plan.exports.iter().map(|(name, _)| &**name)
+    }
+
+    /// Where the export `name` is: of the root, or of the exported instance `parent`. A name
+    /// with a version finds another version on its track. Good for every instance.
+    pub fn get_export_index(
+        &self,
+        parent: Option<&ExportIndex>,
+        name: &str,
+    ) -> Option<ExportIndex> {
+        ExportIndex::find(self.plan(), parent, name)
+    }
+
+    /// Its type: what it imports and exports, to look at.
+    pub fn component_type(&self) -> types::Component {
+        types::Component(self.clone())
     }
 
     /// What it was made from.

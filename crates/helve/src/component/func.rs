@@ -16,6 +16,7 @@ use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
 use crate::component::typed::{ComponentNamedList, Lift, Lower, TypeCheck, lanes};
+use crate::component::types::{ComponentFunc, Home};
 use crate::component::value::{Val, lift_result, lower_passed};
 use crate::core::context::{AsContext, AsContextMut};
 use crate::core::store::{StoreId, StoreOpaque};
@@ -96,6 +97,22 @@ impl Func {
         Ok(look(instance.types(), &instance.types()[ty]))
     }
 
+    /// Its type, with the resource types of its instance.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not the function's.
+    pub fn ty(&self, store: impl AsContext) -> Result<ComponentFunc> {
+        let store = store.as_context();
+        let instance = self.instance(store.opaque())?;
+        let resources = instance.plan().resources.iter();
+        let resources = resources
+            .map(|(id, _)| instance.resource_type(id))
+            .collect();
+        let home = Home::Instance(instance.component.clone(), resources);
+        Ok(ComponentFunc::new(home, instance.plan().lifted[self.id].ty))
+    }
+
     /// Its type in words: `func(a: u32) -> string`.
     pub fn describe(&self, store: impl AsContext) -> Result<String> {
         let store = store.as_context();
@@ -147,6 +164,23 @@ impl Func {
             func: *self,
             types: PhantomData,
         })
+    }
+}
+
+impl Func {
+    /// The same as a function of types that were checked before, but for lifetimes: what
+    /// bindings do at each call. Wrong types make a wrong call, but nothing unsafe.
+    #[doc(hidden)]
+    #[inline]
+    pub fn assume_typed<P, R>(&self) -> TypedFunc<P, R>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        TypedFunc {
+            func: *self,
+            types: PhantomData,
+        }
     }
 }
 

@@ -48,6 +48,21 @@ pub struct Instance {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportIndex(Arc<[Arc<str>]>);
 
+impl ExportIndex {
+    /// The place of `name` in `parent`, an exported instance, or at the root.
+    pub(crate) fn find(
+        plan: &Plan,
+        parent: Option<&ExportIndex>,
+        name: &str,
+    ) -> Option<ExportIndex> {
+        let mut path: Vec<&str> = parent.map_or(Vec::new(), |parent| {
+            parent.0.iter().map(|name| &**name).collect()
+        });
+        path.push(name);
+        find_export(plan, &path)
+    }
+}
+
 /// What exports can be looked up by: a name of the root, `instance#name`, or an
 /// [`ExportIndex`].
 pub trait ExportLookup {
@@ -153,11 +168,24 @@ impl Instance {
     ) -> Option<ExportIndex> {
         let store = store.as_context();
         let data = self.data(store.opaque())?;
-        let mut path: Vec<&str> = parent.map_or(Vec::new(), |parent| {
-            parent.0.iter().map(|name| &**name).collect()
-        });
-        path.push(name);
-        find_export(data.plan(), &path)
+        ExportIndex::find(data.plan(), parent, name)
+    }
+
+    /// The component that this is an instance of.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not the instance's.
+    pub fn component(&self, store: impl AsContext) -> Result<Component> {
+        let store = store.as_context();
+        Ok(self.live_data(store.opaque())?.component.clone())
+    }
+
+    /// What the store has of it, or why it has nothing.
+    pub(crate) fn live_data<'a>(&self, store: &'a StoreOpaque) -> Result<&'a InstanceData> {
+        store.check(self.store)?;
+        self.data(store)
+            .ok_or_else(|| Error::msg("this component instance is gone"))
     }
 
     fn index(&self, store: &StoreOpaque, lookup: impl ExportLookup) -> Option<(ExportIndex, Item)> {
@@ -258,12 +286,12 @@ impl Instance {
         store: impl AsContextMut,
         name: impl ExportLookup,
     ) -> Result<Component> {
-        let found = self.component(store, name);
+        let found = self.exported_component(store, name);
         found.ok_or_else(|| Error::msg("the instance exports no component of that name"))?
     }
 
     /// The same, none where the export is no component.
-    pub(crate) fn component(
+    pub(crate) fn exported_component(
         &self,
         store: impl AsContextMut,
         name: impl ExportLookup,

@@ -60,6 +60,12 @@ impl<T: 'static> InstancePre<T> {
         Instance::new(&mut store, &self.0.component, &self.0.bindings)
     }
 
+    /// As [`InstancePre::instantiate`], in a future, as embedders have it whose calls are
+    /// async. A start function runs to its end at once: one that has to wait is an error.
+    pub async fn instantiate_async(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        self.instantiate(store)
+    }
+
     /// The component.
     pub fn component(&self) -> &Component {
         &self.0.component

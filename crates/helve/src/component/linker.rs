@@ -174,6 +174,16 @@ impl<T: 'static> Linker<T> {
         Instance::new(&mut store, &component, &bindings)
     }
 
+    /// As [`Linker::instantiate`], in a future, as embedders have it whose calls are async.
+    /// A start function runs to its end at once: one that has to wait is an error.
+    pub async fn instantiate_async(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        component: &Component,
+    ) -> Result<Instance> {
+        self.instantiate(store, component)
+    }
+
     /// Does all of [`Linker::instantiate`] that needs no store: for a component that is
     /// instantiated more than once. What the linker gets to know later counts for nothing.
     ///
@@ -383,7 +393,7 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
                 self.module(&name, &module)?;
             } else if let Some(ty) = instance.get_resource(&mut *store, &index) {
                 self.resource_type(&name, ty)?;
-            } else if let Some(component) = instance.component(&mut *store, &index) {
+            } else if let Some(component) = instance.exported_component(&mut *store, &index) {
                 self.component(&name, &component?)?;
             } else if !instance.export_names(&mut *store, Some(&index)).is_empty() {
                 self.instance(&name)?

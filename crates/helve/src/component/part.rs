@@ -68,6 +68,16 @@ impl Part {
         work(&mut self.handles.borrow_mut())
     }
 
+    /// Most handles that it may have.
+    pub fn most_handles(&self) -> u32 {
+        self.most_handles
+    }
+
+    /// What its handles' types are called.
+    pub fn names(&self) -> impl Names {
+        TableNames(self)
+    }
+
     /// Fails while calls may not go out.
     #[inline]
     pub fn check_leave(&self) -> Result<()> {

@@ -121,7 +121,12 @@ impl Val {
     }
 
     fn check_parts(&self, types: &Types, ty: InterfaceType) -> Result<()> {
-        let all = |vals: &[Val], ty| vals.iter().try_for_each(|val| val.check(types, ty));
+        let all = |vals: &[Val], ty| {
+            vals.iter().enumerate().try_for_each(|(i, val)| {
+                val.check(types, ty)
+                    .with_context(|| format!("in item {i} of a list"))
+            })
+        };
         match (self, ty) {
             (Val::Record(fields), InterfaceType::Record(id)) => {
                 let expected = &types[id].fields;
@@ -140,20 +145,27 @@ impl Val {
             (Val::Tuple(vals), InterfaceType::Tuple(id)) => {
                 let expected = &types[id].types;
                 count("parts of a tuple", vals.len(), expected.len())?;
-                let mut parts = vals.iter().zip(expected);
-                parts.try_for_each(|(val, ty)| val.check(types, *ty))
+                let mut parts = vals.iter().zip(expected).enumerate();
+                parts.try_for_each(|(i, (val, ty))| {
+                    val.check(types, *ty)
+                        .with_context(|| format!("in part {i} of a tuple"))
+                })
             }
-            (Val::List(vals), InterfaceType::List(id)) => {
-                all(vals, types[id].element).context("in a list")
-            }
+            (Val::List(vals), InterfaceType::List(id)) => all(vals, types[id].element),
             (Val::List(vals), InterfaceType::FixedList(id)) => {
                 count("items", vals.len(), types[id].length as usize)?;
-                all(vals, types[id].element).context("in a list")
+                all(vals, types[id].element)
             }
-            (Val::Map(pairs), InterfaceType::Map(id)) => pairs.iter().try_for_each(|(key, val)| {
-                key.check(types, types[id].key)?;
-                val.check(types, types[id].value)
-            }),
+            (Val::Map(pairs), InterfaceType::Map(id)) => {
+                let mut pairs = pairs.iter().enumerate();
+                pairs.try_for_each(|(i, (key, val))| {
+                    let place = |what: &str| format!("in the {what} of entry {i} of a map");
+                    key.check(types, types[id].key)
+                        .with_context(|| place("key"))?;
+                    val.check(types, types[id].value)
+                        .with_context(|| place("value"))
+                })
+            }
             _ => self.check_choice(types, ty),
         }
     }

@@ -14,6 +14,7 @@
 
 use crate::component::component::Component;
 use crate::component::instance::Instance;
+use crate::component::types::Type;
 use crate::component::value::Val;
 use crate::core::context::AsContextMut;
 use helve_abi::names::{ExternName, Role};
@@ -121,6 +122,38 @@ impl Invocation {
         let mut results = vec![Val::Bool(false); self.results];
         func.call(&mut store, &self.args, &mut results)?;
         results.first().map(to_wave).transpose()
+    }
+}
+
+/// Values as text.
+impl Val {
+    /// The value of type `ty` that `text` writes in WAVE, the Component Model's text form
+    /// of values: `{name: "a", tags: ["x", "y"], size: some(3)}`.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is none of the type's; the error has the part that is wrong. Where the
+    /// type has no text form (resources, streams, futures).
+    pub fn from_wave(ty: &Type, text: &str) -> Result<Val> {
+        let (types, ty) = ty.interned()?;
+        let wrong = |e: ParserError| Error::msg(describe(&e, text));
+        let parsed = UntypedValue::parse(text).map_err(wrong)?;
+        let wave = WaveType {
+            types: types.clone(),
+            ty,
+        };
+        let val = parse_value(parsed.node(), &wave, text)?;
+        val.check(&types, ty)?;
+        Ok(val)
+    }
+
+    /// The value in WAVE.
+    ///
+    /// # Errors
+    ///
+    /// Where it holds something without a text form (resources, streams, futures).
+    pub fn to_wave(&self) -> Result<String> {
+        to_wave(self)
     }
 }
 

@@ -14,12 +14,12 @@
 //! Whoever opens a store has it borrowed, and uses nothing of it until what it opened it
 //! for is over. Store ids are never used again.
 
-use crate::core::context::{AsContextMut, StoreContextMut};
+use crate::component::has_data::{Access, HasData, HasSelf};
+use crate::core::context::AsContextMut;
 use crate::core::store::{StoreId, StorePtr};
 use helve_base::{Error, Result};
 use std::cell::RefCell;
 use std::future::Future;
-use std::marker::PhantomData;
 
 /// A store that host code on this thread may use.
 struct Open {
@@ -98,21 +98,24 @@ impl Drop for Return {
 /// # Ok(())
 /// # }
 /// ```
-pub struct Accessor<T: 'static> {
+///
+/// `D` says which part of the store's data the host's traits are implemented for: by
+/// default the data itself; generated bindings give others (see [`HasData`]).
+pub struct Accessor<T: 'static, D: HasData + ?Sized = HasSelf<T>> {
     id: StoreId,
-    data: PhantomData<fn(T)>,
+    getter: fn(&mut T) -> D::Data<'_>,
 }
 
-impl<T: 'static> Clone for Accessor<T> {
+impl<T: 'static, D: HasData + ?Sized> Clone for Accessor<T, D> {
     fn clone(&self) -> Self {
         Accessor {
             id: self.id,
-            data: PhantomData,
+            getter: self.getter,
         }
     }
 }
 
-impl<T: 'static> std::fmt::Debug for Accessor<T> {
+impl<T: 'static, D: HasData + ?Sized> std::fmt::Debug for Accessor<T, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Accessor").field(&self.id).finish()
     }
@@ -123,8 +126,26 @@ impl<T: 'static> Accessor<T> {
     pub(crate) fn new(mut store: impl AsContextMut<Data = T>) -> Accessor<T> {
         Accessor {
             id: store.as_context_mut().opaque().id(),
-            data: PhantomData,
+            getter: |data| data,
         }
+    }
+}
+
+impl<T: 'static, D: HasData + ?Sized> Accessor<T, D> {
+    /// The same for another part of the store's data, which `getter` finds.
+    pub fn with_getter<E: HasData + ?Sized>(
+        &self,
+        getter: fn(&mut T) -> E::Data<'_>,
+    ) -> Accessor<T, E> {
+        Accessor {
+            id: self.id,
+            getter,
+        }
+    }
+
+    /// How the host's part of the store's data is found.
+    pub fn getter(&self) -> fn(&mut T) -> D::Data<'_> {
+        self.getter
     }
 
     /// Does something with the store.
@@ -132,7 +153,7 @@ impl<T: 'static> Accessor<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and inside another `with` of the same store.
-    pub fn with<R>(&self, work: impl FnOnce(StoreContextMut<'_, T>) -> R) -> Result<R> {
+    pub fn with<R>(&self, work: impl FnOnce(Access<'_, T, D>) -> R) -> Result<R> {
         let found = list(|open| {
             let at = open.iter().rposition(|open| open.id == self.id);
             let at = at.ok_or_else(|| {
@@ -154,7 +175,8 @@ impl<T: 'static> Accessor<T> {
         let _return = Return(at);
         // SAFETY: opened on this thread and now taken; accessors are made from stores of
         // their own type.
-        Ok(work(unsafe { store.context::<T>() }))
+        let context = unsafe { store.context::<T>() };
+        Ok(work(Access::new(context, self.getter)))
     }
 
     /// Gives the store's event loop a future to run beside everything else. An error that

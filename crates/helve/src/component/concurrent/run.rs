@@ -24,6 +24,7 @@ use crate::component::call::enter::CallShape;
 use crate::component::call::lane::Lane;
 use crate::component::drive::call::locked_meanwhile;
 use crate::component::func::{Func, TypedFunc, lift_typed_result, lower_params};
+use crate::component::has_data::HasData;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
@@ -140,8 +141,10 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub fn call_concurrent<T: 'static>(&self, accessor: &Accessor<T>, params: P) -> Call<R>
+    pub fn call_concurrent<T, D>(&self, accessor: &Accessor<T, D>, params: P) -> Call<R>
     where
+        T: 'static,
+        D: HasData + ?Sized,
         P: Send + 'static,
         R: Send + 'static,
     {
@@ -187,11 +190,15 @@ impl Func {
     }
 
     /// As [`TypedFunc::call_concurrent`], with dynamic values: as many results as it has.
-    pub fn call_concurrent<T: 'static>(
+    pub fn call_concurrent<T, D>(
         &self,
-        accessor: &Accessor<T>,
+        accessor: &Accessor<T, D>,
         params: Vec<Val>,
-    ) -> Call<Vec<Val>> {
+    ) -> Call<Vec<Val>>
+    where
+        T: 'static,
+        D: HasData + ?Sized,
+    {
         let queued = accessor.with(|mut store| {
             let count = self.result_count(&store)?;
             self.check(&mut store, &params, count)?;

@@ -100,6 +100,12 @@ fn same(
 }
 
 impl Ends {
+    /// The element type that this number stands for.
+    pub(super) fn type_text(&self, ty: helve_model::TypeId) -> Option<&str> {
+        let at = ty.get().checked_sub(1)?;
+        self.types.get(at as usize).map(String::as_str)
+    }
+
     /// The number of a built-in; 0 for one that has none.
     pub fn register(
         instance: &InstanceData,

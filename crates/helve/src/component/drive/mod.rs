@@ -159,6 +159,28 @@ impl Default for State {
 
 impl State {
     /// Some instance of the store that has tasks.
+    /// The element type of streams and futures whose ends have this type in tables.
+    pub(crate) fn element_type(&self, ty: helve_model::TypeId) -> Option<String> {
+        self.ends.type_text(ty).map(str::to_owned)
+    }
+
+    /// Where a component instance stands.
+    pub(crate) fn path(&self, id: InstanceId) -> Option<String> {
+        let (instance, part) = self.model.tables.part(id)?;
+        // SAFETY: see the module.
+        Some(unsafe { instance.get() }.part(part).path.to_string())
+    }
+
+    /// How many tasks of a component instance there are.
+    pub(crate) fn tasks_of(&self, instance: InstancePtr, part: ComponentInstanceId) -> u32 {
+        let Some(id) = self.ids.get(&(instance, part)) else {
+            return 0;
+        };
+        let tasks = self.model.task_infos();
+        let count = tasks.iter().filter(|task| task.instance == *id).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn any_instance(&self) -> Option<InstancePtr> {
         self.model.tables.0.first().map(|(instance, _)| *instance)
     }
