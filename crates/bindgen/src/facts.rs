@@ -107,6 +107,11 @@ impl Facts {
                 owns_memory: true,
                 handle: false,
             },
+            Type::ErrorContext => Fact {
+                // passed as its message
+                owns_memory: true,
+                handle: false,
+            },
             Type::Id(id) => self.types.get(&id).copied().unwrap_or_default(),
             _ => Fact::default(),
         }

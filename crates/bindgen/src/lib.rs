@@ -233,10 +233,6 @@ mod tests {
             (no_world, "x"),
             (two, "world"),
             (
-                inline("package a:b; world w { import f: func(e: error-context); }"),
-                "error-context",
-            ),
-            (
                 Options {
                     paths: vec!["no/such/folder".into()],
                     ..Options::default()

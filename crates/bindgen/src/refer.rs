@@ -42,10 +42,7 @@ impl Generator<'_> {
             Type::Char => quote!(char),
             Type::String if mode == Mode::Lent => quote!(&str),
             Type::String => quote!(::std::string::String),
-            Type::ErrorContext => bail!(
-                "the world uses `error-context`, for which Helve's hosts have no value: \
-                 take it out, or pass a string"
-            ),
+            Type::ErrorContext => quote!(::helve::component::ErrorContext),
             Type::Id(id) => self.type_id(scope, id, mode)?,
         })
     }

@@ -96,7 +96,9 @@ fn option(options: &mut Options, key: &Ident, input: ParseStream<'_>) -> syn::Re
             options.exports.default.asynchronous = asynchronous;
         }
         // Wasmtime's, and how it is here anyway.
-        "require_store_data_send" => drop(input.parse::<LitBool>()?),
+        "require_store_data_send" => {
+            input.parse::<LitBool>()?;
+        }
         _ => {
             return Err(syn::Error::new(
                 key.span(),

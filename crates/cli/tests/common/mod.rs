@@ -1,5 +1,7 @@
 //! Running the command `helve` as a user does, and looking at what it says.
 
+#![allow(dead_code)] // no test uses all of it
+
 use std::path::Path;
 use std::process::{Command, Output};
 

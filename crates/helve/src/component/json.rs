@@ -102,7 +102,7 @@ fn write(val: &Val) -> Result<Value> {
                 .map(|(k, v)| Ok(Value::Array(vec![write(k)?, write(v)?])));
             Value::Array(pairs.collect::<Result<_>>()?)
         }
-        Val::Resource(_) | Val::Stream(_) | Val::Future(_) => {
+        Val::Resource(_) | Val::Stream(_) | Val::Future(_) | Val::ErrorContext(_) => {
             bail!("a {} has no JSON", val.kind())
         }
     })

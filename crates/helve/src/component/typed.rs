@@ -34,6 +34,7 @@
 //! `lower`), values whose type is only known at run time (`value`).
 
 mod check;
+mod error_context;
 mod list;
 mod scalar;
 mod string;

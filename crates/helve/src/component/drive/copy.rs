@@ -101,9 +101,11 @@ fn same(
 
 impl Ends {
     /// The element type that this number stands for.
-    pub(super) fn type_text(&self, ty: helve_model::TypeId) -> Option<&str> {
-        let at = ty.get().checked_sub(1)?;
-        self.types.get(at as usize).map(String::as_str)
+    pub(super) fn type_text(&self, ty: TypeId) -> Option<String> {
+        let (instance, payload) = *self.types.get(ty.get().checked_sub(1)? as usize)?;
+        // SAFETY: instances live as long as their store, which is at hand.
+        let types = unsafe { instance.get() }.types();
+        Some(types.display(payload?).to_string())
     }
 
     /// The number of a built-in; 0 for one that has none.

@@ -161,7 +161,7 @@ impl State {
     /// Some instance of the store that has tasks.
     /// The element type of streams and futures whose ends have this type in tables.
     pub(crate) fn element_type(&self, ty: helve_model::TypeId) -> Option<String> {
-        self.ends.type_text(ty).map(str::to_owned)
+        self.ends.type_text(ty)
     }
 
     /// Where a component instance stands.
