@@ -145,6 +145,21 @@ impl Slot {
         }
     }
 
+    /// Its four words, in the order they have in memory: for a [`Storage`] that keeps bytes.
+    pub const fn to_words(self) -> [u32; 4] {
+        [self.tag, self.rep, self.lends, self.scope]
+    }
+
+    /// A slot whose words [`Slot::to_words`] gave, or memory that was nothing but zeros.
+    pub const fn from_words([tag, rep, lends, scope]: [u32; 4]) -> Slot {
+        Slot {
+            tag,
+            rep,
+            lends,
+            scope,
+        }
+    }
+
     /// What it holds.
     pub const fn kind(&self) -> Kind {
         Kind::of(self.tag)
