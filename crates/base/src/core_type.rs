@@ -163,6 +163,39 @@ impl FuncType {
     }
 }
 
+impl FuncType {
+    /// What the references among its parameters and results may point to.
+    pub fn heap_types(&self) -> impl Iterator<Item = HeapType> + '_ {
+        let all = self.params.iter().chain(&self.results);
+        all.filter_map(|ty| match ty {
+            ValType::Ref(ty) => Some(ty.heap),
+            _ => None,
+        })
+    }
+
+    /// The same type with others instead of those.
+    ///
+    /// # Errors
+    ///
+    /// Where `map` fails.
+    pub fn map_heap_types<E>(
+        &self,
+        map: impl Fn(HeapType) -> Result<HeapType, E>,
+    ) -> Result<FuncType, E> {
+        let one = |ty: &ValType| match *ty {
+            ValType::Ref(ty) => Ok(ValType::Ref(RefType {
+                heap: map(ty.heap)?,
+                ..ty
+            })),
+            other => Ok(other),
+        };
+        Ok(FuncType {
+            params: self.params.iter().map(one).collect::<Result<_, E>>()?,
+            results: self.results.iter().map(one).collect::<Result<_, E>>()?,
+        })
+    }
+}
+
 impl std::fmt::Display for FuncType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let list = |f: &mut std::fmt::Formatter<'_>, types: &[ValType]| {

@@ -40,16 +40,36 @@ impl Features {
     );
 
     /// Everything that this compiler translates.
-    pub const SUPPORTED: Features =
-        Features(Features::DEFAULT.0.union(WasmFeatures::WIDE_ARITHMETIC));
+    pub const SUPPORTED: Features = Features(
+        Features::DEFAULT
+            .0
+            .union(WasmFeatures::WIDE_ARITHMETIC)
+            .union(WasmFeatures::CUSTOM_PAGE_SIZES),
+    );
 
     /// The features in `wanted` that this compiler translates.
     pub fn new(wanted: WasmFeatures) -> Features {
         Features(wanted.intersection(Features::SUPPORTED.0))
     }
 
-    /// As `wasmparser` takes them.
+    /// As `wasmparser` takes them, for all of a module but its function bodies.
+    ///
+    /// Groups of recursive types, and constants made of a module's own globals, are part of
+    /// the proposal of garbage-collected types. So that proposal is on where function
+    /// references are; types that need a collector are refused when they are read.
     pub fn as_wasmparser(self) -> WasmFeatures {
+        let collector = self.0.contains(WasmFeatures::FUNCTION_REFERENCES);
+        let more = if collector {
+            WasmFeatures::GC
+        } else {
+            WasmFeatures::empty()
+        };
+        self.0.union(more)
+    }
+
+    /// As `wasmparser` takes them, for function bodies: no instruction on garbage-collected
+    /// values gets by.
+    pub(crate) fn of_bodies(self) -> WasmFeatures {
         self.0
     }
 }

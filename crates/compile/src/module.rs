@@ -28,6 +28,8 @@ use std::ops::Range;
 pub struct Module {
     /// Function types, by their index in the module.
     pub types: PrimaryMap<TypeIndex, FuncType>,
+    /// How many of them each group of recursive types has, in order; most have one.
+    pub type_groups: Vec<u32>,
     /// What it imports, in order.
     pub imports: Vec<Import>,
     /// What it exports, in order.
@@ -224,6 +226,7 @@ impl Module {
     pub(crate) fn empty() -> Module {
         Module {
             types: PrimaryMap::new(),
+            type_groups: Vec::new(),
             imports: Vec::new(),
             exports: Vec::new(),
             functions: PrimaryMap::new(),

@@ -100,7 +100,7 @@ fn translate_bytes(bytes: Bytes, features: Features, with_bodies: bool) -> Resul
         reader.payload(payload?)?;
     }
     if with_bodies {
-        validate_bodies(std::mem::take(&mut reader.to_validate))?;
+        validate_bodies(std::mem::take(&mut reader.to_validate), features)?;
     }
     let Reader {
         mut module,
@@ -121,8 +121,9 @@ fn translate_bytes(bytes: Bytes, features: Features, with_bodies: bool) -> Resul
 
 type Unvalidated<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
-fn validate_bodies(bodies: Vec<Unvalidated<'_>>) -> Result<()> {
-    let validate = |allocs: &mut FuncValidatorAllocations, (func, body): Unvalidated<'_>| {
+fn validate_bodies(bodies: Vec<Unvalidated<'_>>, features: Features) -> Result<()> {
+    let validate = |allocs: &mut FuncValidatorAllocations, (mut func, body): Unvalidated<'_>| {
+        func.features = features.of_bodies();
         let mut validator = func.into_validator(std::mem::take(allocs));
         let result = validator.validate(&body);
         *allocs = validator.into_allocations();
@@ -179,9 +180,12 @@ impl<'a> Reader<'a> {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
+                    let before = self.module.types.len();
                     for ty in group?.into_types() {
                         self.module.types.push(types::func_type(&ty)?);
                     }
+                    let count = self.module.types.len() - before;
+                    self.module.type_groups.push(count as u32);
                 }
             }
             Payload::ImportSection(section) => {

@@ -6,7 +6,7 @@ use crate::module::EntityIndex;
 use cranelift_codegen::ir::{Type, types};
 use helve_base::core_type::*;
 use helve_base::id::*;
-use helve_base::{Result, bail};
+use helve_base::{Result, bail, ensure};
 use wasmparser::{AbstractHeapType, CompositeInnerType, ExternalKind, UnpackedIndex};
 
 /// A pointer; compiled code runs on 64-bit machines only.
@@ -85,6 +85,10 @@ pub(crate) fn func_type(ty: &wasmparser::SubType) -> Result<FuncType> {
     let list = |types: &[wasmparser::ValType]| -> Result<Box<[ValType]>> {
         types.iter().map(|&ty| val_type(ty)).collect()
     };
+    ensure!(
+        ty.is_final && ty.supertype_idxs.is_empty(),
+        "only function types without subtypes are supported, not {ty}"
+    );
     Ok(FuncType {
         params: list(func.params())?,
         results: list(func.results())?,

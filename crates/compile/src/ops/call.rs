@@ -134,9 +134,7 @@ fn has_type(t: &FuncTranslator<'_>, table: TableIndex, ty: TypeIndex) -> bool {
     let HeapType::ConcreteFunc(element) = t.env.module.tables[table].element.heap else {
         return false;
     };
-    let types = &t.env.module.types;
-    let element = TypeIndex::from_u32(element.as_u32());
-    element == ty || types.get(element) == types.get(ty)
+    TypeIndex::from_u32(element.as_u32()) == ty
 }
 
 /// A function by reference: (signature, code, context).

@@ -137,20 +137,32 @@ fn check(
             store.check(item.store())?;
             match item {
                 Extern::Func(f) => f.type_id(),
+                Extern::Tag(t) => t.type_id(store)?,
                 other => return check_import(&wanted, &other.type_in(store)?),
             }
         }
         ImportItem::Host(func) => func.type_id,
     };
-    // The common case: equal ids are equal types.
-    if let EntityIndex::Func(i) = import.entity
-        && module.inner().func_type_id(i) == Some(type_id.as_u32())
-    {
+    // Equal ids are equal types, and only these.
+    let (wanted_id, is_tag) = match import.entity {
+        EntityIndex::Func(i) => (module.inner().func_type_id(i), false),
+        EntityIndex::Tag(i) => (module.inner().tag_type_id(i), true),
+        _ => (None, false),
+    };
+    let actual_is_tag = matches!(item, ImportItem::Extern(Extern::Tag(_)));
+    if wanted_id == Some(type_id.as_u32()) && is_tag == actual_is_tag {
         return Ok(());
     }
     let actual = store.engine().types().get(type_id);
     let actual = actual.ok_or_else(|| Bug("a function without a type".into()))?;
-    check_import(&wanted, &ExternType::Func((*actual).clone()))
+    let actual = match actual_is_tag {
+        true => ExternType::Tag((*actual).clone()),
+        false => ExternType::Func((*actual).clone()),
+    };
+    check_import(&wanted, &actual)?;
+    bail!(
+        "incompatible import type: the types look the same, but are of different recursive groups"
+    )
 }
 
 /// The VM's instance, with memories and tables but nothing filled in yet.

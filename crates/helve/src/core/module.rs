@@ -14,9 +14,10 @@ use crate::core::engine::Engine;
 use crate::core::image::ModuleImages;
 use crate::core::lazy::LazyModule;
 use crate::core::slots::Slots;
+use crate::core::types::TypeRegistry;
 use helve_base::core_type::*;
 use helve_base::id::*;
-use helve_base::{Error, Handler, PrimaryMap, Result, Trap, bail, error::Context as _};
+use helve_base::{Bug, Error, Handler, PrimaryMap, Result, Trap, error::Context as _};
 use helve_compile::artifact_file::Locations;
 use helve_compile::module::EntityIndex;
 use helve_compile::{Bytes, FunctionRange};
@@ -203,11 +204,7 @@ impl Module {
         slots: Arc<Slots>,
         code: ModuleMemory,
     ) -> Result<Module> {
-        let types = engine_types(engine, &info)?;
-        let type_ids = types
-            .values()
-            .map(|ty| engine.types().intern(ty).as_u32())
-            .collect();
+        let (types, type_ids) = engine_types(engine, &info)?;
         let data = info.data.values().map(|segment| {
             let Range {
                 start: from,
@@ -278,6 +275,12 @@ impl ModuleInner {
         self.type_ids.get(ty.as_u32() as usize).copied()
     }
 
+    /// The engine-wide id of a tag's type.
+    pub fn tag_type_id(&self, tag: TagIndex) -> Option<u32> {
+        let ty = self.info.tags.get(tag)?;
+        self.type_ids.get(ty.as_u32() as usize).copied()
+    }
+
     /// A reference type of the module's, engine-wide.
     pub fn ref_type(&self, ty: RefType) -> RefType {
         RefType {
@@ -338,39 +341,43 @@ pub(crate) fn profile_name(info: &helve_compile::Module, func: FuncIndex) -> Str
     format!("{module}!{:#}", rustc_demangle::demangle(&name))
 }
 
-/// The module's types with engine-wide ids inside. A type may refer to earlier ones only.
-fn engine_types(
-    engine: &Engine,
-    info: &helve_compile::Module,
-) -> Result<PrimaryMap<TypeIndex, FuncType>> {
-    let mut done: PrimaryMap<TypeIndex, FuncType> = PrimaryMap::new();
-    for ty in info.types.values() {
-        let list = |types: &[ValType]| -> Result<Box<[ValType]>> {
-            let one = |ty: &ValType| match ty {
-                ValType::Ref(RefType {
-                    nullable,
-                    heap: HeapType::ConcreteFunc(local),
-                }) => {
-                    let Some(known) = done.get(TypeIndex::from_u32(local.as_u32())) else {
-                        bail!("recursive function types are not supported");
-                    };
-                    let heap = HeapType::ConcreteFunc(engine.types().intern(known));
-                    Ok(ValType::Ref(RefType {
-                        nullable: *nullable,
-                        heap,
-                    }))
-                }
-                other => Ok(*other),
+type Types = PrimaryMap<TypeIndex, FuncType>;
+
+/// The module's types with engine-wide ids inside, and the id of each.
+fn engine_types(engine: &Engine, info: &helve_compile::Module) -> Result<(Types, Box<[u32]>)> {
+    let mut ids: Vec<SharedTypeId> = Vec::with_capacity(info.types.len());
+    let mut all = info.types.values();
+    for &count in &info.type_groups {
+        let start = ids.len();
+        let heap = |heap: HeapType| -> Result<HeapType> {
+            let HeapType::ConcreteFunc(local) = heap else {
+                return Ok(heap);
             };
-            types.iter().map(one).collect()
+            let local = local.as_u32() as usize;
+            if let Some(&id) = ids.get(local) {
+                return Ok(HeapType::ConcreteFunc(id));
+            }
+            let place = local.checked_sub(start).filter(|&at| at < count as usize);
+            let place = place.ok_or_else(|| Bug("a type that comes later".into()))?;
+            Ok(HeapType::ConcreteFunc(TypeRegistry::in_group(place)))
         };
-        let ty = FuncType {
-            params: list(&ty.params)?,
-            results: list(&ty.results)?,
-        };
-        done.push(ty);
+        let group: Result<Vec<FuncType>> = all
+            .by_ref()
+            .take(count as usize)
+            .map(|ty| ty.map_heap_types(heap))
+            .collect();
+        ids.extend(engine.types().intern_group(&group?));
     }
-    Ok(done)
+    let types: Result<PrimaryMap<TypeIndex, FuncType>> = ids
+        .iter()
+        .map(|&id| {
+            let ty = engine.types().get(id);
+            let ty = ty.ok_or_else(|| Bug("a type without an id".into()))?;
+            Ok((*ty).clone())
+        })
+        .collect();
+    let ids = ids.into_iter().map(SharedTypeId::as_u32).collect();
+    Ok((types?, ids))
 }
 
 impl std::fmt::Debug for Module {

@@ -134,3 +134,24 @@
 (assert_exception (invoke "tail" (i32.const 1)))
 (assert_trap (invoke "null") "null exception reference")
 (assert_trap (invoke "trap") "unreachable")
+
+;; An exception ends at a component's boundary: there it is a trap, whoever calls.
+(component
+  (component $thrower
+    (core module $m
+      (tag $t)
+      (func (export "throw") (throw $t)))
+    (core instance $i (instantiate $m))
+    (func (export "throw") (canon lift (core func $i "throw"))))
+  (component $catcher
+    (import "throw" (func $throw))
+    (core func $throw' (canon lower (func $throw)))
+    (core module $m
+      (import "" "throw" (func $throw))
+      (func (export "catch") (try_table (catch_all 0) (call $throw))))
+    (core instance $i (instantiate $m (with "" (instance (export "throw" (func $throw'))))))
+    (func (export "catch") (canon lift (core func $i "catch"))))
+  (instance $thrower (instantiate $thrower))
+  (instance $catcher (instantiate $catcher (with "throw" (func $thrower "throw"))))
+  (export "catch" (func $catcher "catch")))
+(assert_trap (invoke "catch") "unhandled exception")
