@@ -34,12 +34,14 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("wasi", &["helve"]),
+    ("wasi-http", &["helve", "helve-wasi"]),
     ("wast", &["helve"]),
     (
         "cli",
         &[
             "helve",
             "helve-wasi",
+            "helve-wasi-http",
             "helve-wast",
             "helve-decode",
             "helve-compile",

@@ -14,6 +14,7 @@ use helve::{
     CompileMode, Config, Context as _, Engine, Error, InstanceAllocationStrategy, Result, bail,
 };
 use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, preview1};
+use helve_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,31 @@ use std::path::{Path, PathBuf};
 pub struct Host {
     /// What the guest was granted.
     pub ctx: WasiCtx,
+    /// Its settings of HTTP.
+    pub http: WasiHttpCtx,
     /// What it was handed out.
     pub table: ResourceTable,
+}
+
+impl Host {
+    /// The data of a store whose guest was granted this.
+    pub fn new(ctx: WasiCtx) -> Host {
+        Host {
+            ctx,
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+        }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            http: &mut self.http,
+            ctx: &mut self.ctx,
+            table: &mut self.table,
+        }
+    }
 }
 
 impl WasiView for Host {
@@ -65,10 +89,11 @@ fn cache_folder() -> Option<PathBuf> {
     caches.is_absolute().then(|| caches.join("helve"))
 }
 
-/// A linker with everything that `helve run` supplies.
+/// A linker with everything that guests of `helve run` and `helve serve` can import.
 pub fn hosts(engine: &Engine) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     p2::add_to_linker(&mut linker)?;
+    helve_wasi_http::p2::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

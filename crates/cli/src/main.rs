@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! helve run app.wasm       run.rs
-//! helve compile app.wasm   compile.rs    over load.rs
+//! helve serve app.wasm     serve.rs      over load.rs, grants.rs
+//! helve compile app.wasm   compile.rs
 //! helve inspect app.wasm   inspect/
 //! helve bindgen wit/       bindgen.rs
 //! helve wast a.wast        wast.rs
@@ -15,10 +16,12 @@
 
 mod bindgen;
 mod compile;
+mod grants;
 mod inspect;
 mod load;
 mod progress;
 mod run;
+mod serve;
 mod wast;
 
 use clap::{Parser, Subcommand};
@@ -43,7 +46,9 @@ Examples:
   helve run --dir . app.wasm notes.txt       ... that may use the current folder
   helve run --dir /srv/data::/data app.wasm  ... that sees /srv/data as /data
   helve run --env LANG=de app.wasm           ... with one environment variable
+  helve run --net=example.com:443 app.wasm   ... that may talk to one server
   helve run --invoke 'add(1, 2)' calc.wasm   call an export, print its result
+  helve serve --addr 127.0.0.1:8080 web.wasm answer HTTP requests
   helve compile app.wasm -o app.helve        compile once ...
   helve run app.helve                        ... and start at once, every time
   helve inspect app.wasm                     what it is, needs and offers
@@ -53,6 +58,7 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     Run(run::Run),
+    Serve(serve::Serve),
     Compile(compile::Compile),
     Inspect(inspect::Inspect),
     Bindgen(bindgen::Bindgen),
@@ -85,6 +91,7 @@ fn main() -> ExitCode {
     accept_older_texts();
     match Cli::parse().command {
         Command::Run(run) => run.main(),
+        Command::Serve(serve) => serve.main(),
         Command::Compile(compile) => compile.main(),
         Command::Inspect(inspect) => inspect.main(),
         Command::Bindgen(bindgen) => bindgen.main(),

@@ -1,12 +1,14 @@
 //! `helve run`: a command, or one call of any other export.
 
+use crate::grants::Grants;
 use crate::load::{self, Host};
 use clap::Args;
-use helve::component::{Component, Invocation, Linker, ResourceTable};
+use helve::component::{Component, Invocation, Linker};
 use helve::{
     CompileMode, Context as _, Engine, Error, ErrorKind, ProfilingStrategy, Result, Store,
 };
-use helve_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, p2};
+use helve_wasi::host::executor;
+use helve_wasi::{I32Exit, WasiCtx, p2};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,13 +21,8 @@ use std::process::ExitCode;
 /// backtrace where it traps.
 #[derive(Args)]
 pub struct Run {
-    /// Let the guest use the folder HOST, under the name GUEST (HOST itself if not given)
-    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
-    dirs: Vec<Grant>,
-
-    /// Set an environment variable for the guest
-    #[arg(long = "env", value_name = "K=V", value_parser = parse_env)]
-    env: Vec<(String, String)>,
+    #[command(flatten)]
+    grants: Grants,
 
     /// Call this export instead, with arguments in WAVE: 'add(1, 2)'
     ///
@@ -108,35 +105,6 @@ impl From<Profile> for ProfilingStrategy {
     }
 }
 
-/// A folder of the host and its name for the guest.
-#[derive(Clone)]
-struct Grant {
-    host: PathBuf,
-    guest: String,
-}
-
-impl std::str::FromStr for Grant {
-    type Err = String;
-
-    fn from_str(s: &str) -> Result<Grant, String> {
-        let (host, guest) = s.split_once("::").unwrap_or((s, s));
-        if host.is_empty() || guest.is_empty() {
-            return Err("expected HOST or HOST::GUEST, neither of them empty".into());
-        }
-        Ok(Grant {
-            host: host.into(),
-            guest: guest.into(),
-        })
-    }
-}
-
-fn parse_env(s: &str) -> Result<(String, String), String> {
-    match s.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("expected NAME=VALUE".into()),
-    }
-}
-
 const FAILED: u8 = 1;
 const TRAPPED: u8 = 134;
 
@@ -151,12 +119,11 @@ impl Run {
     }
 
     fn run(&self) -> Result<Result<(), ()>> {
-        let ctx = self.grants()?;
+        let ctx = self.context()?;
         let engine = self.engine()?;
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
-        let table = ResourceTable::new();
-        let mut store = Store::new(&engine, Host { ctx, table });
+        let mut store = Store::new(&engine, Host::new(ctx));
         let done = self.run_in(&mut store, &component, &linker);
         done.map_err(|error| self.dump(&store, error))
     }
@@ -174,7 +141,8 @@ impl Run {
         };
         let call = Invocation::parse(component, text).with_context(place)?;
         let instance = linker.instantiate(&mut *store, component);
-        let result = call.call(store, &instance.with_context(place)?)?;
+        let instance = instance.with_context(place)?;
+        let result = executor::on(call.call_async(store, &instance))??;
         let Some(result) = result else {
             return Ok(Ok(()));
         };
@@ -211,23 +179,14 @@ impl Run {
         error
     }
 
-    fn grants(&self) -> Result<WasiCtx> {
+    fn context(&self) -> Result<WasiCtx> {
         let name = self
             .file
             .file_name()
             .unwrap_or(self.file.as_os_str())
             .to_string_lossy();
-        let mut ctx = WasiCtx::builder()
-            .inherit_stdio()
-            .arg(name)
-            .args(&self.args);
-        for (name, value) in &self.env {
-            ctx = ctx.env(name, value);
-        }
-        for grant in &self.dirs {
-            ctx = ctx.preopened_dir(&grant.host, &grant.guest, DirPerms::ALL, FilePerms::ALL)?;
-        }
-        Ok(ctx.build())
+        let ctx = self.grants.builder()?;
+        Ok(ctx.inherit_stdio().arg(name).args(&self.args).build())
     }
 }
 

@@ -2,10 +2,12 @@
 //! clocks, randomness.
 //!
 //! Nothing of the host is visible unless a builder method granted it: without one a
-//! guest sees no arguments, no environment, no folder, an empty stdin and an stdout that
-//! swallows. Clocks and randomness are always there.
+//! guest sees no arguments, no environment, no folder, no network, an empty stdin and an
+//! stdout that swallows. Clocks and randomness are always there.
 
-use crate::host::fs::{Descriptor, DirPerms, FilePerms};
+use crate::host::denied::{Denials, Denied};
+use crate::host::fs::{Descriptor, DirGrant, DirPerms, FilePerms};
+use crate::host::net::{NetGrants, NetRule, Network};
 use crate::host::random::Random;
 use crate::host::stdio::{Stdin, Stdout};
 use helve::component::ResourceTable;
@@ -24,7 +26,11 @@ pub struct WasiCtx {
     pub(crate) random: Random,
     pub(crate) start: Instant,
     pub(crate) max_random_bytes: u64,
+    pub(crate) network: Network,
 }
+
+/// Open sockets of one guest, unless [`WasiCtxBuilder::max_sockets`] says otherwise.
+const MOST_SOCKETS: usize = 1000;
 
 impl WasiCtx {
     /// A builder that has granted nothing yet.
@@ -40,14 +46,28 @@ impl WasiCtx {
                 random: Random::new(),
                 start: Instant::now(),
                 max_random_bytes: 64 << 20,
+                network: Network::new(NetGrants::default(), MOST_SOCKETS),
             },
+            folders: Vec::new(),
+            net: Vec::new(),
+            denials: Denials::default(),
+            max_sockets: MOST_SOCKETS,
         }
+    }
+
+    /// What this guest may use of the network.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 }
 
 /// Grants, one by one. Methods may be called in any order; the last word counts.
 pub struct WasiCtxBuilder {
     ctx: WasiCtx,
+    folders: Vec<(cap_std::fs::Dir, String, DirPerms, FilePerms)>,
+    net: Vec<NetRule>,
+    denials: Denials,
+    max_sockets: usize,
 }
 
 impl WasiCtxBuilder {
@@ -128,10 +148,33 @@ impl WasiCtxBuilder {
                     host.display()
                 )
             })?;
-        self.ctx
-            .preopens
-            .push((Descriptor::dir(dir, dir_perms, file_perms), guest.into()));
+        self.folders
+            .push((dir, guest.into(), dir_perms, file_perms));
         Ok(self)
+    }
+
+    /// Lets the guest use a part of the network; see [`NetRule`] for how to say which.
+    pub fn net(mut self, rules: impl IntoIterator<Item = NetRule>) -> Self {
+        self.net.extend(rules);
+        self
+    }
+
+    /// Lets the guest use the whole network, to reach and to listen.
+    pub fn inherit_network(self) -> Self {
+        self.net(NetRule::everything())
+    }
+
+    /// Bounds the sockets that the guest has open at a time (default 1000).
+    pub fn max_sockets(mut self, sockets: usize) -> Self {
+        self.max_sockets = sockets;
+        self
+    }
+
+    /// Calls `listener` when the guest is denied something: once for each grant that was
+    /// missing, at most 20 times.
+    pub fn on_denied(mut self, listener: impl Fn(&Denied) + Send + Sync + 'static) -> Self {
+        self.denials = Denials::new(listener);
+        self
     }
 
     /// Makes the guest's random numbers a fixed sequence, for replays.
@@ -148,7 +191,15 @@ impl WasiCtxBuilder {
 
     /// The finished context.
     pub fn build(self) -> WasiCtx {
-        self.ctx
+        let mut ctx = self.ctx;
+        let grants = NetGrants::new(self.net, self.denials.clone());
+        ctx.network = Network::new(grants, self.max_sockets);
+        for (dir, name, dir_perms, file_perms) in self.folders {
+            let grant = DirGrant::new(&name, self.denials.clone());
+            let descriptor = Descriptor::dir(dir, dir_perms, file_perms, grant);
+            ctx.preopens.push((descriptor, name));
+        }
+        ctx
     }
 }
 

@@ -43,4 +43,6 @@ pub mod preview1;
 
 pub use ctx::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 pub use error::I32Exit;
+pub use host::denied::Denied;
 pub use host::fs::{DirPerms, FilePerms};
+pub use host::net::NetRule;

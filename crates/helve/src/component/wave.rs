@@ -105,6 +105,34 @@ impl Invocation {
         mut store: impl AsContextMut,
         instance: &Instance,
     ) -> Result<Option<String>> {
+        let func = self.find(&mut store, instance)?;
+        let mut results = vec![Val::Bool(false); self.results];
+        func.call(&mut store, &self.args, &mut results)?;
+        results.first().map(to_wave).transpose()
+    }
+
+    /// As [`Invocation::call`], for guests and hosts that wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Func::call_async`](crate::component::Func::call_async).
+    pub async fn call_async(
+        &self,
+        mut store: impl AsContextMut,
+        instance: &Instance,
+    ) -> Result<Option<String>> {
+        let func = self.find(&mut store, instance)?;
+        let mut results = vec![Val::Bool(false); self.results];
+        func.call_async(&mut store, &self.args, &mut results)
+            .await?;
+        results.first().map(to_wave).transpose()
+    }
+
+    fn find(
+        &self,
+        mut store: impl AsContextMut,
+        instance: &Instance,
+    ) -> Result<crate::component::Func> {
         let mut export = None;
         for name in self.path.0.iter() {
             let found = instance.get_export(&mut store, export.as_ref(), name);
@@ -113,15 +141,12 @@ impl Invocation {
             })?);
         }
         let func = export.and_then(|export| instance.get_func(&mut store, &export));
-        let Some(func) = func else {
-            bail!(
+        func.ok_or_else(|| {
+            Error::msg(format!(
                 "`{}` is a function of the host's, which the component only passes on",
                 self.path
-            );
-        };
-        let mut results = vec![Val::Bool(false); self.results];
-        func.call(&mut store, &self.args, &mut results)?;
-        results.first().map(to_wave).transpose()
+            ))
+        })
     }
 }
 

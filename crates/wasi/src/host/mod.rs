@@ -4,8 +4,11 @@
 //! decided here.
 
 pub mod clock;
+pub mod denied;
 pub mod errno;
+pub mod executor;
 pub mod fs;
+pub mod net;
 pub mod poll;
 pub mod random;
 pub mod stdio;

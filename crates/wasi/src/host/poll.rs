@@ -1,12 +1,158 @@
-//! Waiting: for a moment, for a file descriptor, for the first of several.
+//! Waiting: for a moment, for a file descriptor, for a flag, for the first of several.
 //!
-//! A source says how it would become ready ([`Readiness`]); [`wait_any`] sleeps in one
-//! `poll(2)` until one is. No thread and no executor is needed for that.
+//! A source says how it would become ready ([`Readiness`]); [`wait_any`] is a future that
+//! ends when one is. Whether a descriptor is ready is always asked of the kernel, with
+//! `poll(2)`; the executor's reactor (tokio's) only says when it is worth asking again.
+//!
+//! ```text
+//!   ready_now ----some----> done
+//!      |  ^
+//!     none +----------------------------+
+//!      v                                |
+//!   sleep: one timer, one waker per descriptor and flag, whichever is first
+//! ```
+//!
+//! Not here: what is waited for (`stdio.rs`, `net/`, `stream.rs`).
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A file descriptor that can be waited for.
+pub struct Descriptor {
+    fd: Arc<OwnedFd>,
+    /// Its registration with the reactor, from the first wait on; `None` where the kernel
+    /// cannot wait for it, as for a regular file, which is always ready.
+    reactor: OnceLock<Option<AsyncFd<Arc<OwnedFd>>>>,
+}
+
+impl Descriptor {
+    /// Takes a descriptor over.
+    pub fn new(fd: OwnedFd) -> Arc<Descriptor> {
+        Arc::new(Descriptor {
+            fd: Arc::new(fd),
+            reactor: OnceLock::new(),
+        })
+    }
+
+    fn is(&self, flags: PollFlags) -> bool {
+        let mut fds = [PollFd::new(&*self.fd, flags)];
+        // Errors and hang-ups count: the operation that follows reports them.
+        poll(&mut fds, Some(&NO_TIME)).is_ok_and(|_| !fds[0].revents().is_empty())
+    }
+
+    /// Whether it can be read without blocking.
+    pub fn is_readable(&self) -> bool {
+        self.is(PollFlags::IN)
+    }
+
+    /// Whether it can be written without blocking.
+    pub fn is_writable(&self) -> bool {
+        self.is(PollFlags::OUT)
+    }
+
+    /// Waits until it can be read.
+    pub async fn readable(&self) {
+        self.wait(PollFlags::IN, Interest::READABLE).await;
+    }
+
+    /// Waits until it can be written.
+    pub async fn writable(&self) {
+        self.wait(PollFlags::OUT, Interest::WRITABLE).await;
+    }
+
+    async fn wait(&self, flags: PollFlags, interest: Interest) {
+        #[allow(
+            deprecated,
+            reason = "its successor is unsafe; this descriptor is open as long as the registration"
+        )]
+        let register = || AsyncFd::new(self.fd.clone()).ok();
+        let registered = self.reactor.get_or_init(register);
+        let Some(reactor) = registered else { return };
+        while !self.is(flags) {
+            // An error here means that the reactor is gone: nobody waits any more then.
+            let Ok(mut guard) = reactor.ready(interest).await else {
+                return;
+            };
+            if self.is(flags) {
+                return;
+            }
+            guard.clear_ready();
+        }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+const NO_TIME: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// Something that is so or is not so, and can be waited for; clones share it.
+#[derive(Clone, Default)]
+pub struct Flag(Arc<Mutex<FlagState>>);
+
+#[derive(Default)]
+struct FlagState {
+    up: bool,
+    waiting: Vec<Waker>,
+}
+
+impl Flag {
+    /// A flag that is up or down.
+    pub fn new(up: bool) -> Flag {
+        let flag = Flag::default();
+        flag.set(up);
+        flag
+    }
+
+    /// Puts it up, which ends all waits, or down.
+    pub fn set(&self, up: bool) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.up = up;
+        let waiting = if up {
+            std::mem::take(&mut state.waiting)
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether it is up.
+    pub fn is_up(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).up
+    }
+
+    /// Ready while it is up.
+    pub fn poll_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.up {
+            return Poll::Ready(());
+        }
+        if !state.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits until it is up.
+    pub async fn wait(&self) {
+        std::future::poll_fn(|cx| self.poll_up(cx)).await;
+    }
+}
 
 /// How something becomes ready.
 #[derive(Clone)]
@@ -16,9 +162,11 @@ pub enum Readiness {
     /// At this moment.
     At(Instant),
     /// When this descriptor can be read without blocking.
-    Readable(Arc<OwnedFd>),
+    Readable(Arc<Descriptor>),
     /// When this descriptor can be written without blocking.
-    Writable(Arc<OwnedFd>),
+    Writable(Arc<Descriptor>),
+    /// When this flag is up.
+    Flag(Flag),
     /// Never.
     Never,
 }
@@ -29,118 +177,122 @@ impl Readiness {
         match self {
             Readiness::Now => true,
             Readiness::At(when) => *when <= Instant::now(),
-            Readiness::Readable(_) | Readiness::Writable(_) => {
-                !ready_now(std::slice::from_ref(self)).is_empty()
-            }
+            Readiness::Readable(fd) => fd.is_readable(),
+            Readiness::Writable(fd) => fd.is_writable(),
+            Readiness::Flag(flag) => flag.is_up(),
             Readiness::Never => false,
         }
     }
+
+    /// Waits until it is ready.
+    pub async fn wait(&self) {
+        match self {
+            Readiness::Now => {}
+            Readiness::At(when) => tokio::time::sleep_until((*when).into()).await,
+            Readiness::Readable(fd) => fd.readable().await,
+            Readiness::Writable(fd) => fd.writable().await,
+            Readiness::Flag(flag) => flag.wait().await,
+            Readiness::Never => std::future::pending().await,
+        }
+    }
+}
+
+/// The places in `sources` of all that are ready at this moment.
+pub fn ready_now(sources: &[Readiness]) -> Vec<u32> {
+    let places = (0u32..).zip(sources);
+    places
+        .filter_map(|(place, source)| source.is_ready().then_some(place))
+        .collect()
 }
 
 /// Waits until one of `sources` is ready; returns the places of all that are.
 ///
 /// Where none ever can be, this waits for ever: so do the rules of `wasi:io/poll`.
-pub fn wait_any(sources: &[Readiness]) -> Vec<u32> {
+pub async fn wait_any(sources: &[Readiness]) -> Vec<u32> {
     loop {
         let ready = ready_now(sources);
         if !ready.is_empty() || sources.is_empty() {
             return ready;
         }
-        sleep(sources, deadline(sources));
+        first_of(sources).await;
     }
 }
 
-fn deadline(sources: &[Readiness]) -> Option<Instant> {
-    let moments = sources.iter().filter_map(|s| match s {
+async fn first_of(sources: &[Readiness]) {
+    // One timer does for all moments.
+    let moments = sources.iter().filter_map(|source| match source {
         Readiness::At(when) => Some(*when),
         _ => None,
     });
-    moments.min()
+    let earliest = moments.min().map(Readiness::At);
+    let others = sources
+        .iter()
+        .filter(|source| !matches!(source, Readiness::At(_) | Readiness::Never));
+    let mut waits: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = others
+        .chain(earliest.as_ref())
+        .map(|source| Box::pin(source.wait()) as _)
+        .collect();
+    std::future::poll_fn(|cx| {
+        let ready = waits.iter_mut().any(|w| w.as_mut().poll(cx).is_ready());
+        if ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
-fn descriptors(sources: &[Readiness]) -> Vec<PollFd<'_>> {
-    let descriptors = sources.iter().filter_map(|s| match s {
-        Readiness::Readable(fd) => Some(PollFd::new(fd, PollFlags::IN)),
-        Readiness::Writable(fd) => Some(PollFd::new(fd, PollFlags::OUT)),
-        _ => None,
-    });
-    descriptors.collect()
+/// Waits on this thread, without an executor, until `fd` can be written; for output that
+/// must be complete before its writer goes on.
+pub fn block_until_writable(fd: impl AsFd) -> io::Result<()> {
+    let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
+    poll(&mut fds, None)?;
+    Ok(())
 }
 
-fn ready_now(sources: &[Readiness]) -> Vec<u32> {
+/// The moment `span` from now, at most a century off, so that no sum overflows.
+pub fn after(span: Duration) -> Instant {
+    let century = Duration::from_secs(100 * 365 * 24 * 3600);
     let now = Instant::now();
-    let mut fds = descriptors(sources);
-    if !fds.is_empty()
-        && poll(
-            &mut fds,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
-        )
-        .is_err()
-    {
-        return Vec::new();
-    }
-    let mut fds = fds.iter();
-    let mut ready = Vec::new();
-    for (i, source) in (0u32..).zip(sources) {
-        let is_ready = match source {
-            Readiness::Now => true,
-            Readiness::At(when) => *when <= now,
-            // Errors and hang-ups count: the operation that follows reports them.
-            Readiness::Readable(_) | Readiness::Writable(_) => {
-                fds.next().is_some_and(|fd| !fd.revents().is_empty())
-            }
-            Readiness::Never => false,
-        };
-        if is_ready {
-            ready.push(i);
-        }
-    }
-    ready
-}
-
-fn sleep(sources: &[Readiness], until: Option<Instant>) {
-    let mut fds = descriptors(sources);
-    let timeout = until.map(|until| {
-        // Rounded up to whole microseconds, so that the wait does not end a hair early
-        // and spins; at most an hour, so that the cast below cannot overflow.
-        let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(1);
-        let left = left.min(Duration::from_secs(3600));
-        Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        }
-    });
-    // An interrupted or refused wait is no failure: the caller looks again.
-    let _ = poll(&mut fds, timeout.as_ref());
+    now.checked_add(span.min(century)).unwrap_or(now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_of_several_ends_the_wait() {
+    #[tokio::test]
+    async fn the_first_of_several_ends_the_wait() {
         let soon = Instant::now() + Duration::from_millis(20);
         let late = soon + Duration::from_secs(60);
-        let ready = wait_any(&[Readiness::Never, Readiness::At(late), Readiness::At(soon)]);
-        assert_eq!(ready, [2]);
+        let sources = [Readiness::Never, Readiness::At(late), Readiness::At(soon)];
+        assert_eq!(wait_any(&sources).await, [2]);
         assert!(Instant::now() >= soon);
-        assert_eq!(
-            wait_any(&[Readiness::Now, Readiness::Never, Readiness::Now]),
-            [0, 2]
-        );
+        let sources = [Readiness::Now, Readiness::Never, Readiness::Now];
+        assert_eq!(wait_any(&sources).await, [0, 2]);
     }
 
-    #[test]
-    fn a_pipe_is_readable_once_written() {
+    #[tokio::test]
+    async fn a_pipe_is_readable_once_written() {
         let (reader, mut writer) = std::io::pipe().unwrap();
-        let reader = Readiness::Readable(Arc::new(reader.into()));
+        let reader = Readiness::Readable(Descriptor::new(reader.into()));
         assert!(!reader.is_ready());
+        let task = tokio::spawn(async move { wait_any(&[Readiness::Never, reader]).await });
+        tokio::task::yield_now().await;
         std::io::Write::write_all(&mut writer, b"x").unwrap();
-        assert!(reader.is_ready());
-        assert_eq!(wait_any(&[Readiness::Never, reader]), [1]);
+        assert_eq!(task.await.unwrap(), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_flag_ends_the_wait_and_a_file_is_always_ready() {
+        let flag = Flag::new(false);
+        let source = Readiness::Flag(flag.clone());
+        let task = tokio::spawn(async move { wait_any(&[source]).await });
+        tokio::task::yield_now().await;
+        flag.set(true);
+        assert_eq!(task.await.unwrap(), [0]);
+        let file = std::fs::File::open("/dev/null").unwrap();
+        Descriptor::new(file.into()).readable().await;
     }
 }

@@ -3,7 +3,7 @@
 //! The process's streams are used without a buffer of ours, so nothing that a guest
 //! printed is lost when it traps.
 
-use super::poll::Readiness;
+use super::poll::{self, Readiness};
 use super::stream::{InputStream, MAX_TRANSFER, OutputStream, StreamError};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,10 @@ pub struct Stdin(Input);
 enum Input {
     Empty,
     Bytes(Arc<Mutex<std::collections::VecDeque<u8>>>),
-    Descriptor { fd: Arc<OwnedFd>, terminal: bool },
+    Descriptor {
+        fd: Arc<poll::Descriptor>,
+        terminal: bool,
+    },
 }
 
 impl Stdin {
@@ -25,7 +28,7 @@ impl Stdin {
         Stdin(match std::io::stdin().as_fd().try_clone_to_owned() {
             Ok(fd) => Input::Descriptor {
                 terminal: rustix::termios::isatty(&fd),
-                fd: Arc::new(fd),
+                fd: poll::Descriptor::new(fd),
             },
             Err(_) => Input::Empty,
         })
@@ -61,7 +64,7 @@ impl InputStream for Stdin {
                 Ok(bytes.drain(..count).collect())
             }
             Input::Descriptor { fd, .. } => {
-                if max == 0 || !Readiness::Readable(fd.clone()).is_ready() {
+                if max == 0 || !fd.is_readable() {
                     return Ok(Vec::new());
                 }
                 let mut buffer = vec![0; max];
@@ -143,7 +146,7 @@ impl OutputStream for Stdout {
                         Err(rustix::io::Errno::INTR) => {}
                         // The descriptor may be non-blocking through no doing of ours.
                         Err(rustix::io::Errno::AGAIN) => {
-                            super::poll::wait_any(&[Readiness::Writable(fd.clone())]);
+                            poll::block_until_writable(fd)?;
                         }
                         Err(e) => return Err(std::io::Error::from(e).into()),
                     }

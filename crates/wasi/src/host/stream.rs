@@ -44,9 +44,10 @@ pub trait OutputStream: Send + 'static {
     /// Writes all of `bytes`, which are at most what `check_write` said.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StreamError>;
 
-    /// Hands on what was written.
-    fn flush(&mut self) -> Result<(), StreamError> {
-        Ok(())
+    /// Starts to hand on what was written; whether all of it was. Where not, it is asked
+    /// again once the stream is ready.
+    fn flush(&mut self) -> Result<bool, StreamError> {
+        Ok(true)
     }
 
     /// How it becomes writable.

@@ -1,9 +1,21 @@
 //! How a host function of ours gets from the linker to its code: context and table out
 //! of the store's data, one result or none.
+//!
+//! A function that may wait is an attempt, made again whenever what it waits for may have
+//! come:
+//!
+//! ```text
+//!   attempt ---Done(result)---> the guest goes on
+//!      ^ |
+//!      | +------Wait(sources)--> the guest's stack is suspended until one is ready
+//!      +--------------------------+
+//! ```
 
+use crate::host::poll::{Readiness, wait_any};
 use crate::{WasiCtxView, WasiView};
-use helve::component::{ComponentNamedList, Lift, LinkerInstance, Lower};
+use helve::component::{Accessor, ComponentNamedList, Lift, LinkerInstance, Lower};
 use helve::{Result, StoreContextMut};
+use std::sync::Arc;
 
 /// Defines `name` as a function with one result.
 pub fn func<T, P, R>(
@@ -34,6 +46,66 @@ where
     instance.func_wrap(name, move |mut cx: StoreContextMut<'_, T>, params: P| {
         body(cx.data_mut().wasi(), params)
     })
+}
+
+/// What one attempt came to.
+pub enum Attempt<R> {
+    /// The result.
+    Done(R),
+    /// Nothing yet: to be made again when one of these is ready.
+    Wait(Vec<Readiness>),
+}
+
+/// Defines `name` as a function with one result that may wait for it. `attempt` may
+/// change the parameters, to keep what it has done so far.
+pub fn waiting<T, P, R>(
+    instance: &mut LinkerInstance<'_, T>,
+    name: &str,
+    attempt: impl Fn(WasiCtxView<'_>, &mut P) -> Result<Attempt<R>> + Send + Sync + 'static,
+) -> Result<()>
+where
+    T: WasiView,
+    P: ComponentNamedList + Lift + Send + 'static,
+    R: Lower + Send + 'static,
+{
+    let attempt = Arc::new(attempt);
+    instance.func_wrap_async(name, move |cx: Accessor<T>, mut params: P| {
+        let attempt = attempt.clone();
+        async move {
+            let result = until_done(&cx, |host| attempt(host, &mut params)).await?;
+            Ok((result,))
+        }
+    })
+}
+
+/// As [`waiting`], for a function without a result.
+pub fn waiting_proc<T, P>(
+    instance: &mut LinkerInstance<'_, T>,
+    name: &str,
+    attempt: impl Fn(WasiCtxView<'_>, &mut P) -> Result<Attempt<()>> + Send + Sync + 'static,
+) -> Result<()>
+where
+    T: WasiView,
+    P: ComponentNamedList + Lift + Send + 'static,
+{
+    let attempt = Arc::new(attempt);
+    instance.func_wrap_async(name, move |cx: Accessor<T>, mut params: P| {
+        let attempt = attempt.clone();
+        async move { until_done(&cx, |host| attempt(host, &mut params)).await }
+    })
+}
+
+/// Attempts until there is a result.
+async fn until_done<T: WasiView, R>(
+    cx: &Accessor<T>,
+    mut attempt: impl FnMut(WasiCtxView<'_>) -> Result<Attempt<R>>,
+) -> Result<R> {
+    loop {
+        match cx.with(|mut store| attempt(store.data_mut().wasi()))?? {
+            Attempt::Done(result) => return Ok(result),
+            Attempt::Wait(sources) => drop(wait_any(&sources).await),
+        }
+    }
 }
 
 /// Defines the host resource `U` as `name`: a guest's drop takes it out of the table.

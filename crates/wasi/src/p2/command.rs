@@ -40,9 +40,24 @@ impl Command {
     ///
     /// # Errors
     /// A trap, or [`crate::I32Exit`] where the guest exited.
-    pub fn run(&self, store: impl AsContextMut<Data: Send + 'static>) -> Result<Result<(), ()>> {
-        let (verdict,) = self.run.call(store, ())?;
+    pub async fn run_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+    ) -> Result<Result<(), ()>> {
+        let (verdict,) = self.run.call_async(&mut store, ()).await?;
         Ok(verdict)
+    }
+
+    /// As [`Command::run_async`], with an executor of its own on this thread, for programs
+    /// that have none. Not to be called from within one.
+    ///
+    /// # Errors
+    /// As for [`Command::run_async`].
+    pub fn run<T: Send + 'static>(
+        &self,
+        store: impl AsContextMut<Data = T>,
+    ) -> Result<Result<(), ()>> {
+        crate::host::executor::on(self.run_async(store))?
     }
 
     /// The instance.

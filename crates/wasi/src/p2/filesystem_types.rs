@@ -163,7 +163,7 @@ impl From<NewTimestamp> for NewTime {
         match time {
             NewTimestamp::NoChange => NewTime::Keep,
             NewTimestamp::Now => NewTime::Now,
-            NewTimestamp::Timestamp(at) => NewTime::At(at.seconds, at.nanoseconds),
+            NewTimestamp::Timestamp(at) => NewTime::At(at.seconds.into(), at.nanoseconds),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! `wasi:io`: errors, pollables, byte streams.
 //!
 //! A stream that failed once stays closed, as the interface asks; the error it failed
-//! with is a resource of its own. Blocking functions wait in `host::poll`.
+//! with is a resource of its own. Functions that wait are attempts (`bind.rs`).
 
-use super::bind::{func, proc, resource};
+use super::bind::{Attempt, func, resource, waiting};
 use crate::host::errno::ErrorCode;
-use crate::host::poll::{Readiness, wait_any};
+use crate::host::poll::{Readiness, ready_now};
 use crate::host::stream::{InputStream, MAX_TRANSFER, OutputStream, StreamError as HostError};
 use crate::{WasiCtxView, WasiView};
 use helve::component::{
@@ -80,13 +80,11 @@ impl Input {
         read
     }
 
-    fn blocking_read(&mut self, len: u64) -> Result<Vec<u8>, HostError> {
-        loop {
-            let bytes = self.read(len)?;
-            if !bytes.is_empty() || len == 0 {
-                return Ok(bytes);
-            }
-            wait_any(&[self.readiness()]);
+    /// As [`Input::read`]; waits where nothing is there yet.
+    fn attempt_read(&mut self, len: u64) -> Attempt<Result<Vec<u8>, HostError>> {
+        match self.read(len) {
+            Ok(bytes) if bytes.is_empty() && len != 0 => Attempt::Wait(vec![self.readiness()]),
+            read => Attempt::Done(read),
         }
     }
 }
@@ -139,20 +137,30 @@ impl Output {
         self.attempt(|s| s.write(bytes))
     }
 
-    fn blocking_write(&mut self, mut bytes: &[u8]) -> Result<(), HostError> {
+    /// Writes all of `bytes`, taking out what it has written, and hands them on.
+    fn attempt_write(&mut self, bytes: &mut Vec<u8>) -> Attempt<Result<(), HostError>> {
         while !bytes.is_empty() {
-            let room = usize::try_from(self.check_write()?)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
+            let room = match self.check_write() {
+                Ok(room) => usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len()),
+                Err(e) => return Attempt::Done(Err(e)),
+            };
             if room == 0 {
-                wait_any(&[self.readiness()]);
-                continue;
+                return Attempt::Wait(vec![self.readiness()]);
             }
-            let (now, later) = bytes.split_at(room);
-            self.write(now)?;
-            bytes = later;
+            if let Err(e) = self.write(bytes.get(..room).unwrap_or_default()) {
+                return Attempt::Done(Err(e));
+            }
+            bytes.drain(..room);
         }
-        self.attempt(|s| s.flush())
+        self.attempt_flush()
+    }
+
+    fn attempt_flush(&mut self) -> Attempt<Result<(), HostError>> {
+        match self.attempt(|s| s.flush()) {
+            Ok(true) => Attempt::Done(Ok(())),
+            Ok(false) => Attempt::Wait(vec![self.readiness()]),
+            Err(e) => Attempt::Done(Err(e)),
+        }
     }
 }
 
@@ -160,7 +168,9 @@ impl Output {
 #[derive(ComponentType, Lift, Lower)]
 #[component(variant)]
 pub enum StreamError {
+    /// With this error.
     LastOperationFailed(Resource<IoError>),
+    /// It ended, or had failed before.
     Closed,
 }
 
@@ -177,7 +187,18 @@ fn outcome<R>(result: Result<R, HostError>, table: &mut ResourceTable) -> Result
     })
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
+/// The same of an attempt's result.
+fn attempted<R>(
+    attempt: Attempt<Result<R, HostError>>,
+    table: &mut ResourceTable,
+) -> Result<Attempt<StreamResult<R>>> {
+    Ok(match attempt {
+        Attempt::Done(result) => Attempt::Done(outcome(result, table)?),
+        Attempt::Wait(sources) => Attempt::Wait(sources),
+    })
+}
+
+pub(super) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     let mut error = linker.instance("wasi:io/error@0.2.12")?;
     resource::<T, IoError>(&mut error, "error")?;
     func(
@@ -201,66 +222,81 @@ fn poll<T: WasiView>(poll: &mut LinkerInstance<'_, T>) -> Result<()> {
             Ok(host.table.get(&pollable)?.readiness(host.table)?.is_ready())
         },
     )?;
-    proc(
-        poll,
-        "[method]pollable.block",
-        |host, (pollable,): (Resource<Pollable>,)| {
-            let readiness = host.table.get(&pollable)?.readiness(host.table)?;
-            wait_any(&[readiness]);
-            Ok(())
-        },
-    )?;
-    func(
+    block(poll)?;
+    waiting(
         poll,
         "poll",
-        |host, (pollables,): (Vec<Resource<Pollable>>,)| {
+        |host, (pollables,): &mut (Vec<Resource<Pollable>>,)| {
             ensure!(
                 !pollables.is_empty(),
                 "`wasi:io/poll.poll` was called with an empty list"
             );
             let mut sources = Vec::with_capacity(pollables.len());
-            for pollable in &pollables {
+            for pollable in pollables.iter() {
                 sources.push(host.table.get(pollable)?.readiness(host.table)?);
             }
-            Ok(wait_any(&sources))
+            let ready = ready_now(&sources);
+            Ok(if ready.is_empty() {
+                Attempt::Wait(sources)
+            } else {
+                Attempt::Done(ready)
+            })
+        },
+    )
+}
+
+fn block<T: WasiView>(poll: &mut LinkerInstance<'_, T>) -> Result<()> {
+    super::bind::waiting_proc(
+        poll,
+        "[method]pollable.block",
+        |host, (pollable,): &mut (Resource<Pollable>,)| {
+            let readiness = host.table.get(pollable)?.readiness(host.table)?;
+            Ok(if readiness.is_ready() {
+                Attempt::Done(())
+            } else {
+                Attempt::Wait(vec![readiness])
+            })
         },
     )
 }
 
 fn input_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
-    type Read = fn(&mut Input, u64) -> Result<Vec<u8>, HostError>;
     resource::<T, Input>(streams, "input-stream")?;
-    let reads: [(&str, &str, Read); 2] = [
-        (
-            "[method]input-stream.read",
-            "[method]input-stream.skip",
-            Input::read,
-        ),
-        (
-            "[method]input-stream.blocking-read",
-            "[method]input-stream.blocking-skip",
-            Input::blocking_read,
-        ),
-    ];
-    for (read_name, skip_name, read) in reads {
-        func(
-            streams,
-            read_name,
-            move |host, (stream, len): (Resource<Input>, u64)| {
-                let result = read(host.table.get_mut(&stream)?, len);
-                outcome(result, host.table)
-            },
-        )?;
-        func(
-            streams,
-            skip_name,
-            move |host, (stream, len): (Resource<Input>, u64)| {
-                let result =
-                    read(host.table.get_mut(&stream)?, len).map(|bytes| bytes.len() as u64);
-                outcome(result, host.table)
-            },
-        )?;
-    }
+    func(
+        streams,
+        "[method]input-stream.read",
+        |host, (stream, len): (Resource<Input>, u64)| {
+            let result = host.table.get_mut(&stream)?.read(len);
+            outcome(result, host.table)
+        },
+    )?;
+    func(
+        streams,
+        "[method]input-stream.skip",
+        |host, (stream, len): (Resource<Input>, u64)| {
+            let result = host.table.get_mut(&stream)?.read(len);
+            outcome(result.map(|bytes| bytes.len() as u64), host.table)
+        },
+    )?;
+    waiting(
+        streams,
+        "[method]input-stream.blocking-read",
+        |host, (stream, len): &mut (Resource<Input>, u64)| {
+            let attempt = host.table.get_mut(stream)?.attempt_read(*len);
+            attempted(attempt, host.table)
+        },
+    )?;
+    waiting(
+        streams,
+        "[method]input-stream.blocking-skip",
+        |host, (stream, len): &mut (Resource<Input>, u64)| {
+            let attempt = match host.table.get_mut(stream)?.attempt_read(*len) {
+                Attempt::Done(result) => Attempt::Done(result.map(|bytes| bytes.len() as u64)),
+                Attempt::Wait(sources) => Attempt::Wait(sources),
+            };
+            attempted(attempt, host.table)
+        },
+    )?;
     func(
         streams,
         "[method]input-stream.subscribe",
@@ -302,45 +338,57 @@ fn output_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()>
     )?;
     func(
         streams,
-        "[method]output-stream.blocking-write-and-flush",
-        |host, (stream, bytes): (Resource<Output>, Vec<u8>)| {
-            ensure!(
-                bytes.len() as u64 <= MAX_BLOCKING_WRITE,
-                "`blocking-write-and-flush` of {} bytes; at most {MAX_BLOCKING_WRITE}",
-                bytes.len()
-            );
-            let result = host.table.get_mut(&stream)?.blocking_write(&bytes);
-            outcome(result, host.table)
-        },
-    )?;
-    func(
-        streams,
-        "[method]output-stream.blocking-write-zeroes-and-flush",
-        |host, (stream, len): (Resource<Output>, u64)| {
-            ensure!(
-                len <= MAX_BLOCKING_WRITE,
-                "`blocking-write-zeroes-and-flush` of {len} bytes; at most {MAX_BLOCKING_WRITE}"
-            );
-            let zeroes = vec![0; usize::try_from(len).unwrap_or(0)];
-            let result = host.table.get_mut(&stream)?.blocking_write(&zeroes);
-            outcome(result, host.table)
-        },
-    )?;
-    for name in [
         "[method]output-stream.flush",
-        "[method]output-stream.blocking-flush",
-    ] {
-        func(streams, name, |host, (stream,): (Resource<Output>,)| {
+        |host, (stream,): (Resource<Output>,)| {
             let result = host.table.get_mut(&stream)?.attempt(|s| s.flush());
-            outcome(result, host.table)
-        })?;
-    }
+            outcome(result.map(|_| ()), host.table)
+        },
+    )?;
     func(
         streams,
         "[method]output-stream.subscribe",
         |host, (stream,): (Resource<Output>,)| {
             let source = Source::Output(Resource::new_borrow(stream.rep()));
             Ok(host.table.push_child(Pollable(source), &stream)?)
+        },
+    )?;
+    blocking_writes(streams)
+}
+
+fn blocking_writes<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
+    waiting(
+        streams,
+        "[method]output-stream.blocking-write-and-flush",
+        |host, (stream, bytes): &mut (Resource<Output>, Vec<u8>)| {
+            ensure!(
+                bytes.len() as u64 <= MAX_BLOCKING_WRITE,
+                "`blocking-write-and-flush` of {} bytes; at most {MAX_BLOCKING_WRITE}",
+                bytes.len()
+            );
+            let attempt = host.table.get_mut(stream)?.attempt_write(bytes);
+            attempted(attempt, host.table)
+        },
+    )?;
+    waiting(
+        streams,
+        "[method]output-stream.blocking-write-zeroes-and-flush",
+        |host, (stream, len): &mut (Resource<Output>, u64)| {
+            ensure!(
+                *len <= MAX_BLOCKING_WRITE,
+                "`blocking-write-zeroes-and-flush` of {len} bytes; at most {MAX_BLOCKING_WRITE}"
+            );
+            let mut zeroes = vec![0; usize::try_from(*len).unwrap_or(0)];
+            let attempt = host.table.get_mut(stream)?.attempt_write(&mut zeroes);
+            *len = zeroes.len() as u64;
+            attempted(attempt, host.table)
+        },
+    )?;
+    waiting(
+        streams,
+        "[method]output-stream.blocking-flush",
+        |host, (stream,): &mut (Resource<Output>,)| {
+            let attempt = host.table.get_mut(stream)?.attempt_flush();
+            attempted(attempt, host.table)
         },
     )
 }
@@ -362,46 +410,48 @@ fn permitted_write(
 }
 
 fn splice<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
-    for (name, blocking) in [
-        ("[method]output-stream.splice", false),
-        ("[method]output-stream.blocking-splice", true),
-    ] {
-        func(
-            streams,
-            name,
-            move |host, (to, from, len): (Resource<Output>, Resource<Input>, u64)| {
-                let result = splice_once(host.table, &to, &from, len, blocking)?;
-                outcome(result, host.table)
-            },
-        )?;
-    }
-    Ok(())
+    type Args = (Resource<Output>, Resource<Input>, u64);
+    func(
+        streams,
+        "[method]output-stream.splice",
+        |host, (to, from, len): Args| match splice_once(host.table, &to, &from, len)? {
+            Attempt::Done(result) => outcome(result, host.table),
+            Attempt::Wait(_) => Ok(Ok(0)),
+        },
+    )?;
+    waiting(
+        streams,
+        "[method]output-stream.blocking-splice",
+        |host, (to, from, len): &mut Args| {
+            let attempt = splice_once(host.table, to, from, *len)?;
+            attempted(attempt, host.table)
+        },
+    )
 }
 
+/// Moves what is there and fits; where that is nothing, says what to wait for.
 fn splice_once(
     table: &mut ResourceTable,
     to: &Resource<Output>,
     from: &Resource<Input>,
     len: u64,
-    blocking: bool,
-) -> Result<Result<u64, HostError>> {
-    if blocking {
-        let readiness = table.get(to)?.readiness();
-        wait_any(&[readiness]);
-    }
-    let room = match table.get_mut(to)?.check_write() {
+) -> Result<Attempt<Result<u64, HostError>>> {
+    let output = table.get_mut(to)?;
+    let room = match output.check_write() {
         Ok(room) => room.min(len),
-        Err(e) => return Ok(Err(e)),
+        Err(e) => return Ok(Attempt::Done(Err(e))),
     };
-    let input = table.get_mut(from)?;
-    let bytes = match if blocking {
-        input.blocking_read(room)
-    } else {
-        input.read(room)
-    } {
-        Ok(bytes) => bytes,
-        Err(e) => return Ok(Err(e)),
+    if len == 0 {
+        return Ok(Attempt::Done(Ok(0)));
+    }
+    if room == 0 {
+        return Ok(Attempt::Wait(vec![output.readiness()]));
+    }
+    let bytes = match table.get_mut(from)?.attempt_read(room) {
+        Attempt::Done(Ok(bytes)) => bytes,
+        Attempt::Done(Err(e)) => return Ok(Attempt::Done(Err(e))),
+        Attempt::Wait(sources) => return Ok(Attempt::Wait(sources)),
     };
     let written = table.get_mut(to)?.write(&bytes);
-    Ok(written.map(|()| bytes.len() as u64))
+    Ok(Attempt::Done(written.map(|()| bytes.len() as u64)))
 }

@@ -1,17 +1,17 @@
 //! WASI 0.2: names and types over `host/*`.
 //!
 //! Registered as version 0.2.12; the linker serves other 0.2 versions with them, by the
-//! rules of semver. `wasi:sockets` and `wasi:http` link, and answer "not supported".
+//! rules of semver. `wasi:http` has a crate of its own.
 
-mod bind;
+pub mod bind;
 mod cli;
 mod clocks;
 mod command;
 mod filesystem;
 mod filesystem_types;
-mod io;
+pub mod io;
 mod random;
-mod unsupported;
+mod sockets;
 
 pub use command::Command;
 
@@ -29,5 +29,5 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     clocks::add_to_linker(linker)?;
     random::add_to_linker(linker)?;
     filesystem::add_to_linker(linker)?;
-    unsupported::add_to_linker(linker)
+    sockets::add_to_linker(linker)
 }

@@ -3,7 +3,9 @@
 //! `cap-std` keeps every path inside; this file adds what the grant allows. Not here:
 //! open files (`file.rs`).
 
-use super::{Descriptor, Dir, ErrorCode, File, FileKind, FsResult, NewTime, OpenFor, Stat, permit};
+use super::{
+    Checked, Descriptor, Dir, ErrorCode, File, FileKind, FsResult, NewTime, OpenFor, Stat,
+};
 use cap_fs_ext::{
     DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsMaybeDirExt as _,
 };
@@ -29,11 +31,15 @@ pub struct OpenHow {
 
 impl Dir {
     fn may_read(&self) -> FsResult<()> {
-        permit(self.perms.read)
+        self.grant.permit(self.perms.read)
+    }
+
+    fn on_path<R>(&self, result: std::io::Result<R>) -> FsResult<R> {
+        result.map_err(|e| self.grant.path_error(e))
     }
 
     fn may_mutate(&self) -> FsResult<()> {
-        permit(self.perms.mutate)
+        self.grant.permit(self.perms.mutate)
     }
 
     /// Opens what `path` leads to.
@@ -46,11 +52,9 @@ impl Dir {
             self.may_mutate()?;
         }
         if how.truncate || open_for.write {
-            permit(self.file_perms.write)?;
+            self.grant.permit(self.file_perms.write)?;
         }
-        if open_for.read && !self.file_perms.read {
-            return Err(ErrorCode::NotPermitted);
-        }
+        self.grant.permit(!open_for.read || self.file_perms.read)?;
         let mut options = OpenOptions::new();
         options
             .maybe_dir(true)
@@ -75,7 +79,10 @@ impl Dir {
             }
             options.write(false).read(true);
         }
-        let opened = self.dir.open_with(path, &options)?;
+        let opened = self
+            .dir
+            .open_with(path, &options)
+            .map_err(|e| self.grant.path_error(e))?;
         let metadata = opened.metadata()?;
         if metadata.is_dir() {
             let dir = cap_std::fs::Dir::from_std_file(opened.into_std());
@@ -85,6 +92,7 @@ impl Dir {
                 perms,
                 file_perms: self.file_perms,
                 open_for,
+                grant: self.grant.clone(),
             }));
         }
         if how.directory {
@@ -94,6 +102,7 @@ impl Dir {
             file: Arc::new(opened),
             perms: self.file_perms,
             open_for,
+            grant: self.grant.clone(),
         }))
     }
 
@@ -101,9 +110,9 @@ impl Dir {
     pub fn stat_at(&self, path: &str, follow: bool) -> FsResult<Stat> {
         self.may_read()?;
         let metadata = if follow {
-            self.dir.metadata(path)?
+            self.on_path(self.dir.metadata(path))?
         } else {
-            self.dir.symlink_metadata(path)?
+            self.on_path(self.dir.symlink_metadata(path))?
         };
         Ok((&metadata).into())
     }
@@ -112,33 +121,33 @@ impl Dir {
     pub fn create_directory_at(&self, path: &str) -> FsResult<()> {
         self.may_mutate()?;
         // A trailing slash says "folder", which is what is made anyway.
-        Ok(self.dir.create_dir(path.trim_end_matches('/'))?)
+        self.on_path(self.dir.create_dir(path.trim_end_matches('/')))
     }
 
     /// Removes an empty folder.
     pub fn remove_directory_at(&self, path: &str) -> FsResult<()> {
         self.may_mutate()?;
-        Ok(self.dir.remove_dir(path)?)
+        self.on_path(self.dir.remove_dir(path))
     }
 
     /// Removes anything but a folder.
     pub fn unlink_file_at(&self, path: &str) -> FsResult<()> {
         self.may_mutate()?;
         if path.ends_with('/') {
-            return Err(if self.dir.metadata(path)?.is_dir() {
+            return Err(if self.on_path(self.dir.metadata(path))?.is_dir() {
                 ErrorCode::IsDirectory
             } else {
                 ErrorCode::NotDirectory
             });
         }
-        Ok(self.dir.remove_file_or_symlink(path)?)
+        self.on_path(self.dir.remove_file_or_symlink(path))
     }
 
     /// Renames `from` below this folder to `to` below `into`.
     pub fn rename_at(&self, from: &str, into: &Dir, to: &str) -> FsResult<()> {
         self.may_mutate()?;
         into.may_mutate()?;
-        Ok(self.dir.rename(from, &into.dir, to)?)
+        self.on_path(self.dir.rename(from, &into.dir, to))
     }
 
     /// Makes `to` below `into` another name of the file `from`.
@@ -146,23 +155,24 @@ impl Dir {
         self.may_mutate()?;
         into.may_mutate()?;
         // A second name in a folder with more rights would give the file those rights.
-        permit(self.file_perms.write || !into.file_perms.write)?;
+        self.grant
+            .permit(self.file_perms.write || !into.file_perms.write)?;
         if follow {
             return Err(ErrorCode::Invalid);
         }
-        Ok(self.dir.hard_link(from, &into.dir, to)?)
+        self.on_path(self.dir.hard_link(from, &into.dir, to))
     }
 
     /// Makes `path` a symbolic link that says `target`.
     pub fn symlink_at(&self, target: &str, path: &str) -> FsResult<()> {
         self.may_mutate()?;
-        Ok(self.dir.symlink(target, path)?)
+        self.on_path(self.dir.symlink(target, path))
     }
 
     /// What a symbolic link says.
     pub fn readlink_at(&self, path: &str) -> FsResult<String> {
         self.may_read()?;
-        let target = self.dir.read_link(path)?;
+        let target = self.on_path(self.dir.read_link(path))?;
         target
             .into_os_string()
             .into_string()
@@ -178,12 +188,12 @@ impl Dir {
         modified: NewTime,
     ) -> FsResult<()> {
         self.may_mutate()?;
-        permit(self.file_perms.write)?;
+        self.grant.permit(self.file_perms.write)?;
         let (accessed, modified) = (spec(accessed)?, spec(modified)?);
         if follow {
-            self.dir.set_times(path, accessed, modified)?;
+            self.on_path(self.dir.set_times(path, accessed, modified))?;
         } else {
-            self.dir.set_symlink_times(path, accessed, modified)?;
+            self.on_path(self.dir.set_symlink_times(path, accessed, modified))?;
         }
         Ok(())
     }
@@ -197,10 +207,16 @@ impl Dir {
 
 fn spec(time: NewTime) -> FsResult<Option<SystemTimeSpec>> {
     Ok(match time.checked()? {
-        NewTime::Keep => None,
-        NewTime::Now => Some(SystemTimeSpec::SymbolicNow),
-        NewTime::At(seconds, nanos) => {
-            let time = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos));
+        Checked::Keep => None,
+        Checked::Now => Some(SystemTimeSpec::SymbolicNow),
+        Checked::At(seconds, nanos) => {
+            let whole = Duration::from_secs(seconds.unsigned_abs());
+            let time = if seconds < 0 {
+                SystemTime::UNIX_EPOCH.checked_sub(whole)
+            } else {
+                SystemTime::UNIX_EPOCH.checked_add(whole)
+            };
+            let time = time.and_then(|t| t.checked_add(Duration::from_nanos(nanos.into())));
             let time = time.ok_or(ErrorCode::Overflow)?;
             Some(SystemTimeSpec::Absolute(
                 cap_std::time::SystemTime::from_std(time),

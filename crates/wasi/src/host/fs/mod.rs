@@ -14,6 +14,7 @@ pub use super::errno::ErrorCode;
 pub use dir::{Entries, Entry, OpenHow};
 pub use file::{Advice, FileInput, FileOutput};
 
+use super::denied::{Denials, Denied};
 use cap_std::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -65,6 +66,41 @@ impl FilePerms {
     };
 }
 
+/// The folder that was granted, for messages about what was denied below it.
+#[derive(Clone)]
+pub struct DirGrant {
+    name: Arc<str>,
+    denials: Denials,
+}
+
+impl DirGrant {
+    /// The grant of a folder that the guest knows as `name`.
+    pub fn new(name: &str, denials: Denials) -> DirGrant {
+        DirGrant {
+            name: name.into(),
+            denials,
+        }
+    }
+
+    /// `Err(NotPermitted)` unless the grant allows it, which is told otherwise.
+    fn permit(&self, allowed: bool) -> FsResult<()> {
+        if allowed {
+            return Ok(());
+        }
+        self.denials.tell(Denied::ReadOnly(self.name.to_string()));
+        Err(ErrorCode::NotPermitted)
+    }
+
+    /// The guest's code for an error of an operation on a path.
+    fn path_error(&self, error: std::io::Error) -> ErrorCode {
+        // The sandbox's own refusal has no number of the system.
+        if error.kind() == std::io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+            self.denials.tell(Denied::Outside(self.name.to_string()));
+        }
+        error.into()
+    }
+}
+
 /// What a guest opened a descriptor for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenFor {
@@ -97,6 +133,7 @@ pub struct File {
     file: Arc<cap_std::fs::File>,
     perms: FilePerms,
     open_for: OpenFor,
+    grant: DirGrant,
 }
 
 /// An open folder.
@@ -106,6 +143,7 @@ pub struct Dir {
     perms: DirPerms,
     file_perms: FilePerms,
     open_for: OpenFor,
+    grant: DirGrant,
 }
 
 /// What a path or descriptor leads to.
@@ -185,24 +223,40 @@ pub enum NewTime {
     Keep,
     /// The present.
     Now,
-    /// Seconds and nanoseconds since 1970.
-    At(u64, u32),
+    /// Seconds and nanoseconds since 1970, whatever a guest says they are.
+    At(i128, u32),
+}
+
+/// A time that a file can be given.
+enum Checked {
+    Keep,
+    Now,
+    At(i64, u32),
 }
 
 impl NewTime {
     /// Whether a file's time can be set to it.
-    fn checked(self) -> FsResult<NewTime> {
-        match self {
-            NewTime::At(_, nanos) if nanos >= 1_000_000_000 => Err(ErrorCode::Invalid),
-            NewTime::At(seconds, _) if i64::try_from(seconds).is_err() => Err(ErrorCode::Overflow),
-            time => Ok(time),
-        }
+    fn checked(self) -> FsResult<Checked> {
+        Ok(match self {
+            NewTime::Keep => Checked::Keep,
+            NewTime::Now => Checked::Now,
+            NewTime::At(_, nanos) if nanos >= 1_000_000_000 => return Err(ErrorCode::Invalid),
+            NewTime::At(seconds, nanos) => {
+                let seconds = i64::try_from(seconds).map_err(|_| ErrorCode::Overflow)?;
+                Checked::At(seconds, nanos)
+            }
+        })
     }
 }
 
 impl Descriptor {
     /// A granted folder, open for all that its permissions allow.
-    pub fn dir(dir: cap_std::fs::Dir, perms: DirPerms, file_perms: FilePerms) -> Descriptor {
+    pub fn dir(
+        dir: cap_std::fs::Dir,
+        perms: DirPerms,
+        file_perms: FilePerms,
+        grant: DirGrant,
+    ) -> Descriptor {
         let open_for = OpenFor {
             read: true,
             mutate_directory: perms.mutate,
@@ -213,6 +267,7 @@ impl Descriptor {
             perms,
             file_perms,
             open_for,
+            grant,
         })
     }
 
@@ -272,11 +327,11 @@ impl Descriptor {
         };
         match self {
             Descriptor::File(file) => {
-                permit(file.perms.write)?;
+                file.grant.permit(file.perms.write)?;
                 rustix::fs::futimens(&*file.file, &times)?;
             }
             Descriptor::Dir(dir) => {
-                permit(dir.perms.mutate)?;
+                dir.grant.permit(dir.perms.mutate)?;
                 rustix::fs::futimens(&*dir.dir, &times)?;
             }
         }
@@ -286,26 +341,17 @@ impl Descriptor {
 
 fn spec(time: NewTime) -> FsResult<rustix::fs::Timespec> {
     Ok(match time.checked()? {
-        NewTime::Keep => rustix::fs::Timespec {
+        Checked::Keep => rustix::fs::Timespec {
             tv_sec: 0,
             tv_nsec: rustix::fs::UTIME_OMIT,
         },
-        NewTime::Now => rustix::fs::Timespec {
+        Checked::Now => rustix::fs::Timespec {
             tv_sec: 0,
             tv_nsec: rustix::fs::UTIME_NOW,
         },
-        NewTime::At(seconds, nanos) => rustix::fs::Timespec {
-            tv_sec: i64::try_from(seconds).map_err(|_| ErrorCode::Overflow)?,
+        Checked::At(seconds, nanos) => rustix::fs::Timespec {
+            tv_sec: seconds,
             tv_nsec: nanos.into(),
         },
     })
-}
-
-/// `Err(NotPermitted)` unless the grant allows it.
-fn permit(allowed: bool) -> FsResult<()> {
-    if allowed {
-        Ok(())
-    } else {
-        Err(ErrorCode::NotPermitted)
-    }
 }

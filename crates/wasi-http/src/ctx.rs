@@ -1,0 +1,36 @@
+//! What a store needs for HTTP beside what it needs for WASI.
+
+use crate::host::fields::FieldLimits;
+use helve::component::ResourceTable;
+use helve_wasi::{WasiCtx, WasiView};
+
+/// Settings of HTTP for one store. What a guest may send where is in its
+/// [`WasiCtx`]: [`helve_wasi::WasiCtxBuilder::net`].
+#[derive(Clone, Debug, Default)]
+pub struct WasiHttpCtx {
+    /// Bounds of each set of fields.
+    pub field_limits: FieldLimits,
+}
+
+impl WasiHttpCtx {
+    /// The defaults.
+    pub fn new() -> WasiHttpCtx {
+        WasiHttpCtx::default()
+    }
+}
+
+/// A store's HTTP settings, grants and resources.
+pub struct WasiHttpCtxView<'a> {
+    /// The settings.
+    pub http: &'a mut WasiHttpCtx,
+    /// The grants.
+    pub ctx: &'a mut WasiCtx,
+    /// The resources.
+    pub table: &'a mut ResourceTable,
+}
+
+/// What a store's data must offer for HTTP to be linked.
+pub trait WasiHttpView: WasiView {
+    /// Its settings, context and table.
+    fn http(&mut self) -> WasiHttpCtxView<'_>;
+}

@@ -1,0 +1,225 @@
+//! `incoming-body`, `outgoing-body` and `future-trailers`: bodies as streams.
+//!
+//! ```text
+//!   incoming-body --stream--> input-stream (once, a child)
+//!                 --finish--> future-trailers: reads to the end, then says how it went
+//!   outgoing-body --write---> output-stream (once, a child)
+//!                 --finish--> complete, with trailers; dropped instead: it failed
+//! ```
+
+use super::types::stream_error;
+use crate::bind::func;
+use crate::host::body::{Chunk, IncomingBody, OutgoingBody, WriteError};
+use crate::host::error::ErrorCode;
+use crate::host::fields::Fields;
+use crate::{WasiHttpCtxView, WasiHttpView};
+use bytes::Bytes;
+use helve::Result;
+use helve::component::{LinkerInstance, Resource};
+use helve_wasi::host::poll::Readiness;
+use helve_wasi::host::stream::{InputStream, OutputStream, StreamError};
+use helve_wasi::p2::bind::resource;
+use helve_wasi::p2::io::{Input, Output, Pollable};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A body that its handle and its stream share.
+type Shared<B> = Arc<Mutex<B>>;
+
+/// `incoming-body`.
+pub struct Incoming {
+    body: Shared<IncomingBody>,
+    streamed: bool,
+}
+
+impl Incoming {
+    pub fn new(body: IncomingBody) -> Incoming {
+        Incoming {
+            body: Arc::new(Mutex::new(body)),
+            streamed: false,
+        }
+    }
+}
+
+/// `future-trailers`.
+pub struct FutureTrailers {
+    body: Shared<IncomingBody>,
+    taken: bool,
+}
+
+/// `outgoing-body`.
+pub struct Outgoing {
+    body: Shared<Option<OutgoingBody>>,
+    streamed: bool,
+}
+
+impl Outgoing {
+    pub fn new(body: OutgoingBody) -> Outgoing {
+        Outgoing {
+            body: Arc::new(Mutex::new(Some(body))),
+            streamed: false,
+        }
+    }
+}
+
+fn lock<B>(shared: &Shared<B>) -> std::sync::MutexGuard<'_, B> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct BodyInput(Shared<IncomingBody>);
+
+impl InputStream for BodyInput {
+    fn read(&mut self, max: usize) -> Result<Vec<u8>, StreamError> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let mut body = lock(&self.0);
+        match body.read(max) {
+            Chunk::Data(data) => Ok(data.into()),
+            Chunk::Wait => Ok(Vec::new()),
+            Chunk::End => match body.failure() {
+                Some(code) => Err(StreamError::Failed(stream_error(code))),
+                None => Err(StreamError::Closed),
+            },
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::Flag(lock(&self.0).ready().clone())
+    }
+}
+
+struct BodyOutput(Shared<Option<OutgoingBody>>);
+
+impl BodyOutput {
+    fn with<R>(
+        &self,
+        work: impl FnOnce(&OutgoingBody) -> Result<R, WriteError>,
+    ) -> Result<R, StreamError> {
+        let body = lock(&self.0);
+        let Some(body) = &*body else {
+            return Err(StreamError::Closed);
+        };
+        work(body).map_err(|e| match e {
+            WriteError::Closed => StreamError::Closed,
+            WriteError::TooLong(code) => StreamError::Failed(stream_error(code)),
+        })
+    }
+}
+
+impl OutputStream for BodyOutput {
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        self.with(OutgoingBody::room)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        self.with(|body| body.write(Bytes::copy_from_slice(bytes)))
+    }
+
+    fn readiness(&self) -> Readiness {
+        match &*lock(&self.0) {
+            Some(body) => Readiness::Flag(body.room_flag().clone()),
+            None => Readiness::Now,
+        }
+    }
+}
+
+pub fn add_to_linker<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
+    resource::<T, Incoming>(types, "incoming-body")?;
+    resource::<T, FutureTrailers>(types, "future-trailers")?;
+    resource::<T, Outgoing>(types, "outgoing-body")?;
+    func(
+        types,
+        "[method]incoming-body.stream",
+        |host, (body,): (Resource<Incoming>,)| {
+            let incoming = host.table.get_mut(&body)?;
+            if std::mem::replace(&mut incoming.streamed, true) {
+                return Ok(Err(()));
+            }
+            let input = Input::new(BodyInput(incoming.body.clone()));
+            Ok(Ok(host.table.push_child(input, &body)?))
+        },
+    )?;
+    func(
+        types,
+        "[static]incoming-body.finish",
+        |host, (body,): (Resource<Incoming>,)| {
+            let incoming = host.table.delete(body)?;
+            Ok(host.table.push(FutureTrailers {
+                body: incoming.body,
+                taken: false,
+            })?)
+        },
+    )?;
+    trailers(types)?;
+    func(
+        types,
+        "[method]outgoing-body.write",
+        |host, (body,): (Resource<Outgoing>,)| {
+            let outgoing = host.table.get_mut(&body)?;
+            if std::mem::replace(&mut outgoing.streamed, true) {
+                return Ok(Err(()));
+            }
+            let output = Output::new(BodyOutput(outgoing.body.clone()));
+            Ok(Ok(host.table.push_child(output, &body)?))
+        },
+    )?;
+    func(types, "[static]outgoing-body.finish", finish)
+}
+
+fn finish(
+    host: WasiHttpCtxView<'_>,
+    (body, trailers): (Resource<Outgoing>, Option<Resource<Fields>>),
+) -> Result<Result<(), ErrorCode>> {
+    let outgoing = host.table.delete(body)?;
+    let trailers = match trailers {
+        Some(trailers) => Some(host.table.delete(trailers)?.into_map()),
+        None => None,
+    };
+    let body = lock(&outgoing.body).take();
+    Ok(match body {
+        Some(body) => body.finish(trailers),
+        None => Ok(()),
+    })
+}
+
+type Trailers = Result<Result<Option<Resource<Fields>>, ErrorCode>, ()>;
+
+fn trailers<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
+    func(
+        types,
+        "[method]future-trailers.subscribe",
+        |host, (future,): (Resource<FutureTrailers>,)| {
+            let body = host.table.get(&future)?.body.clone();
+            // Looked at now, so that whatever is there already counts.
+            let mut open = lock(&body);
+            open.skip_to_end();
+            let readiness = Readiness::Flag(open.ready().clone());
+            drop(open);
+            Ok(host.table.push_child(Pollable::fixed(readiness), &future)?)
+        },
+    )?;
+    func(
+        types,
+        "[method]future-trailers.get",
+        |host, (future,): (Resource<FutureTrailers>,)| -> Result<Option<Trailers>> {
+            let limits = host.http.field_limits;
+            let state = host.table.get_mut(&future)?;
+            if state.taken {
+                return Ok(Some(Err(())));
+            }
+            let outcome = {
+                let mut body = lock(&state.body);
+                if !body.skip_to_end() {
+                    return Ok(None);
+                }
+                body.outcome()
+            };
+            state.taken = true;
+            Ok(Some(Ok(match outcome {
+                Ok(Some(map)) => Ok(Some(host.table.push(Fields::received(map, limits))?)),
+                Ok(None) => Ok(None),
+                Err(code) => Err(code),
+            })))
+        },
+    )
+}

@@ -1,0 +1,153 @@
+//! `response-outparam`, and a guest that exports `incoming-handler`: one call of it.
+//!
+//! ```text
+//!   request --> handle(incoming-request, response-outparam) --set--> Answer, at once
+//!                       |                                      |
+//!                       v                                      v
+//!               goes on until it returns                body: frames as they come
+//! ```
+
+use super::incoming::IncomingRequest;
+use super::outgoing::OutgoingResponse;
+use crate::WasiHttpView;
+use crate::bind::{func, proc};
+use crate::host::body::{BoxBody, IncomingBody, empty, full};
+use crate::host::error::ErrorCode;
+use crate::host::fields::Fields;
+use crate::host::message::{Method, Scheme};
+use helve::component::{Instance, LinkerInstance, Resource, TypedFunc};
+use helve::{AsContextMut, Error, Result};
+use helve_wasi::p2::bind::resource;
+use tokio::sync::oneshot;
+
+/// What a guest answers.
+pub type Answer = Result<http::Response<BoxBody>, ErrorCode>;
+
+/// `response-outparam`: where one answer goes.
+pub struct ResponseOutparam(oneshot::Sender<OutgoingAnswer>);
+
+/// An answer whose body may still be written.
+pub struct OutgoingAnswer(Result<OutgoingResponse, ErrorCode>);
+
+impl OutgoingAnswer {
+    /// As the crate `http` has it. A body that is complete by now has its length.
+    pub fn into_http(self) -> Answer {
+        let response = self.0?;
+        let status = http::StatusCode::from_u16(response.status);
+        let status = status.map_err(|_| ErrorCode::HttpProtocolError)?;
+        let body = match response.frames {
+            None => empty(),
+            Some(frames) => match frames.complete() {
+                Some(bytes) => full(bytes),
+                None => BoxBody::new(frames),
+            },
+        };
+        let mut http = http::Response::new(body);
+        *http.status_mut() = status;
+        *http.headers_mut() = response.fields.into_map();
+        Ok(http)
+    }
+}
+
+pub fn add_to_linker<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
+    resource::<T, ResponseOutparam>(types, "response-outparam")?;
+    func(
+        types,
+        "[method]response-outparam.send-informational",
+        |_, (_, _, _): (Resource<ResponseOutparam>, u16, Resource<Fields>)| {
+            let code = ErrorCode::internal("informational responses are not sent by this host");
+            Ok(Result::<(), ErrorCode>::Err(code))
+        },
+    )?;
+    type Given = Result<Resource<OutgoingResponse>, ErrorCode>;
+    proc(
+        types,
+        "[static]response-outparam.set",
+        |host, (param, response): (Resource<ResponseOutparam>, Given)| {
+            let param = host.table.delete(param)?;
+            let answer = match response {
+                Ok(response) => Ok(host.table.delete(response)?),
+                Err(code) => Err(code),
+            };
+            // Nobody listens where the client is gone: no concern of the guest's.
+            let _ = param.0.send(OutgoingAnswer(answer));
+            Ok(())
+        },
+    )
+}
+
+/// The interface a proxy exports; any 0.2 version of it is found.
+const HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
+
+type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
+
+/// An instance of the world `wasi:http/proxy`.
+pub struct Proxy {
+    handle: Handle,
+}
+
+impl Proxy {
+    /// Finds `handle` among an instance's exports.
+    ///
+    /// # Errors
+    /// Where it exports no `wasi:http/incoming-handler`.
+    pub fn new(mut store: impl AsContextMut, instance: Instance) -> Result<Proxy> {
+        let interface = instance
+            .get_export(&mut store, None, HANDLER)
+            .ok_or_else(|| Error::msg(NO_PROXY))?;
+        let handle = instance
+            .get_export(&mut store, Some(&interface), "handle")
+            .ok_or_else(|| Error::msg(NO_PROXY))?;
+        Ok(Proxy {
+            handle: instance.get_typed_func(&mut store, &handle)?,
+        })
+    }
+
+    /// Hands `request` to the guest. The answer comes by the receiver, perhaps long before
+    /// the future that runs the guest is ready; without one, the receiver fails.
+    ///
+    /// # Errors
+    /// Where the guest traps.
+    pub async fn handle<T: WasiHttpView>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        request: http::Request<BoxBody>,
+        scheme: Scheme,
+        answer: oneshot::Sender<OutgoingAnswer>,
+    ) -> Result<()> {
+        let mut context = store.as_context_mut();
+        let view = context.data_mut().http();
+        let limits = view.http.field_limits;
+        let request = view.table.push(incoming(request, scheme, limits))?;
+        let param = view.table.push(ResponseOutparam(answer))?;
+        self.handle.call_async(&mut store, (request, param)).await
+    }
+}
+
+const NO_PROXY: &str =
+    "the component is no HTTP proxy: it exports no `wasi:http/incoming-handler@0.2`";
+
+fn incoming(
+    request: http::Request<BoxBody>,
+    scheme: Scheme,
+    limits: crate::host::fields::FieldLimits,
+) -> IncomingRequest {
+    let (mut head, body) = request.into_parts();
+    let authority = match head.uri.authority() {
+        Some(authority) => Some(authority.as_str().to_owned()),
+        None => head
+            .headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .map(str::to_owned),
+    };
+    head.headers.remove(http::header::HOST);
+    IncomingRequest {
+        method: Method::from(&head.method),
+        scheme: Some(scheme),
+        authority,
+        path_with_query: head.uri.path_and_query().map(|p| p.as_str().to_owned()),
+        fields: Fields::received(head.headers, limits),
+        body: Some(IncomingBody::new(body)),
+    }
+}

@@ -1,0 +1,197 @@
+//! What answers requests: instances of a component, fresh ones or reused.
+//!
+//! ```text
+//!   request --> instance (kept, or made now) --> guest runs -----------> answer
+//!                  ^                               | goes on after the answer
+//!                  +----kept, unless it trapped,---+
+//!                       or has served its share
+//! ```
+
+use super::metrics::Metrics;
+use crate::WasiHttpView;
+use crate::host::body::BoxBody;
+use crate::host::error::ErrorCode;
+use crate::host::message::Scheme;
+use crate::p2::{OutgoingAnswer, Proxy};
+use helve::component::InstancePre;
+use helve::{Error, ErrorKind, Result, Store};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Why a request got no answer from its guest.
+#[derive(Debug)]
+pub enum Failure {
+    /// The guest trapped.
+    Trapped(Error),
+    /// Something else went wrong, such as making an instance.
+    Host(Error),
+    /// The guest ended without one.
+    NoAnswer,
+    /// The guest took too long.
+    TimedOut,
+    /// Too many other requests run.
+    TooBusy,
+    /// The guest's answer is an error.
+    Answered(ErrorCode),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error.kind() {
+            ErrorKind::Trap => Failure::Trapped(error),
+            ErrorKind::Host | ErrorKind::Bug => Failure::Host(error),
+        }
+    }
+}
+
+/// A future of an answer.
+pub type Answering = Pin<Box<dyn Future<Output = Result<http::Response<BoxBody>, Failure>> + Send>>;
+
+/// Answers requests.
+pub trait App: Send + Sync + 'static {
+    /// Answers one, whose guest may take `time`.
+    fn answer(
+        self: Arc<Self>,
+        request: http::Request<BoxBody>,
+        scheme: Scheme,
+        time: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Answering;
+}
+
+/// Makes the store of a new instance.
+type MakeStore<T> = Box<dyn Fn() -> Result<Store<T>> + Send + Sync>;
+
+/// Instances of a WASI 0.2 proxy: one request at a time each.
+pub struct ProxyApp<T: WasiHttpView> {
+    component: InstancePre<T>,
+    make_store: MakeStore<T>,
+    /// Requests that one instance serves.
+    reuse: usize,
+    idle: Mutex<Vec<Worker<T>>>,
+}
+
+/// Instances that wait for work; more are thrown away.
+const MOST_IDLE: usize = 64;
+
+struct Worker<T: 'static> {
+    store: Store<T>,
+    proxy: Proxy,
+    served: usize,
+}
+
+impl<T: WasiHttpView> ProxyApp<T> {
+    /// An app of instances of `component`, each of which serves `reuse` requests, one
+    /// after the other.
+    pub fn new(
+        component: InstancePre<T>,
+        reuse: usize,
+        make_store: impl Fn() -> Result<Store<T>> + Send + Sync + 'static,
+    ) -> ProxyApp<T> {
+        ProxyApp {
+            component,
+            make_store: Box::new(make_store),
+            reuse: reuse.max(1),
+            idle: Mutex::default(),
+        }
+    }
+
+    fn worker(&self, metrics: &Metrics) -> Result<Worker<T>> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        if let Some(worker) = idle {
+            return Ok(worker);
+        }
+        metrics.instance();
+        let mut store = (self.make_store)()?;
+        let instance = self.component.instantiate(&mut store)?;
+        Ok(Worker {
+            proxy: Proxy::new(&mut store, instance)?,
+            store,
+            served: 0,
+        })
+    }
+
+    fn keep(&self, mut worker: Worker<T>) {
+        worker.served += 1;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker.served < self.reuse && idle.len() < MOST_IDLE {
+            idle.push(worker);
+        }
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        request: http::Request<BoxBody>,
+        scheme: Scheme,
+        answer: oneshot::Sender<OutgoingAnswer>,
+        metrics: Arc<Metrics>,
+    ) -> Result<()> {
+        let mut worker = self.worker(&metrics)?;
+        worker
+            .proxy
+            .handle(&mut worker.store, request, scheme, answer)
+            .await?;
+        self.keep(worker);
+        Ok(())
+    }
+}
+
+impl<T: WasiHttpView> App for ProxyApp<T> {
+    fn answer(
+        self: Arc<Self>,
+        request: http::Request<BoxBody>,
+        scheme: Scheme,
+        time: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Answering {
+        let (sender, receiver) = oneshot::channel();
+        let guest = self.run(request, scheme, sender, metrics);
+        Box::pin(finish(guest, receiver, time))
+    }
+}
+
+/// Waits for a guest's answer; where that comes before the guest is done, the guest goes on
+/// by itself for the rest of its time.
+async fn finish(
+    guest: impl Future<Output = Result<()>> + Send + 'static,
+    mut receiver: oneshot::Receiver<OutgoingAnswer>,
+    time: Duration,
+) -> Result<http::Response<BoxBody>, Failure> {
+    let mut guest = Box::pin(tokio::time::timeout(time, guest));
+    let done = tokio::select! {
+        biased;
+        done = &mut guest => done,
+        answer = &mut receiver => match answer {
+            Ok(answer) => {
+                tokio::spawn(async move { report(guest.await) });
+                return answer.into_http().map_err(Failure::Answered);
+            }
+            // The place for the answer was dropped.
+            Err(_) => guest.await,
+        },
+    };
+    match done {
+        Err(_) => Err(Failure::TimedOut),
+        Ok(Err(error)) => Err(error.into()),
+        Ok(Ok(())) => match receiver.try_recv() {
+            Ok(answer) => answer.into_http().map_err(Failure::Answered),
+            Err(_) => Err(Failure::NoAnswer),
+        },
+    }
+}
+
+/// Says what became of a guest whose answer is on its way.
+fn report(done: Result<Result<()>, tokio::time::error::Elapsed>) {
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => eprintln!("helve: a guest failed after its answer: {error:#}"),
+        Err(_) => eprintln!("helve: a guest took too long after its answer"),
+    }
+}
