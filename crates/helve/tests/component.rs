@@ -372,3 +372,49 @@ fn components_as_values() {
     }
     assert!(component.serialize().is_err());
 }
+
+#[test]
+fn imports_and_exports_that_implement_interfaces() {
+    let engine = engine();
+    let component = Component::new(
+        &engine,
+        r#"(component
+            (import "primary" (implements "a:b/store@0.2.1") (external-id "db:1")
+                (instance $p (export "get" (func (result u32)))))
+            (import "secondary" (implements "a:b/store@0.2.1")
+                (instance $s (export "get" (func (result u32)))))
+            (export "again" (implements "a:b/store@0.2.0") (instance $p))
+            (export "other" (instance $s)))"#,
+    )
+    .unwrap();
+    let attributes = component.import_attributes("primary").unwrap();
+    assert_eq!(attributes.implements.as_deref(), Some("a:b/store@0.2.1"));
+    assert_eq!(attributes.external_id.as_deref(), Some("db:1"));
+    let attributes = component.export_attributes("again").unwrap();
+    assert_eq!(attributes.implements.as_deref(), Some("a:b/store@0.2.0"));
+    assert_eq!(component.import_attributes("again"), None);
+
+    let mut linker: Linker<()> = Linker::new(&engine);
+    let error = linker.check(&component).unwrap_err().to_string();
+    assert!(error.contains("function `primary#get`"), "{error}");
+    let store = |n: u32| move |_: helve::StoreContextMut<'_, ()>, (): ()| Ok((n,));
+    let mut wrong = linker.instance("a:b/store@0.3.0").unwrap();
+    wrong.func_wrap("get", store(3)).unwrap();
+    let error = linker.check(&component).unwrap_err().to_string();
+    assert!(error.contains("the linker has a:b/store@0.3.0"), "{error}");
+    // The interface serves both; a name of its own counts first.
+    let mut interface = linker.instance("a:b/store@0.2.9").unwrap();
+    interface.func_wrap("get", store(1)).unwrap();
+    let mut own = linker.instance("secondary").unwrap();
+    own.func_wrap("get", store(2)).unwrap();
+    linker.check(&component).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let found = instance.get_export(&mut store, None, "a:b/store@0.2.5");
+    assert!(found.is_some());
+    assert!(
+        instance
+            .get_export(&mut store, None, "a:b/store@0.3.0")
+            .is_none()
+    );
+}

@@ -56,8 +56,14 @@ pub fn of(plan: &Plan) -> Result<Links> {
     for (name, import) in plan.imports.iter() {
         let inside = leaves.iter().filter(|leaf| leaf.path.root() == &**name);
         let needed: Vec<_> = inside.filter(|leaf| is_needed(plan, leaf)).collect();
+        let interface = import.attributes.implements.as_deref();
+        let served = match (linker.resolve(name), interface) {
+            (None, Some(interface)) => interface,
+            _ => name,
+        };
         let missing = needed.iter().filter(|leaf| {
-            let path: Vec<&str> = leaf.path.0.iter().map(|name| &**name).collect();
+            let inside = leaf.path.0.iter().skip(1).map(|name| &**name);
+            let path: Vec<&str> = [served].into_iter().chain(inside).collect();
             !linker.supplies(&path)
         });
         let missing: Vec<String> = missing.map(|leaf| leaf.path.leaf().to_owned()).collect();
@@ -65,7 +71,7 @@ pub fn of(plan: &Plan) -> Result<Links> {
         links.imports.push(Import {
             name: name.to_string(),
             what: described(plan, &import.item, &import.attributes),
-            supply: supply(&linker, name, needed.is_empty(), missing),
+            supply: supply(&linker, served, needed.is_empty(), missing),
             parts: parts
                 .map(|leaf| (leaf.path.to_string(), plan.describe(&leaf.item)))
                 .collect(),

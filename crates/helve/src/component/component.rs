@@ -141,6 +141,17 @@ impl Component {
         self.0.plan.exports.iter().map(|(name, _)| &**name)
     }
 
+    /// What the import `name` says about itself beside its name: the interface that it
+    /// implements, an identifier of the outside's. A host may supply it accordingly.
+    pub fn import_attributes(&self, name: &str) -> Option<&NameAttributes> {
+        Some(&self.0.plan.imports.get(name)?.attributes)
+    }
+
+    /// What the export `name` says about itself beside its name.
+    pub fn export_attributes(&self, name: &str) -> Option<&NameAttributes> {
+        Some(&self.0.plan.exports.get(name)?.attributes)
+    }
+
     /// Where the export `name` is: of the root, or of the exported instance `parent`. A name
     /// with a version finds another version on its track. Good for every instance.
     pub fn get_export_index(

@@ -334,7 +334,8 @@ impl Instance {
     }
 }
 
-/// The export at the end of `path`; versions of the first name may differ on one track.
+/// The export at the end of `path`; versions of the first name may differ on one track, and
+/// an instance of another name may implement the interface.
 fn find_export(plan: &Plan, path: &[&str]) -> Option<ExportIndex> {
     let found = |path: &[&str]| ExportIndex(path.iter().map(|name| Arc::from(*name)).collect());
     if plan.export_item(path).is_some() {
@@ -350,11 +351,13 @@ fn find_export(plan: &Plan, path: &[&str]) -> Option<ExportIndex> {
         }
         _ => false,
     };
-    let name = plan
-        .exports
-        .iter()
-        .map(|(name, _)| &**name)
-        .find(|name| same_track(name))?;
+    let implements = |export: &Export| {
+        let interface = export.attributes.implements.as_deref();
+        interface.is_some_and(|interface| interface == *first || same_track(interface))
+    };
+    let named = plan.exports.iter().find(|(name, _)| same_track(name));
+    let (name, _) = named.or_else(|| plan.exports.iter().find(|(_, e)| implements(e)))?;
+    let name = &**name;
     let path: Vec<&str> = [name].into_iter().chain(rest.iter().copied()).collect();
     plan.export_item(&path)?;
     Some(found(&path))

@@ -76,11 +76,15 @@ fn leaves<'a>(plan: &'a Plan, names: &'a NameMap<Definition>) -> Vec<Leaf<'a>> {
     let mut found = Vec::new();
     for (name, import) in plan.imports.iter() {
         let path = ImportPath(Arc::new([name.clone()]));
-        let hint = match names.get(name) {
+        // What is defined under the import's own name counts first.
+        let interface = import.attributes.implements.as_deref();
+        let by_interface = || interface.and_then(|interface| names.get(interface));
+        let definition = names.get(name).or_else(by_interface);
+        let hint = match definition {
             Some(_) => String::new(),
-            None => version_hint(names, name),
+            None => version_hint(names, interface.unwrap_or(name)),
         };
-        collect(&mut found, path, &import.item, names.get(name), &hint);
+        collect(&mut found, path, &import.item, definition, &hint);
     }
     found
 }

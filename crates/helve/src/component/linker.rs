@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An interface with a version serves every import on its version's track: one that is
-//! defined as `@0.2.12` serves `@0.2.10` too, an exact match first, else the newest.
+//! defined as `@0.2.12` serves `@0.2.10` too, an exact match first, else the newest. It also
+//! serves imports of any other name that say they implement it, unless that name is defined.
 //!
 //! Not here: matching a component's imports against these names (`link`).
 

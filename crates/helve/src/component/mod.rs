@@ -63,6 +63,7 @@ pub use drive::ends::{FutureAny, StreamAny};
 pub use drive::error_context::ErrorContext;
 pub use func::{Func, TypedFunc};
 pub use has_data::{Access, HasData, HasSelf};
+pub use helve_decode::plan::NameAttributes;
 pub use helve_macros::{ComponentType, Lift, Lower, bindgen, flags};
 pub use helve_model::Readings;
 pub use instance::{ExportIndex, ExportLookup, Instance};
