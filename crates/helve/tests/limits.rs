@@ -203,6 +203,63 @@ fn lifted_values() {
     dynamic(1_000_000).expect_err("a value is bigger than a byte");
 }
 
+/// One component hands `units` out of a memory of zeros to another, as `ty`; what comes
+/// back is how many it got.
+fn handed(ty: &str, from: &str, to: &str, units: u64) -> String {
+    format!(
+        r#"(component
+        (component $callee
+            (core module $m (memory (export "m") 8200)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+                (func (export "take") (param i32 i32) (result i32) (local.get 1)))
+            (core instance $i (instantiate $m))
+            (func (export "take") (param "x" {ty}) (result u32) (canon lift (core func $i "take")
+                (memory (core memory $i "m")) (realloc (core func $i "realloc"))
+                string-encoding={to})))
+        (instance $callee (instantiate $callee))
+        (core module $mem (memory (export "m") 8200))
+        (core instance $mem (instantiate $mem))
+        (core func $take (canon lower (func $callee "take") (memory (core memory $mem "m"))
+            string-encoding={from}))
+        (core module $main (import "" "take" (func $take (param i32 i32) (result i32)))
+            (func (export "run") (result i32) (call $take (i32.const 64) (i32.const {units}))))
+        (core instance $main (instantiate $main (with "" (instance (export "take" (func $take))))))
+        (func (export "run") (result u32) (canon lift (core func $main "run"))))"#
+    )
+}
+
+#[test]
+fn strings_and_lists_end_at_two_to_the_28th() {
+    const MOST: u64 = (1 << 28) - 1;
+    let call = |text: String| run(Limits::default(), &text);
+    assert_eq!(
+        call(handed("(list u8)", "utf8", "utf8", MOST)).expect("fits"),
+        Some(MOST as u32)
+    );
+    // The bound is on the bytes that are lifted. (All pairings that pass: `fuzz/`.)
+    let mut trapping = vec![
+        handed("(list u8)", "utf8", "utf8", MOST + 1),
+        handed("(list u16)", "utf8", "utf8", MOST / 2 + 1),
+        handed("(list (tuple u8 u32))", "utf8", "utf8", MOST / 8 + 1),
+        handed("(list bool)", "utf8", "utf8", MOST + 1),
+    ];
+    let utf16_tag = 1 << 31;
+    for (from, units) in [
+        ("utf8", MOST + 1),
+        ("utf16", MOST / 2 + 1),
+        ("latin1+utf16", MOST + 1),
+        ("latin1+utf16", (MOST / 2 + 1) | utf16_tag),
+    ] {
+        for to in ["utf8", "utf16", "latin1+utf16"] {
+            trapping.push(handed("string", from, to, units));
+        }
+    }
+    for text in trapping {
+        let error = call(text.clone()).expect_err(&text);
+        assert!(error.trap().is_some(), "{error:#} {text}");
+    }
+}
+
 /// A chain of `n` instances of one component, each of which calls the one before it.
 fn chain(n: usize) -> String {
     let mut text = String::from(

@@ -3,7 +3,9 @@
 //! Not here: core values (`core_value.rs`).
 
 use helve::component::Val;
+use helve::{Error, Result, core};
 use wast::component::WastVal;
+use wast::core::WastArgCore;
 
 /// The value that a script's literal stands for.
 pub fn value(v: &WastVal<'_>) -> Val {
@@ -37,6 +39,39 @@ pub fn value(v: &WastVal<'_>) -> Val {
         }),
         WastVal::Flags(v) => Val::Flags(v.iter().map(|n| n.to_string()).collect()),
     }
+}
+
+/// The value that a number in the core form stands for: some scripts write them so. An
+/// `i32` is a `u32` there.
+pub fn of_core(arg: &WastArgCore<'_>) -> Result<Val> {
+    Ok(match arg {
+        WastArgCore::I32(v) => Val::U32(*v as u32),
+        WastArgCore::I64(v) => Val::U64(*v as u64),
+        WastArgCore::F32(v) => Val::Float32(f32::from_bits(v.bits)),
+        WastArgCore::F64(v) => Val::Float64(f64::from_bits(v.bits)),
+        _ => return Err(Error::msg("an argument that is no component value")),
+    })
+}
+
+/// A number as a core value, for expectations in the core form. A border may scramble
+/// NaNs, so any NaN counts as the canonical one.
+pub fn as_core(value: &Val) -> Option<core::Val> {
+    Some(match *value {
+        Val::Bool(v) => core::Val::I32(v.into()),
+        Val::U8(v) => core::Val::I32(v.into()),
+        Val::S8(v) => core::Val::I32(v.into()),
+        Val::U16(v) => core::Val::I32(v.into()),
+        Val::S16(v) => core::Val::I32(v.into()),
+        Val::U32(v) => core::Val::I32(v as i32),
+        Val::S32(v) => core::Val::I32(v),
+        Val::U64(v) => core::Val::I64(v as i64),
+        Val::S64(v) => core::Val::I64(v),
+        Val::Float32(v) if v.is_nan() => core::Val::F32(0x7fc0_0000),
+        Val::Float32(v) => core::Val::F32(v.to_bits()),
+        Val::Float64(v) if v.is_nan() => core::Val::F64(0x7ff8_0000_0000_0000),
+        Val::Float64(v) => core::Val::F64(v.to_bits()),
+        _ => return None,
+    })
 }
 
 /// Whether `actual` is the expected value. Flags are sets; NaNs are equal to each other,

@@ -397,12 +397,8 @@ impl<'a> Context<'a> {
             args.push(match arg {
                 WastArg::Component(arg) => component_value::value(arg),
                 // Some scripts write numbers in the core form.
-                WastArg::Core(wast::core::WastArgCore::I32(v)) => component::Val::U32(*v as u32),
-                _ => {
-                    return Err(Error::msg(
-                        "a core value as argument of a component's function",
-                    ));
-                }
+                WastArg::Core(arg) => component_value::of_core(arg)?,
+                _ => return Err(Error::msg("an argument of no component type")),
             });
         }
         let mut results = vec![component::Val::Bool(false); func.result_count(&self.store)?];
@@ -431,10 +427,17 @@ impl<'a> Context<'a> {
                     return Err(mismatch());
                 }
                 for (actual, expected) in actual.iter().zip(expected) {
-                    let WastRet::Component(expected) = expected else {
-                        return Err(mismatch());
+                    let same = match expected {
+                        WastRet::Component(expected) => {
+                            component_value::matches(actual, &component_value::value(expected))
+                        }
+                        WastRet::Core(expected) => match component_value::as_core(actual) {
+                            Some(actual) => core_value::matches(&actual, expected, &self.store)?,
+                            None => false,
+                        },
+                        _ => false,
                     };
-                    if !component_value::matches(actual, &component_value::value(expected)) {
+                    if !same {
                         return Err(mismatch());
                     }
                 }

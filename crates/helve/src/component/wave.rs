@@ -250,16 +250,22 @@ fn is_short_for(name: &str, path: &ImportPath) -> bool {
     let Some(around) = ends.and_then(|rest| rest.strip_suffix(['#', '.'])) else {
         return false;
     };
-    let Some(before) = path.0.len().checked_sub(2).and_then(|at| path.0.get(at)) else {
+    let outer = path.0.len().checked_sub(1);
+    let outer = outer.and_then(|end| path.0.get(..end)).unwrap_or(&[]);
+    ImportPath(outer.into()).to_string() == around || is_around(around, outer)
+}
+
+/// Whether `around` is a shorter way to say the instances `outer`, from the innermost on
+/// outwards as far as it goes.
+fn is_around(around: &str, outer: &[Arc<str>]) -> bool {
+    let Some((inner, outer)) = outer.split_last() else {
         return false;
     };
-    let outer = path
-        .0
-        .len()
-        .checked_sub(1)
-        .and_then(|end| path.0.get(..end));
-    let outer = outer.map(|names| ImportPath(names.into()).to_string());
-    outer.as_deref() == Some(around) || is_interface(around, before)
+    let rest = around.strip_suffix(&**inner);
+    is_interface(around, inner)
+        || rest
+            .and_then(|rest| rest.strip_suffix(['#', '.']))
+            .is_some_and(|rest| is_around(rest, outer))
 }
 
 /// Whether `short` is an end of an interface's name, with or without a version on the
@@ -740,6 +746,7 @@ mod tests {
         let path = |names: &[&str]| ImportPath(names.iter().map(|name| Arc::from(*name)).collect());
         let api = path(&["demo:kit/api@1.2.0", "add"]);
         let method = path(&["demo:kit/api@1.2.0", "[method]counter.get"]);
+        let nested = path(&["demo:kit/api@1.2.0", "a", "b", "f"]);
         let cases: &[(&str, &ImportPath, bool)] = &[
             ("add", &api, true),
             ("api.add", &api, true),
@@ -758,6 +765,15 @@ mod tests {
             ("api.counter.get", &method, true),
             ("api#[method]counter.get", &method, true),
             ("get", &method, false),
+            ("f", &nested, true),
+            ("b.f", &nested, true),
+            ("a.b.f", &nested, true),
+            ("api.a#b.f", &nested, true),
+            ("demo:kit/api@1.0.0.a.b.f", &nested, true),
+            ("demo:kit/api@1.2.0#a#b#f", &nested, true),
+            ("a.f", &nested, false),
+            ("x.b.f", &nested, false),
+            ("other.a.b.f", &nested, false),
         ];
         for (name, path, want) in cases {
             assert_eq!(is_short_for(name, path), *want, "{name} for {path}");
