@@ -1,0 +1,37 @@
+;; host-visible: recursion through host not possible; deep core recursion inside a component
+(component
+  (core module $m (func $f (export "f") (call $f)))
+  (core instance $i (instantiate $m))
+  (func (export "f") (canon lift (core func $i "f"))))
+(assert_trap (invoke "f") "call stack exhausted")
+(component
+  (component $a
+    (core module $m (func $f (export "f") (call $f)))
+    (core instance $i (instantiate $m))
+    (func (export "f") (canon lift (core func $i "f"))))
+  (component $b (import "f" (func $f)) (core func $f' (canon lower (func $f)))
+    (core module $m (import "" "f" (func $f)) (func (export "f") (call $f)))
+    (core instance $i (instantiate $m (with "" (instance (export "f" (func $f'))))))
+    (func (export "f") (canon lift (core func $i "f"))))
+  (instance $a (instantiate $a)) (instance $b (instantiate $b (with "f" (func $a "f"))))
+  (export "f" (func $b "f")))
+(assert_trap (invoke "f") "call stack exhausted")
+(assert_trap (invoke "f") "cannot enter component instance")
+;; handles across traps: table grows to limit? LIFO reuse
+(component
+  (type $r (resource (rep i32)))
+  (core func $new (canon resource.new $r)) (core func $drop (canon resource.drop $r)) (core func $rep (canon resource.rep $r))
+  (core module $m (import "" "new" (func $new (param i32) (result i32))) (import "" "drop" (func $drop (param i32))) (import "" "rep" (func $rep (param i32) (result i32)))
+    (func (export "f") (result i32)
+      (drop (call $new (i32.const 1))) (drop (call $new (i32.const 2))) (drop (call $new (i32.const 3)))
+      (call $drop (i32.const 1)) (call $drop (i32.const 3))
+      (if (i32.ne (call $new (i32.const 4)) (i32.const 3)) (then unreachable))
+      (if (i32.ne (call $new (i32.const 5)) (i32.const 1)) (then unreachable))
+      (if (i32.ne (call $rep (i32.const 3)) (i32.const 4)) (then unreachable))
+      (call $new (i32.const 6)))
+    (func (export "bad") (call $drop (i32.const 2)) (call $drop (i32.const 2))))
+  (core instance $i (instantiate $m (with "" (instance (export "new" (func $new)) (export "drop" (func $drop)) (export "rep" (func $rep))))))
+  (func (export "f") (result u32) (canon lift (core func $i "f")))
+  (func (export "bad") (canon lift (core func $i "bad"))))
+(assert_return (invoke "f") (u32.const 4))
+(assert_trap (invoke "bad") "unknown handle index 2")
