@@ -15,6 +15,16 @@
 //!  +--------------------------+
 //! ```
 //!
+//! **Records.** In a component with tasks an adapter notes its call on its own stack, in a
+//! list whose head is in the store context. As long as nobody looks, that is all there is
+//! of the callee's task: whoever has to know tasks makes the noted ones known first.
+//!
+//! ```text
+//!  store.calls --> VMCallRecord (innermost call) --previous--> VMCallRecord ... null
+//!                    thread: 0, or 1 more than the number of the model's thread: then
+//!                    that, and all before it, are known
+//! ```
+//!
 //! Flags are bytes, 1 or 0; they are the component layer's, which reads them too. An
 //! adapter is called like any wasm function, through a slot, with this context.
 //!
@@ -27,6 +37,7 @@
 
 use crate::builtin::{BuiltinSignature, BuiltinType};
 use crate::vmctx::{CodePtr, VMFunctionImport, VMMemory, VMStoreContext};
+use std::cell::Cell;
 
 /// What an adapter's code reads: see the module.
 #[derive(Debug)]
@@ -50,6 +61,61 @@ pub struct VMAdapterContext {
     pub tags: *const u32,
     /// Counts the calls that lend without a scope of the store's.
     pub calls: *mut u32,
+    /// The whole call as a host function of the caller's core type, for calls that can't
+    /// start at once.
+    pub slow: VMFunctionImport,
+    /// Not 0 while a call must not start at once.
+    pub gate: *const u32,
+    /// Where the caller wants the result that `task.return` is about to give: an address in
+    /// its memory, or of 8 bytes of the host's for a core value.
+    pub to: Cell<u64>,
+    /// The code that moves a result: core values of the callee's `task.return`, or of its
+    /// results, to `to`.
+    pub move_result: CodePtr,
+    /// The code that moves parameters: core values of the caller to those of the callee.
+    pub move_params: CodePtr,
+    /// Which `task.return` gives this function's result; 0: it is none of generated code.
+    pub task_return: u32,
+}
+
+/// A call that an adapter has noted on its stack.
+#[derive(Debug)]
+#[repr(C)]
+pub struct VMCallRecord {
+    /// The call around it.
+    pub previous: *mut VMCallRecord,
+    /// The adapter's context.
+    pub context: *mut VMAdapterContext,
+    /// 0 while nobody but the adapter knows of the call; else 1 more than its thread.
+    pub thread: u32,
+    /// 1 once `task.return` has given the result.
+    pub returned: u32,
+    /// As [`VMAdapterContext::to`].
+    pub to: u64,
+}
+
+/// What the generated `task.return` of an instance reads.
+#[derive(Debug)]
+#[repr(C)]
+pub struct VMTaskReturn {
+    /// The store it belongs to.
+    pub store: *mut VMStoreContext,
+    /// Whether its instance may call out.
+    pub may_leave: *const u8,
+    /// The same built-in as a host function.
+    pub slow: VMFunctionImport,
+    /// See [`VMAdapterContext::task_return`].
+    pub key: u32,
+}
+
+/// What the generated `context.get` and `context.set` of an instance read.
+#[derive(Debug)]
+#[repr(C)]
+pub struct VMContextSlots {
+    /// The store they belong to.
+    pub store: *mut VMStoreContext,
+    /// The two context slots.
+    pub slots: *mut u64,
 }
 
 /// One side of a call; pointers that the adapter does not use are null.
@@ -109,6 +175,36 @@ pub mod offset {
     pub const CALLS: u32 = offset_of!(VMAdapterContext, calls) as u32;
     /// `VMAdapterContext.tags`.
     pub const TAGS: u32 = offset_of!(VMAdapterContext, tags) as u32;
+    /// `VMAdapterContext.slow`.
+    pub const SLOW: u32 = offset_of!(VMAdapterContext, slow) as u32;
+    /// `VMAdapterContext.gate`.
+    pub const GATE: u32 = offset_of!(VMAdapterContext, gate) as u32;
+    /// `VMAdapterContext.to`.
+    pub const TO: u32 = offset_of!(VMAdapterContext, to) as u32;
+    /// `VMAdapterContext.move_result`.
+    pub const MOVE_RESULT: u32 = offset_of!(VMAdapterContext, move_result) as u32;
+    /// `VMAdapterContext.task_return`.
+    pub const TASK_RETURN: u32 = offset_of!(VMAdapterContext, task_return) as u32;
+    /// `VMCallRecord.previous`.
+    pub const RECORD_PREVIOUS: u32 = offset_of!(VMCallRecord, previous) as u32;
+    /// `VMCallRecord.context`.
+    pub const RECORD_CONTEXT: u32 = offset_of!(VMCallRecord, context) as u32;
+    /// `VMCallRecord.thread`.
+    pub const RECORD_THREAD: u32 = offset_of!(VMCallRecord, thread) as u32;
+    /// `VMCallRecord.returned`.
+    pub const RECORD_RETURNED: u32 = offset_of!(VMCallRecord, returned) as u32;
+    /// `VMCallRecord.to`.
+    pub const RECORD_TO: u32 = offset_of!(VMCallRecord, to) as u32;
+    /// Bytes of a `VMCallRecord`.
+    pub const RECORD_SIZE: u32 = size_of::<VMCallRecord>() as u32;
+    /// `VMTaskReturn.may_leave`.
+    pub const RETURN_MAY_LEAVE: u32 = offset_of!(VMTaskReturn, may_leave) as u32;
+    /// `VMTaskReturn.slow`.
+    pub const RETURN_SLOW: u32 = offset_of!(VMTaskReturn, slow) as u32;
+    /// `VMTaskReturn.key`.
+    pub const RETURN_KEY: u32 = offset_of!(VMTaskReturn, key) as u32;
+    /// `VMContextSlots.slots`.
+    pub const CONTEXT_SLOTS: u32 = offset_of!(VMContextSlots, slots) as u32;
     /// `VMAdapterSide.memory`.
     pub const SIDE_MEMORY: u32 = offset_of!(VMAdapterSide, memory) as u32;
     /// `VMAdapterSide.realloc`.
@@ -126,6 +222,8 @@ pub mod offset {
     }
 
     const _: () = assert!(STORE == crate::vmctx::offset::VMCONTEXT_STORE);
+    const _: () = assert!(offset_of!(VMTaskReturn, store) as u32 == STORE);
+    const _: () = assert!(offset_of!(VMContextSlots, store) as u32 == STORE);
 }
 
 /// Calls `$each!` with every row: `name(params) -> result;`. The component layer uses it
@@ -162,6 +260,14 @@ macro_rules! for_each_component_builtin {
             BorrowsRemain = borrows_remain(VMContext, I64) -> I64;
             /// Ends a scope: (scope). Fails while the callee has borrowed handles.
             EndScope = end_scope(VMContext, I64) -> I64;
+            /// Moves a readable end of a stream or future, or an error context: (source side,
+            /// 0 for streams, 1 for futures, 2 for error contexts, its type, index) -> new
+            /// index.
+            TransferEnd = transfer_end(VMContext, I32, I32, I32, I32) -> I64;
+            /// The callee's function has returned, and its task is known or not over: (its
+            /// record, what it returned if it has a callback, where a core value for the
+            /// caller goes) -> a status as of a host function.
+            Settle = settle(VMContext, Pointer, I32, Pointer) -> I64;
         }
     };
 }

@@ -100,6 +100,9 @@ pub struct VMStoreContext {
     pub epoch_deadline: u64,
     /// Whom they ask, the VM's own; null where the answer is always no.
     pub interrupts: *mut u8,
+    /// The innermost call between components that adapters have noted on the stack that
+    /// runs: a [`VMCallRecord`](crate::adapter::VMCallRecord), or null.
+    pub calls: *mut u8,
 }
 
 /// A callable function.
@@ -238,6 +241,8 @@ pub mod offset {
     pub const EXCEPTION_TAG: u32 = offset_of!(VMException, tag) as u32;
     /// The first value of an exception's payload.
     pub const EXCEPTION_PAYLOAD: u32 = size_of::<VMException>() as u32;
+    /// `VMStoreContext.calls`.
+    pub const STORE_CALLS: u32 = offset_of!(VMStoreContext, calls) as u32;
     /// `VMFuncRef.slot`.
     pub const FUNCREF_SLOT: u32 = offset_of!(VMFuncRef, slot) as u32;
     /// `VMFuncRef.vmctx`.

@@ -9,7 +9,7 @@ use helve_abi::layout::PointerWidth;
 use helve_abi::options::StringEncoding;
 use helve_abi::types::{FuncTypeId, InterfaceType, Types};
 use helve_base::Trap;
-use helve_compile::component::{AdapterShape, ContextSlots, SideShape};
+use helve_compile::component::{AdapterShape, ContextSlots, LiftAbi, SideShape, Tasks};
 use helve_compile::{Compiler, CompilerOptions};
 
 fn compiler() -> Compiler {
@@ -38,6 +38,10 @@ fn plain(ty: FuncTypeId) -> AdapterShape {
         post_return: false,
         slots: ContextSlots::Unused,
         defines: 0,
+        caller_async: false,
+        abi: LiftAbi::Sync,
+        tasks: Tasks::Unseen,
+        gate: false,
     }
 }
 
@@ -146,6 +150,14 @@ fn random_types_in_every_pairing_of_options() {
         ContextSlots::Zeroed,
         ContextSlots::Saved,
     ];
+    let kinds = [
+        (LiftAbi::Sync, Tasks::Unseen),
+        (LiftAbi::Sync, Tasks::Noted),
+        (LiftAbi::Sync, Tasks::Moved),
+        (LiftAbi::Callback, Tasks::Noted),
+        (LiftAbi::Callback, Tasks::Moved),
+        (LiftAbi::Stackful, Tasks::Moved),
+    ];
     let mut subprograms = 0;
     for round in 0..300 {
         let mut types = Types::default();
@@ -154,13 +166,15 @@ fn random_types_in_every_pairing_of_options() {
             .collect();
         let result = (random.next(3) > 0).then(|| random.ty(&mut types, 3, false));
         let ty = func(&mut types, &params, result);
-        assert!(AdapterShape::supports(&types, ty));
         let mut one = || {
             let width = widths[random.next(3) as usize];
             let encoding = encodings[random.next(3) as usize];
             side(width, encoding, random.next(3) == 0)
         };
         let (caller, callee) = (one(), one());
+        // Only what returns its result can be lent something by an adapter.
+        let lends = params.iter().any(|&ty| types.contains_borrow(ty));
+        let (abi, tasks) = kinds[random.next(if lends { 2 } else { 6 }) as usize];
         let shape = AdapterShape {
             ty,
             caller,
@@ -169,11 +183,15 @@ fn random_types_in_every_pairing_of_options() {
             post_return: random.next(2) == 0,
             slots: slots[random.next(3) as usize],
             defines: random.next(16) as u32,
+            caller_async: random.next(2) == 0,
+            abi,
+            tasks,
+            gate: random.next(2) == 0,
         };
         let compiled = compiler.compile_adapters(&types, &[shape]);
         let compiled = compiled
             .unwrap_or_else(|error| panic!("round {round}: {}: {error:?}", types.display_func(ty)));
-        assert_eq!(compiled.adapters().count(), 1);
+        assert_eq!(compiled.adapters().count(), shape.pieces().len());
         subprograms += compiled.subprograms().count();
     }
     assert!(
@@ -237,18 +255,29 @@ fn types_with_huge_trees_have_small_code() {
 }
 
 #[test]
-fn what_only_the_host_can_move_is_not_supported() {
+fn ends_and_error_contexts_are_moved_by_a_routine() {
     let mut types = Types::default();
     let stream = types.stream(Some(InterfaceType::U8)).expect("a type");
-    let inside = types.list(stream).expect("a type");
-    let context = types.list(InterfaceType::ErrorContext).expect("a type");
-    for ty in [stream, inside, context] {
-        let ty = func(&mut types, &[ty], None);
-        assert!(!AdapterShape::supports(&types, ty));
-    }
     let future = types.future(None).expect("a type");
-    let ty = func(&mut types, &[InterfaceType::String], Some(future));
-    assert!(!AdapterShape::supports(&types, ty));
-    let blocks = types.func([("a".to_owned(), InterfaceType::U8)], None, true);
-    assert!(!AdapterShape::supports(&types, blocks.expect("a type")));
+    let context = InterfaceType::ErrorContext;
+    let both = types.tuple([stream, context]).expect("a type");
+    let list = types.list(both).expect("a type");
+    let ty = func(&mut types, &[stream, future, list], Some(context));
+    let compiled = compiler().compile_adapters(&types, &[plain(ty)]);
+    assert_eq!(compiled.expect("compiles").adapters().count(), 1);
+}
+
+#[test]
+fn built_ins_of_tasks_compile() {
+    use helve_base::core_type::{FuncType, ValType};
+    let compiler = compiler();
+    for params in [vec![], vec![ValType::I32], vec![ValType::F64; 16]] {
+        let ty = FuncType::new(params, []);
+        compiler.task_return_builtin(&ty).expect("compiles");
+    }
+    for set in [false, true] {
+        for wide in [false, true] {
+            compiler.context_builtin(set, wide, 1).expect("compiles");
+        }
+    }
 }

@@ -43,6 +43,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
                 || component.num_waiting_to_enter > 0
             {
                 component.num_waiting_to_enter += 1;
+                self.update_gate(callee.instance)?;
                 return self.wait_until(Wait::Enter, true);
             }
         }
@@ -217,7 +218,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A task is resolved; its caller sees that.
-    fn resolve(&mut self, id: TaskId, cancelled: bool) -> Result<(), Trap> {
+    pub(crate) fn resolve(&mut self, id: TaskId, cancelled: bool) -> Result<(), Trap> {
         self.check_borrows(id)?;
         let task = self.task_mut(id)?;
         let caller = task.caller;

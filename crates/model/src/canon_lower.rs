@@ -41,6 +41,39 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.follow(next)
     }
 
+    /// A call that the current thread's instance has made without asking becomes known: its
+    /// callee runs already, on the caller's stack, and has given its result where it is
+    /// `resolved`. Its thread is the current one then. Whoever makes such calls has looked
+    /// first whether they may enter and leave, and whether they can start at once
+    /// ([`FlagStorage::set_gate`]); what they have lent is theirs to end.
+    pub fn adopt(
+        &mut self,
+        callee: Callee,
+        is_async: bool,
+        resolved: bool,
+    ) -> Result<(TaskId, ThreadId), Trap> {
+        let (_, task) = self.current()?;
+        let instance = self.task(task)?.callee.instance;
+        let subtask = self.arena.subtask_new()?;
+        let caller = Caller::Guest { instance, subtask };
+        let (task, thread) = self.new_task(Task::new(0, callee, caller))?;
+        self.arena.subtask_mut(subtask)?.task = Some(task);
+        let then = Then::Call {
+            task,
+            callee,
+            caller,
+            is_async,
+            let_go: LetGo::Both,
+        };
+        self.frames.push(Frame { thread, then });
+        self.thread_mut(thread)?.run();
+        let _ = self.enter(thread, task)?;
+        if resolved {
+            self.resolve(task, false)?;
+        }
+        Ok((task, thread))
+    }
+
     /// The host calls a guest's function. The effects that follow end with
     /// [`Effect::ToHost`]; the task may be resolved then, or later.
     pub fn call_from_host(&mut self, callee: Callee) -> Result<(TaskId, Effect), Trap> {

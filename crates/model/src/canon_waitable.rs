@@ -42,7 +42,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let component = self.components.get(instance.get() as usize);
         let component = component.ok_or(Trap::Misuse("an instance of another store"))?;
         component.refresh(&mut self.queue, backpressure);
-        Ok(())
+        self.update_gate(instance)
     }
 
     /// `waitable-set.new`.

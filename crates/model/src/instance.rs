@@ -60,6 +60,10 @@ pub trait FlagStorage {
     fn set(&mut self, instance: InstanceId, flags: Flags);
     /// Makes place for a new instance's flags, which are the default ones.
     fn add(&mut self, instance: InstanceId);
+    /// Calls of async functions that exclude others can start at once, or can't: for
+    /// whoever calls such without asking, and makes that known later
+    /// ([`Store::adopt`](crate::Store::adopt)).
+    fn set_gate(&mut self, _: InstanceId, _shut: bool) {}
 }
 
 /// Flags in a `Vec`.
@@ -148,6 +152,11 @@ impl<F: FlagStorage> Instances<F> {
     /// The flags, wherever they are.
     pub fn flags(&self) -> &F {
         &self.flags
+    }
+
+    /// The flags, to tell them where they are.
+    pub fn flags_mut(&mut self) -> &mut F {
+        &mut self.flags
     }
 
     /// A new instance, inside `parent` or a root.

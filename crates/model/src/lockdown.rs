@@ -103,6 +103,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
                 let component = self.component_mut(id)?;
                 component.threads = Threads::default();
                 component.num_waiting_to_enter = 0;
+                self.update_gate(id)?;
             }
         }
         Ok(())

@@ -206,6 +206,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.frames.last().map(|frame| frame.thread)
     }
 
+    /// The thread below it: the one that called what the current one runs.
+    pub fn calling_thread(&self) -> Option<ThreadId> {
+        let below = self.frames.len().checked_sub(2)?;
+        self.frames.get(below).map(|frame| frame.thread)
+    }
+
     /// Counts the threads of the store up to this one.
     pub fn serial(&self, thread: ThreadId) -> Option<u64> {
         self.threads.get(thread.0).map(|thread| thread.serial)
@@ -405,6 +411,16 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let component = self.components.get_mut(instance.get() as usize);
         let component = component.ok_or(gone)?;
         component.set_exclusive(&mut self.queue, thread, backpressure);
+        self.update_gate(instance)
+    }
+
+    /// Whether calls can start at once may have changed.
+    pub(crate) fn update_gate(&mut self, instance: InstanceId) -> Result<(), Trap> {
+        let backpressure = self.instances.flags().get(instance).backpressure;
+        let component = self.component(instance)?;
+        let shut =
+            component.has_backpressure(backpressure, true) || component.num_waiting_to_enter > 0;
+        self.instances.flags_mut().set_gate(instance, shut);
         Ok(())
     }
 
@@ -622,6 +638,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             Wait::Turn => Value::Number(u32::from(cancelled)),
             Wait::Enter => {
                 self.component_mut(instance)?.num_waiting_to_enter -= 1;
+                self.update_gate(instance)?;
                 return match cancelled {
                     true => self.never_enter(thread, task),
                     false => self.enter(thread, task),

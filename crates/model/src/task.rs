@@ -29,6 +29,13 @@ pub struct TaskId {
     pub(crate) stamp: u64,
 }
 
+impl TaskId {
+    /// Its number, which another task can have when it is gone.
+    pub const fn number(self) -> u32 {
+        self.number
+    }
+}
+
 /// How a function was lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Abi {

@@ -32,6 +32,13 @@ macro_rules! ids {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub(crate) u32);
+
+        impl $name {
+            /// Its number, which another one can have when it is gone.
+            pub const fn number(self) -> u32 {
+                self.0
+            }
+        }
     )*};
 }
 

@@ -23,7 +23,7 @@
 //! then records an error and says FAILED.
 //!
 //! **What is saved at each switch.** Of the store: `stack_limit`, `exit_fp`, `exit_pc`,
-//! `activation`. Of the thread: the current store and stack bounds. The fiber's first
+//! `activation`, `calls`. Of the thread: the current store and stack bounds. The fiber's first
 //! activation is linked below whichever one resumes it, so backtraces show who did.
 //!
 //! **On the fiber's stack** stand, from its base: the switching crate's root frame,
@@ -94,6 +94,7 @@ struct Fields {
     exit_fp: usize,
     exit_pc: usize,
     activation: *mut u8,
+    calls: *mut u8,
 }
 
 impl Fields {
@@ -110,6 +111,7 @@ impl Fields {
                 exit_fp: (*store).exit_fp,
                 exit_pc: (*store).exit_pc,
                 activation: (*store).activation,
+                calls: (*store).calls,
             }
         }
     }
@@ -126,6 +128,7 @@ impl Fields {
             (*store).exit_fp = self.exit_fp;
             (*store).exit_pc = self.exit_pc;
             (*store).activation = self.activation;
+            (*store).calls = self.calls;
         }
     }
 }
@@ -203,6 +206,7 @@ pub unsafe fn enter_on_fiber(
                 exit_fp: 0,
                 exit_pc: 0,
                 activation: (&raw mut (*this).activation).cast(),
+                calls: std::ptr::null_mut(),
             },
             left_at: 0,
             resumed_at: 0,
@@ -319,6 +323,12 @@ impl Suspended {
         }
         // SAFETY: by contract.
         unsafe { switch(fiber, this, status) }
+    }
+
+    /// The innermost call that adapters have noted on its stack, or null.
+    pub fn calls(&self) -> *mut u8 {
+        // SAFETY: it is suspended, so its continuation is there and nothing writes to it.
+        unsafe { (*self.continuation.0).inner.calls }
     }
 
     /// The wasm frames on its stack, innermost first.

@@ -104,6 +104,8 @@ pub(crate) struct Activation {
     /// `previous` end.
     pub(crate) exit_fp: usize,
     pub(crate) exit_pc: usize,
+    /// The store's `calls` when this one began: what is noted later ends with it.
+    pub(crate) calls: *mut u8,
     /// The fiber this is the first activation of, or null.
     pub(crate) fiber: *mut Continuation,
     /// Noted by the signal handler, taken by `trapped`.
@@ -120,6 +122,7 @@ impl Activation {
             previous: null_mut(),
             exit_fp: 0,
             exit_pc: 0,
+            calls: null_mut(),
             fiber: null_mut(),
             fault: None,
             outcome: None,
@@ -147,6 +150,7 @@ impl Activation {
             (*this).previous = (*store).activation.cast();
             (*this).exit_fp = (*store).exit_fp;
             (*this).exit_pc = (*store).exit_pc;
+            (*this).calls = (*store).calls;
             (*store).activation = this.cast();
         }
     }
@@ -162,6 +166,7 @@ impl Activation {
             (*store).activation = (*this).previous.cast();
             (*store).exit_fp = (*this).exit_fp;
             (*store).exit_pc = (*this).exit_pc;
+            (*store).calls = (*this).calls;
         }
     }
 
@@ -198,6 +203,7 @@ pub fn store_context(limits: &Limits, owner: *mut u8) -> VMStoreContext {
         epoch: &NO_EPOCH,
         epoch_deadline: u64::MAX,
         interrupts: null_mut(),
+        calls: null_mut(),
     }
 }
 

@@ -18,7 +18,7 @@
 use super::emit::Emit;
 use super::place::Place;
 use super::set::{Pair, Shared};
-use super::shape::{AdapterShape, ContextSlots};
+use super::shape::{AdapterShape, ContextSlots, LiftAbi, Tasks};
 use crate::env::load_fixed;
 use crate::func::{bug, check_stack_at_entry, zero};
 use crate::signature::WasmSignature;
@@ -51,7 +51,7 @@ pub(super) fn adapter(
     let [caller, callee] =
         sides.map(|side| shared.programs.call(types, shape.ty, shape.signature(side)));
     let own = WasmSignature::new(&caller.signature.core());
-    into.signature = own.clif;
+    into.signature = own.clif.clone();
     check_stack_at_entry(into);
     let mut b = FunctionBuilder::new(into, context);
     let params = entry_block(&mut b);
@@ -64,12 +64,24 @@ pub(super) fn adapter(
         .any(|(_, ty)| types.contains_borrow(*ty));
 
     let mut emit = Emit::new(b, shared, shape, AdapterSide::Caller, *context, target);
-    let flags = emit.enter();
+    let flags = emit.enter(values, &own.clif);
     let kept = emit.fresh_slots();
     if lends && !shape.lends_directly(types) {
         emit.scope = Some(emit.call_fallible(ComponentBuiltin::BeginScope, &[]));
     }
-    let returned = emit.call(&caller, &callee, values);
+    let noted = (shape.tasks == Tasks::Noted).then(|| {
+        let to = match caller.result.passing {
+            Passing::Memory => values.last().copied(),
+            Passing::Flat(_) => None,
+        };
+        emit.note(to)
+    });
+    let (packed, mut returned) = emit.call(&caller, &callee, values);
+    match noted {
+        Some(noted) => returned = emit.unnote(&noted, packed, returned, &caller.result),
+        None if shape.caller_async => returned = vec![emit.b.ins().iconst(types::I32, 2)],
+        None => {}
+    }
     emit.leave_slots(kept);
     for flag in flags {
         emit.set_flag(flag, true);
@@ -80,9 +92,10 @@ pub(super) fn adapter(
 
 impl Emit<'_, '_> {
     /// Checks the flags and claims the instances that the call enters.
-    fn enter(&mut self) -> Vec<Value> {
+    fn enter(&mut self, params: &[Value], signature: &Signature) -> Vec<Value> {
         let may_leave = self.field(offset::side(AdapterSide::Caller) + offset::SIDE_MAY_LEAVE);
         self.need_flag(may_leave, Trap::CannotLeaveComponent);
+        self.need_gate(params, signature);
         if self.shape.entering == 0 {
             return Vec::new();
         }
@@ -126,17 +139,20 @@ impl Emit<'_, '_> {
         }
     }
 
-    /// From the caller's core parameters to its core results.
+    /// From the caller's core parameters to its core results; what a function with a
+    /// callback has returned.
     fn call(
         &mut self,
         caller: &CallPrograms,
         callee: &CallPrograms,
         params: &[Value],
-    ) -> Vec<Value> {
+    ) -> (Option<Value>, Vec<Value>) {
         let args = self.passed(&caller.params, params, &callee.params, None);
         let inner = WasmSignature::new(&callee.signature.core());
         let results = self.call_import(offset::CALLEE, inner.clif, &args);
-
+        if self.shape.abi != LiftAbi::Sync {
+            return (results.first().copied(), Vec::new());
+        }
         self.from = AdapterSide::Callee;
         // The address for the result is the last parameter, where it goes through memory.
         let at = match caller.result.passing {
@@ -152,8 +168,8 @@ impl Emit<'_, '_> {
             self.post_return(callee, &results);
         }
         match caller.result.passing {
-            Passing::Memory => Vec::new(),
-            Passing::Flat(_) => returned,
+            Passing::Memory => (None, Vec::new()),
+            Passing::Flat(_) => (None, returned),
         }
     }
 
@@ -168,7 +184,7 @@ impl Emit<'_, '_> {
     /// Moves parameters or a result: the core values they are on the other side. What goes
     /// through memory is the one value that is its address; `at` is where the caller wants
     /// it, else it is allocated.
-    fn passed(
+    pub(super) fn passed(
         &mut self,
         source: &Passed,
         values: &[Value],

@@ -58,7 +58,7 @@ pub(super) struct Emit<'a, 'b> {
     pub(super) targets: Vec<Variable>,
     /// How much code there is already, in operations.
     pub(super) weight: u32,
-    target: TargetFrontendConfig,
+    pub(super) target: TargetFrontendConfig,
     /// Cold blocks to fill at the end: guard and numbers for its message.
     guards: Vec<(Block, Guard, [Option<Value>; 2])>,
     raise: Option<Block>,
@@ -209,7 +209,7 @@ impl<'a, 'b> Emit<'a, 'b> {
         self.unless(bad, cold);
     }
 
-    fn raise_block(&mut self) -> Block {
+    pub(super) fn raise_block(&mut self) -> Block {
         if let Some(block) = self.raise {
             return block;
         }

@@ -19,10 +19,12 @@
 //! traps comes first, because the destination's `realloc` can neither leave its instance
 //! nor reach the source's memory.
 //!
-//! `resource` has the built-ins of resources as generated functions.
+//! `resource` has the built-ins of resources as generated functions, `task` what calls that
+//! are tasks take beside.
 //!
 //! Not here: who resolves the context's pointers, and the routines that adapters call
-//! (helve's component layer); functions whose call can block (called by the host).
+//! (helve's component layer); calls whose callee needs a stack of its own (made by the host,
+//! which uses `move_params` and `move_result` for them).
 
 mod adapter;
 mod emit;
@@ -33,8 +35,9 @@ mod resource;
 mod set;
 mod shape;
 mod string;
+mod task;
 mod walk;
 
 pub use resource::ResourceBuiltin;
 pub use set::CompiledAdapters;
-pub use shape::{AdapterShape, ContextSlots, SideShape};
+pub use shape::{AdapterShape, ContextSlots, LiftAbi, Piece, SideShape, Tasks};

@@ -1,7 +1,7 @@
 //! All adapters of a component as one image, and the parts that they share.
 //!
 //! ```text
-//!  image:  adapter of shape 0 | shape 1 | ... | subprogram 0 | subprogram 1 | ...
+//!  image:  pieces of shape 0 | of shape 1 | ... | subprogram 0 | subprogram 1 | ...
 //!  subprogram = one type, both sides' forms and options, one direction
 //! ```
 //!
@@ -15,7 +15,8 @@
 use super::adapter::adapter;
 use super::emit::Emit;
 use super::place::Place;
-use super::shape::{AdapterShape, SideShape};
+use super::shape::{AdapterShape, Piece, SideShape};
+use super::task::{move_params, move_result};
 use crate::artifact::{CompiledFunction, CompiledModule};
 use crate::compiler::Compiler;
 use crate::func::check_stack_at_entry;
@@ -153,15 +154,15 @@ pub(super) fn subprogram_signature() -> Signature {
 /// The code of adapters.
 #[derive(Clone, Debug, Default)]
 pub struct CompiledAdapters {
-    /// The image. Its functions are the adapters, one for each shape in order, and behind
-    /// them the subprograms, in the order of `VMAdapterContext::subprograms`.
+    /// The image. Its functions are the pieces of each shape in order, and behind them the
+    /// subprograms, in the order of `VMAdapterContext::subprograms`.
     pub code: CompiledModule,
-    /// How many of its functions are adapters.
+    /// How many of its functions are pieces of shapes.
     pub adapters: usize,
 }
 
 impl CompiledAdapters {
-    /// Where each adapter starts in the image.
+    /// Where each piece starts in the image.
     pub fn adapters(&self) -> impl Iterator<Item = u32> + '_ {
         self.starts().take(self.adapters)
     }
@@ -183,13 +184,11 @@ impl CompiledAdapters {
 }
 
 impl Compiler {
-    /// Compiles the adapters of these shapes, whose types must be [supported].
+    /// Compiles the adapters of these shapes.
     ///
     /// # Errors
     ///
     /// Where a type is too large for Cranelift.
-    ///
-    /// [supported]: AdapterShape::supports
     pub fn compile_adapters(
         &self,
         types: &Types,
@@ -204,10 +203,18 @@ impl Compiler {
                     types.display_func(shape.ty)
                 )
             };
-            functions.push(self.compile(&name, |function, builder| {
-                adapter(*shape, types, &mut shared, function, builder, self.target())
-            })?);
+            for piece in shape.pieces() {
+                let build = match piece {
+                    Piece::Adapter => adapter,
+                    Piece::MoveResult => move_result,
+                    Piece::MoveParams => move_params,
+                };
+                functions.push(self.compile(&name, |function, builder| {
+                    build(*shape, types, &mut shared, function, builder, self.target())
+                })?);
+            }
         }
+        let adapters = functions.len();
         let mut built = 0;
         while let Some(&(key, shape)) = shared.queue.get(built) {
             built += 1;
@@ -219,7 +226,7 @@ impl Compiler {
         }
         Ok(CompiledAdapters {
             code: CompiledModule::link(functions)?,
-            adapters: shapes.len(),
+            adapters,
         })
     }
 }

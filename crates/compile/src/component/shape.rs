@@ -2,12 +2,12 @@
 //!
 //! Two pairs of lower and lift that agree in all of this share one adapter.
 
-use helve_abi::flat::{Side, SignatureOptions};
+use helve_abi::flat::{Passing, Side, SignatureOptions};
 use helve_abi::layout::PointerWidth;
 use helve_abi::options::StringEncoding;
 use helve_abi::types::{FuncTypeId, InterfaceType, Types};
 use helve_base::adapter::AdapterSide;
-use std::collections::HashSet;
+use helve_base::core_type::FuncType;
 
 /// One side of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +32,39 @@ pub enum ContextSlots {
     Saved,
 }
 
+/// How the callee was lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LiftAbi {
+    /// Without `async`: it returns its result.
+    Sync,
+    /// With `async`: it calls `task.return`.
+    Stackful,
+    /// With `async` and `callback`.
+    Callback,
+}
+
+/// What an adapter does about its call's being a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tasks {
+    /// Nothing: nobody can see that it is one.
+    Unseen,
+    /// It notes the call on its stack, where the callee runs too.
+    Noted,
+    /// There is no adapter, only code that moves values: the callee needs a stack.
+    Moved,
+}
+
+/// A function of a shape's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Piece {
+    /// The adapter.
+    Adapter,
+    /// `VMAdapterContext::move_result`.
+    MoveResult,
+    /// `VMAdapterContext::move_params`.
+    MoveParams,
+}
+
 /// What decides an adapter's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AdapterShape {
@@ -50,6 +83,14 @@ pub struct AdapterShape {
     /// Bit n: parameter n is a borrow of a resource type that the callee defines, so that
     /// it gets the representation and no handle of its own.
     pub defines: u32,
+    /// Whether the caller lowered the function with `async`.
+    pub caller_async: bool,
+    /// How the callee was lifted.
+    pub abi: LiftAbi,
+    /// What is done about the call's being a task.
+    pub tasks: Tasks,
+    /// Whether the callee's instance can hold the call back.
+    pub gate: bool,
 }
 
 impl AdapterShape {
@@ -69,9 +110,48 @@ impl AdapterShape {
                 AdapterSide::Callee => Side::Lift,
             },
             width: self.side(side).width,
-            is_async: false,
-            callback: false,
+            is_async: match side {
+                AdapterSide::Caller => self.caller_async,
+                AdapterSide::Callee => self.abi != LiftAbi::Sync,
+            },
+            callback: side == AdapterSide::Callee && self.abi == LiftAbi::Callback,
         }
+    }
+
+    /// The functions of its code, in order.
+    pub fn pieces(&self) -> &'static [Piece] {
+        match self.tasks {
+            Tasks::Unseen => &[Piece::Adapter],
+            Tasks::Noted => &[Piece::Adapter, Piece::MoveResult, Piece::MoveParams],
+            Tasks::Moved => &[Piece::MoveResult, Piece::MoveParams],
+        }
+    }
+
+    /// The core type of `move_result`.
+    pub fn result_type(&self, types: &Types) -> FuncType {
+        let callee = types.core_signature(self.ty, self.signature(AdapterSide::Callee));
+        let given = match self.abi {
+            LiftAbi::Sync => callee.results,
+            _ => {
+                types
+                    .task_return_params(types[self.ty].result, self.callee.width)
+                    .0
+            }
+        };
+        FuncType::new(given.core(), [])
+    }
+
+    /// The core type of `move_params`.
+    pub fn params_type(&self, types: &Types) -> FuncType {
+        let [caller, callee] = [AdapterSide::Caller, AdapterSide::Callee]
+            .map(|side| types.core_signature(self.ty, self.signature(side)));
+        FuncType::new(caller.params.core(), callee.params.core())
+    }
+
+    /// Whether the caller gets the result through its memory.
+    pub fn result_in_memory(&self, types: &Types) -> bool {
+        let caller = types.core_signature(self.ty, self.signature(AdapterSide::Caller));
+        matches!(caller.result_passing, Passing::Memory)
     }
 
     /// Whether all that the function lends are parameters of their own: then the adapter
@@ -82,28 +162,5 @@ impl AdapterShape {
             matches!(ty, InterfaceType::Borrow(_)) || !types.contains_borrow(ty)
         };
         params.len() <= 32 && params.iter().all(|(_, ty)| direct(*ty))
-    }
-
-    /// Whether functions of this type can have adapters: those that can neither block nor
-    /// carry what only the host can move.
-    pub fn supports(types: &Types, ty: FuncTypeId) -> bool {
-        let func = &types[ty];
-        let parts = func.params.iter().map(|(_, ty)| *ty).chain(func.result);
-        let mut seen = HashSet::new();
-        !func.is_async && parts.into_iter().all(|ty| movable(types, ty, &mut seen))
-    }
-}
-
-fn movable(types: &Types, ty: InterfaceType, seen: &mut HashSet<InterfaceType>) -> bool {
-    if !types.contains_handle(ty) || !seen.insert(ty) {
-        return true;
-    }
-    match ty {
-        InterfaceType::Stream(_) | InterfaceType::Future(_) | InterfaceType::ErrorContext => false,
-        ty => {
-            let mut all = true;
-            types.each_part(ty, &mut |part| all &= movable(types, part, seen));
-            all
-        }
     }
 }

@@ -176,9 +176,21 @@ impl Emit<'_, '_> {
         let new = match handle {
             Handle::Own(id) => self.own(id, index),
             Handle::Borrow(id) if self.from == AdapterSide::Caller => self.borrow(id, index),
-            _ => return self.impossible("a handle that only the host can move"),
+            Handle::Stream(id) => self.end(0, id.as_u32(), index),
+            Handle::Future(id) => self.end(1, id.as_u32(), index),
+            Handle::ErrorContext => self.end(2, 0, index),
+            Handle::Borrow(_) => return self.impossible("a loan to the caller"),
         };
         self.write(to, Scalar::U32, new);
+    }
+
+    /// Moves a readable end, or an error context: its new index.
+    fn end(&mut self, kind: u32, ty: u32, index: Value) -> Value {
+        let side = self.source_number();
+        let [kind, ty] = [kind, ty].map(|n| self.b.ins().iconst(types::I32, i64::from(n)));
+        let args = [side, kind, ty, index];
+        let new = self.call_fallible(ComponentBuiltin::TransferEnd, &args);
+        self.b.ins().ireduce(types::I32, new)
     }
 
     /// Moves an owned resource from one table to the other: its new index.

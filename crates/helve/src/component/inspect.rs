@@ -14,6 +14,7 @@
 //! Memories are looked at through the contexts of core instances, which live as long as
 //! their component instance, which is at hand.
 
+use crate::component::drive::State;
 use crate::component::instance::Instance;
 use crate::component::part::Part;
 use crate::component::state::InstanceData;
@@ -217,6 +218,8 @@ fn usage(store: &StoreOpaque, data: &InstanceData, id: ComponentInstanceId, part
     let count = |counts: fn(&HandleKind) -> bool| {
         u32::try_from(kinds.iter().filter(|kind| counts(kind)).count()).unwrap_or(u32::MAX)
     };
+    // What can't be made known now is not there yet.
+    let _ = State::materialize(data.shared(), data.store());
     Usage {
         instance: part.path.to_string(),
         memory_bytes: core.map(|instance| memory_bytes(store, instance)).sum(),
@@ -260,6 +263,13 @@ impl<T: 'static> StoreContext<'_, T> {
 impl StoreShared {
     /// Calls that are not over.
     pub(crate) fn task_infos(&self) -> Vec<TaskInfo> {
+        let instance = self.drive.state().any_instance();
+        if let Some(instance) = instance {
+            // SAFETY: of this store, which is at hand.
+            let store = unsafe { instance.get() }.store();
+            // What can't be made known now is not there yet.
+            let _ = State::materialize(self, store);
+        }
         let state = self.drive.state();
         let tasks = state.model.task_infos().into_iter().map(|task| TaskInfo {
             instance: state.path(task.instance).unwrap_or_default(),

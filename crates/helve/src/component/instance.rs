@@ -34,7 +34,7 @@ use helve_abi::names::ExternName;
 use helve_base::{Bug, Error, Result, error::Context};
 use helve_decode::plan::*;
 use std::cell::OnceCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// An instance of a component in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -556,27 +556,37 @@ impl InstanceData {
 
     /// The core function of a `canon lower`.
     fn make_lowered(&self, store: &mut StoreOpaque, id: LoweredId) -> Result<core::Func> {
+        match self.component.fused().adapter(id) {
+            Some(adapter) => fused::make(self, store, id, adapter),
+            None => Ok(self.make_slow(store, id)?.0),
+        }
+    }
+
+    /// The core function of a `canon lower` by way of the host, and its calling side where
+    /// it calls a guest as a task.
+    pub(crate) fn make_slow(
+        &self,
+        store: &mut StoreOpaque,
+        id: LoweredId,
+    ) -> Result<(core::Func, Option<Arc<Caller>>)> {
         let lowered = &self.plan().lowered[id];
         let is_async = self.plan().options[lowered.options].is_async;
-        if !self.tasks()
-            && let Some(func) = fused::make(self, store, id)?
-        {
-            return Ok(func);
-        }
         let programs = self.component.lowered_programs(id);
         let caller = Caller {
             instance: self.ptr(),
             options: self.call_options(store, lowered.options, lowered.owner)?,
             shape: CallShape::new(self.types(), lowered.ty, programs),
+            adapter: OnceLock::new(),
         };
         let callee = match lowered.callee {
             FuncRef::Lifted(id) => Func::new(self, id),
             FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
                 Some(Binding::Guest(func)) => *func,
                 Some(Binding::Host(func)) if is_async => {
-                    return concurrent::host_func::make(store, caller, func.clone(), true);
+                    let made = concurrent::host_func::make(store, caller, func.clone(), true)?;
+                    return Ok((made, None));
                 }
-                Some(Binding::Host(func)) => return func.clone().lower(store, caller),
+                Some(Binding::Host(func)) => return Ok((func.clone().lower(store, caller)?, None)),
                 None => {
                     return Err(Error::new(Bug(
                         "an imported function that was not linked".into()
@@ -585,12 +595,15 @@ impl InstanceData {
             },
         };
         if self.tasks() {
-            return drive::builtins::lowered(store, caller, callee, is_async);
+            let caller = Arc::new(caller);
+            let made = drive::builtins::lowered(store, caller.clone(), callee, is_async)?;
+            return Ok((made, Some(caller)));
         }
         let ty = caller.shape.programs.signature.core();
-        core::Func::new_raw(store, &ty, move |_, lanes| {
+        let made = core::Func::new_raw(store, &ty, move |_, lanes| {
             // SAFETY: compiled code of the instance's store calls.
             adapter::call(unsafe { caller.call()? }, callee, lanes_mut(lanes))
-        })
+        })?;
+        Ok((made, None))
     }
 }

@@ -17,6 +17,7 @@ use crate::component::hot::HotStorage;
 use crate::component::store::StoreShared;
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap};
+use helve_model::InstanceId;
 use helve_model::error::{HandleError, Names};
 use helve_model::handles::{Header, MAX_INDEX, Storage, Table, TypeId};
 use helve_model::layout::HotBlock;
@@ -38,6 +39,10 @@ pub(crate) struct Part {
     pub context: Cell<[u64; 2]>,
     /// `backpressure.inc` less `backpressure.dec`.
     pub backpressure: Cell<u16>,
+    /// The model's number of it, once there is one.
+    pub model_id: Cell<Option<InstanceId>>,
+    /// Not 0 while calls of async functions can't start at once.
+    pub gate: Cell<u32>,
     handles: RefCell<Table<HotStorage>>,
     most_handles: u32,
     /// Room for one call's loans, kept so that lending allocates nothing.
@@ -53,6 +58,8 @@ impl Part {
             may_leave: Cell::new(true),
             context: Cell::default(),
             backpressure: Cell::new(0),
+            model_id: Cell::new(None),
+            gate: Cell::new(0),
             handles: RefCell::new(Table::with_storage(
                 HotStorage::new(most_handles),
                 most_handles,

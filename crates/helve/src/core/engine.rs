@@ -43,6 +43,8 @@ struct Inner {
     entry: Trampolines,
     host: Trampolines,
     resources: OnceLock<ResourceCode>,
+    task_returns: Trampolines,
+    contexts: RwLock<HashMap<(bool, bool, u32), Arc<CodeMemory>>>,
     stacks: Arc<StackPool>,
     memories: Arc<MemoryPool>,
     profile: Option<Profile>,
@@ -89,6 +91,8 @@ impl Engine {
             entry: Trampolines::default(),
             host: Trampolines::default(),
             resources: OnceLock::new(),
+            task_returns: Trampolines::default(),
+            contexts: RwLock::default(),
             stacks: StackPool::new(
                 config.allocation.stacks(
                     limits
@@ -215,6 +219,30 @@ impl Engine {
             }
         };
         Ok(code[builtin as usize].address(0))
+    }
+
+    /// The code of a `task.return` of this core type.
+    pub(crate) fn task_return(&self, ty: SharedTypeId) -> Result<CodePtr> {
+        self.trampoline(&self.0.task_returns, ty, Compiler::task_return_builtin)
+    }
+
+    /// The code of `context.get` or (`set`) `context.set`; `wide`: as `i64`.
+    pub(crate) fn context_builtin(&self, set: bool, wide: bool, slot: u32) -> Result<CodePtr> {
+        let key = (set, wide, slot);
+        let known = self.0.contexts.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = known.get(&key) {
+            return Ok(code.address(0));
+        }
+        drop(known);
+        let code = publish(self.compiler().context_builtin(set, wide, slot)?, false)?;
+        let mut known = self
+            .0
+            .contexts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been faster; then its one stays.
+        Ok(known.entry(key).or_insert(code).address(0))
     }
 
     fn trampoline(

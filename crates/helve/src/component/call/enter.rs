@@ -63,6 +63,11 @@ impl CoreFunc {
         })
     }
 
+    /// A function and the code by which the host calls its type.
+    pub fn from_parts(func: NonNull<VMFuncRef>, trampoline: EntryTrampoline) -> CoreFunc {
+        CoreFunc { func, trampoline }
+    }
+
     /// Calls it: `lanes` holds the arguments and takes the results, and has room for both.
     #[inline]
     pub fn call(self, store: StorePtr, lanes: &mut [Lane]) -> Result<()> {

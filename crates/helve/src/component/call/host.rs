@@ -19,6 +19,7 @@ use crate::component::call::lane::{Lane, lanes_mut};
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::concurrent::host_task::Waiting;
+use crate::component::fused::AdapterPtr;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
@@ -30,7 +31,7 @@ use crate::core::store::StoreOpaque;
 use helve_abi::types::FuncTypeId;
 use helve_base::{Bug, Error, Result, ensure};
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A host function, of no particular store.
 pub(crate) type HostFunc = Arc<dyn HostCallable>;
@@ -40,6 +41,8 @@ pub(crate) struct Caller {
     pub instance: InstancePtr,
     pub options: CallOptions,
     pub shape: CallShape,
+    /// Generated code that moves the values of calls to a guest, if there is some.
+    pub adapter: OnceLock<AdapterPtr>,
 }
 
 /// One call of a host function.

@@ -24,7 +24,7 @@ use crate::component::call::host::{
 };
 use crate::component::call::lane::Lane;
 use crate::component::call::scope::CallScope;
-use crate::component::drive::{builtins, refused};
+use crate::component::drive::{State, builtins, refused};
 use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentNamedList, Lift, Lower, TypeCheck};
 use crate::component::value::{self, Val, Vals};
@@ -376,7 +376,9 @@ impl Function {
                 lanes: array,
             },
             None => {
+                State::materialize(shared, store)?;
                 let mut drive = shared.drive.state();
+                drive.asks();
                 let thread = drive.model.current_thread();
                 let thread = thread.ok_or_else(|| Error::new(Bug("no thread runs".into())))?;
                 let parked = drive.model.park();
@@ -404,6 +406,7 @@ impl Function {
         lanes: &mut [Lane],
     ) -> Result<Poll<()>> {
         let shared = call.instance.shared();
+        State::materialize(shared, call.instance.store())?;
         let begun = (|| {
             let mut drive = shared.drive.state();
             drive.asks();

@@ -417,7 +417,7 @@ fn finish(store: StorePtr, shared: &StoreShared, purpose: Purpose, mut waiting: 
             let resolved = {
                 let mut drive = shared.drive.state();
                 if !is_async {
-                    drive.keep_results(subtask, lanes.into());
+                    drive.keep_result(subtask, lanes[0]);
                 }
                 drive.model.resolve_host_call(subtask, false)
             };

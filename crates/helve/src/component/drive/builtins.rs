@@ -34,6 +34,7 @@ use helve_base::vmctx::{VMHostContext, ValRaw};
 use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::*;
 use helve_model::{Direction, Effect, EndType, Shape, TaskId, TypeId, Value, WaitableId};
+use helve_vm::fibers::can_suspend;
 use helve_vm::traps::host_call_async;
 use std::sync::Arc;
 use std::task::Poll;
@@ -110,7 +111,7 @@ pub(crate) fn builtin(
 /// The core function of a call of a guest.
 pub(crate) fn lowered(
     store: &mut StoreOpaque,
-    caller: Caller,
+    caller: Arc<Caller>,
     callee: Func,
     is_async: bool,
 ) -> Result<core::Func> {
@@ -120,7 +121,7 @@ pub(crate) fn lowered(
         owner: caller.options.owner,
         slots: 0,
         kind: Kind::Lowered {
-            caller: Arc::new(caller),
+            caller,
             callee,
             is_async,
         },
@@ -176,10 +177,9 @@ pub(super) fn reply(state: &mut State, to: Reply, value: Value) -> Result<()> {
             place.ok_or_else(out_of_bounds)?.copy_from_slice(&bytes);
         }
         Value::Results(subtask) => {
-            let results = state.results.remove(&subtask);
-            // The trampoline reads as many as the type says.
-            if let Some(lane) = results.as_ref().and_then(|lanes| lanes.first()) {
-                put(0, *lane);
+            // There is none where the result went through memory, or is in its adapter.
+            if let Some(lane) = state.results.remove(subtask) {
+                put(0, lane);
             }
         }
     }
@@ -204,12 +204,18 @@ pub(crate) fn answer(
     answer_to(instance, effect, Reply { lanes, event })
 }
 
+/// Whether the guest that calls could be suspended.
+fn is_on_fiber(instance: &InstanceData) -> bool {
+    // SAFETY: in a host call of the store.
+    unsafe { can_suspend(instance.store().vm()) }
+}
+
 /// What the guest that asked gets at once, or waits for.
-fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> Result<Poll<()>> {
+pub(super) fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> Result<Poll<()>> {
     let native = {
         let state = instance.shared().drive.0.borrow();
-        let native = state.native.last().copied();
-        native.filter(|native| Some(*native) == state.asker && !state.asking(&effect))
+        let asker = state.asker;
+        asker.filter(|_| !state.asking(&effect) && !is_on_fiber(instance))
     };
     if native.is_some() {
         // No fiber: what is to be done first is done from here.
@@ -236,6 +242,7 @@ impl Function {
         // SAFETY: see the module.
         let instance = unsafe { self.instance.get() };
         let part = instance.part(self.owner);
+        State::materialize(instance.shared(), store)?;
         let mut to = Reply {
             lanes: lanes.as_mut_ptr(),
             event: None,
@@ -412,9 +419,9 @@ impl Function {
             state.asker = state.model.current_thread();
             let task = state.model.current_thread();
             let task = task.and_then(|thread| state.model.task_of(thread));
-            let call = task.and_then(|task| state.calls.get(&task).cloned());
+            let call = task.and_then(|task| state.calls.get(task).cloned());
             let matches = call.is_none_or(|call| {
-                let lifted = &call.lifted;
+                let lifted = call.lifted();
                 let ty = call.callee().types()[lifted.shape.ty].result;
                 ty == result
                     // Without a memory nothing depends on the options.

@@ -23,15 +23,18 @@ use crate::component::concurrent::event_loop::{self, Turn};
 use crate::component::concurrent::mailbox::Letter;
 use crate::component::concurrent::side::{Closures, Ending, HostEnd};
 use crate::component::concurrent::{self, Cancelled, again};
+use crate::component::fused::{AdapterContext, AdapterPtr};
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
 use crate::component::value::{self, Vals};
+use helve_abi::layout::PointerWidth;
 use helve_base::{Bug, Error, Result, Trap, ensure};
 use helve_decode::plan::ComponentInstanceId;
 use helve_model::{Abi, Callee, Caller as By, Effect, Ended, Returning, TaskId};
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -44,7 +47,13 @@ pub(crate) enum Side {
     Host(HostEnd),
     Guest {
         caller: Arc<Caller>,
-        lanes: Box<[Lane]>,
+        lanes: SmallVec<[Lane; 5]>,
+    },
+    /// Of a call that an adapter has noted: its result is all that is left to move, to
+    /// this address in the caller's memory, or of the host's.
+    Noted {
+        adapter: AdapterPtr,
+        to: u64,
     },
 }
 
@@ -52,7 +61,7 @@ pub(crate) enum Side {
 pub(crate) struct Call {
     /// Lives as long as its store, like the instance.
     pub callee: NonNull<InstanceData>,
-    pub lifted: LiftedFunc,
+    pub lifted: NonNull<LiftedFunc>,
     pub side: Side,
     /// What the callee was lent.
     pub scope: RefCell<CallScope>,
@@ -64,6 +73,11 @@ impl Call {
     pub fn callee(&self) -> &InstanceData {
         // SAFETY: see the field.
         unsafe { self.callee.as_ref() }
+    }
+
+    pub fn lifted(&self) -> &LiftedFunc {
+        // SAFETY: of that instance, where it stays.
+        unsafe { self.lifted.as_ref() }
     }
 }
 
@@ -154,6 +168,9 @@ pub(crate) fn begin_from_host(
     instance: &InstanceData,
     side: HostEnd,
 ) -> std::result::Result<(TaskId, Effect), (HostEnd, Error)> {
+    if let Err(error) = State::materialize(instance.shared(), instance.store()) {
+        return Err((side, error));
+    }
     let mut state = instance.shared().drive.state();
     let begun = callee(&mut state, instance, lifted).and_then(|callee| {
         let begun = state.model.call_from_host(callee);
@@ -165,7 +182,7 @@ pub(crate) fn begin_from_host(
     };
     let call = Call {
         callee: NonNull::from(instance),
-        lifted: lifted.clone(),
+        lifted: NonNull::from(lifted),
         side: Side::Host(side),
         scope: RefCell::default(),
         lent: RefCell::default(),
@@ -183,17 +200,19 @@ pub(crate) fn ended(shared: &StoreShared, ended: Ended, error: Error) -> Option<
         let mut state = shared.drive.state();
         let state = &mut *state;
         for thread in &ended.threads {
-            state.stopped.remove(thread);
-            state.roles.remove(thread);
-            state.lanes.remove(thread);
+            state.stopped.remove(*thread);
+            state.roles.remove(*thread);
+            state.lanes.remove(*thread);
         }
         state.handed = None;
-        calls.extend(ended.host_tasks.iter().map(|task| state.calls.remove(task)));
+        let tasks = ended.host_tasks.iter();
+        calls.extend(tasks.map(|task| state.calls.remove(*task)));
         let model = &state.model;
-        let over = state.calls.extract_if(|task, _| model.is_resolved(*task));
-        gone.extend(over);
-        for ((instance, _), id) in &state.ids {
-            if model.instances.is_locked_down(*id) {
+        gone.extend(state.calls.remove_all(|task| model.is_resolved(task)));
+        for (instance, part) in &model.tables.0 {
+            // SAFETY: the store is alive.
+            let id = unsafe { instance.get() }.part(*part).model_id.get();
+            if id.is_some_and(|id| model.instances.is_locked_down(id)) {
                 // SAFETY: the store is alive.
                 unsafe { instance.get() }.lock();
             }
@@ -220,7 +239,7 @@ pub(crate) fn cancelled(shared: &StoreShared, task: TaskId) {
     let call = {
         let mut state = shared.drive.state();
         match state.model.is_resolved(task) {
-            true => state.calls.remove(&task),
+            true => state.calls.remove(task),
             false => None,
         }
     };
@@ -240,6 +259,7 @@ pub(crate) fn on_native_stack<R>(
     work: impl FnOnce() -> Result<R>,
 ) -> Result<R> {
     let drive = &instance.shared().drive;
+    State::materialize(instance.shared(), instance.store())?;
     {
         let mut state = drive.0.borrow_mut();
         let callee = Callee {
@@ -253,12 +273,8 @@ pub(crate) fn on_native_stack<R>(
         };
         // What it has to start is the closure.
         let _ = begun.map_err(|trap| refused(instance, part, trap))?;
-        let thread = state.model.current_thread();
-        state.native.extend(thread);
     }
-    let result = work();
-    drive.0.borrow_mut().native.pop();
-    let result = match (result, by_guest) {
+    let result = match (work(), by_guest) {
         (Ok(result), _) => result,
         (Err(error), true) => return Err(error),
         (Err(error), false) => return Err(failed_native(instance, error)),
@@ -295,7 +311,7 @@ pub(super) fn from_guest(
     let effect = effect.map_err(|trap| refused(from, caller.options.owner, trap))?;
     let call = Call {
         callee: NonNull::from(instance),
-        lifted: lifted.clone(),
+        lifted: NonNull::from(lifted),
         side: Side::Guest {
             caller: caller.clone(),
             lanes: lanes.into(),
@@ -322,24 +338,32 @@ fn host_call(caller: &Caller) -> HostCall<'_> {
 pub(super) fn arguments(call: &Call, lanes: &mut [Lane]) -> Result<()> {
     let mut scope = call.scope.borrow_mut();
     let callee = call.callee();
-    let mut into = LowerContext::new(&call.lifted.options, callee, &mut scope);
+    let mut into = LowerContext::new(&call.lifted().options, callee, &mut scope);
     match &call.side {
         Side::Host(side) => {
             let tokens = &callee.shared().concurrent.tokens;
-            side.lower(tokens, &call.lifted.shape, &mut into, lanes)
+            side.lower(tokens, &call.lifted().shape, &mut into, lanes)
         }
         Side::Guest {
             caller,
             lanes: from,
         } => {
+            if let Some(adapter) = caller.adapter.get() {
+                for (to, from) in lanes.iter_mut().zip(from) {
+                    *to = *from;
+                }
+                // SAFETY: the store is alive, and this thread's.
+                return unsafe { adapter.get() }.move_params(lanes);
+            }
             let from_call = host_call(caller);
             let mut lent = call.lent.borrow_mut();
             let params = &caller.shape.programs.params;
             let mut vals = Vals::new();
             value::lift_passed(&mut from_call.lifting(&mut lent), params, from, &mut vals)?;
-            let params = &call.lifted.shape.programs.params;
+            let params = &call.lifted().shape.programs.params;
             value::lower_passed(&mut into, params, &vals, lanes)
         }
+        Side::Noted { .. } => Err(Error::new(Bug("arguments that were moved already".into()))),
     }
 }
 
@@ -354,9 +378,18 @@ pub(super) fn keep_loans(state: &mut State, call: &Call, task: TaskId) -> Result
 
 /// A task's result, in `lanes` as its function returned it or gave it to `task.return`,
 /// goes to its caller.
-pub(super) fn result(call: &Call, lanes: &[Lane]) -> Result<Option<Box<[Lane]>>> {
+pub(super) fn result(call: &Call, lanes: &[Lane]) -> Result<Option<Lane>> {
+    let adapter = match &call.side {
+        Side::Noted { adapter, .. } => Some(adapter),
+        Side::Guest { caller, .. } => caller.adapter.get(),
+        Side::Host(_) => None,
+    };
+    if let Some(adapter) = adapter {
+        // SAFETY: the store is alive, and this thread's.
+        return result_by_code(call, unsafe { adapter.get() }, lanes);
+    }
     let callee = call.callee();
-    let lifted = &call.lifted;
+    let lifted = call.lifted();
     let mut scope = call.scope.borrow_mut();
     // SAFETY: lifting runs no guest.
     let memory = lifted
@@ -383,14 +416,41 @@ pub(super) fn result(call: &Call, lanes: &[Lane]) -> Result<Option<Box<[Lane]>>>
             let to = into_call.result_address(args);
             let mut lent = call.lent.borrow_mut();
             let mut into = LowerContext::new(&caller.options, into_call.instance, &mut lent);
-            let mut lanes = vec![Lane::ZERO; LANES].into_boxed_slice();
+            let mut lanes = [Lane::ZERO; LANES];
             let result = &caller.shape.programs.result;
             value::lower_result(&mut into, result, &vals, to, &mut lanes)?;
             into_call
                 .instance
                 .end_loans(caller.options.owner, &mut lent)?;
-            Ok(Some(lanes))
+            Ok(Some(lanes[0]))
         }
+        Side::Noted { .. } => Ok(None),
+    }
+}
+
+/// The same by generated code.
+fn result_by_code(call: &Call, adapter: &AdapterContext, from: &[Lane]) -> Result<Option<Lane>> {
+    let mut lanes = [Lane::ZERO; LANES];
+    for (to, from) in lanes.iter_mut().zip(from) {
+        *to = *from;
+    }
+    match &call.side {
+        Side::Noted { to, .. } => {
+            adapter.move_result_to(*to, &mut lanes)?;
+            Ok(None)
+        }
+        Side::Guest {
+            caller,
+            lanes: args,
+        } => {
+            let to = host_call(caller).result_address(args);
+            let to = match caller.options.width {
+                PointerWidth::P32 => to.u32().into(),
+                PointerWidth::P64 => to.u64(),
+            };
+            adapter.move_result(to, &mut lanes).map(Some)
+        }
+        Side::Host(_) => Ok(None),
     }
 }
 
@@ -401,16 +461,16 @@ pub(super) fn give(
     lanes: &[Lane],
 ) -> Result<helve_model::Effect> {
     let drive = &instance.shared().drive;
-    let call = drive.0.borrow().calls.get(&returning.task).cloned();
+    let call = drive.0.borrow().calls.get(returning.task).cloned();
     let call = call.ok_or_else(|| Error::new(Bug("a task without a call".into())))?;
     let taken = result(&call, lanes)?;
     let mut state = drive.0.borrow_mut();
-    if let (By::Guest { subtask, .. }, Some(lanes)) = (returning.to, taken) {
-        state.results.insert(subtask, lanes);
+    if let (By::Guest { subtask, .. }, Some(lane)) = (returning.to, taken) {
+        state.results.insert(subtask, lane);
     }
-    state.calls.remove(&returning.task);
+    state.calls.remove(returning.task);
     let effect = state.model.finish_return(returning);
-    effect.map_err(|trap| refused(call.callee(), call.lifted.owner, trap))
+    effect.map_err(|trap| refused(call.callee(), call.lifted().owner, trap))
 }
 
 /// How a function was lifted.

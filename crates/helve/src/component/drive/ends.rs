@@ -10,6 +10,7 @@
 //!
 //! See the module above.
 
+use super::error_context::ErrorContext;
 use super::{State, refused};
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
@@ -98,6 +99,20 @@ fn close(shared: &StoreShared, end: End) -> Result<()> {
     let mut state = shared.drive.state();
     let closed = state.model.with_arena(|arena| arena.close_end(end.end));
     closed.map_err(super::other_trap)
+}
+
+/// Moves a readable end, or an error context, from one part's table to another's.
+pub(crate) fn transfer(
+    instance: &InstanceData,
+    (from, to): (ComponentInstanceId, ComponentInstanceId),
+    handle: Handle,
+    index: u32,
+) -> Result<u32> {
+    if handle == Handle::ErrorContext {
+        return ErrorContext::lift(instance, from, index)?.lower(instance, to);
+    }
+    let end = lift(instance, from, handle, index)?;
+    lower(instance, to, handle, end)
 }
 
 impl StreamAny {

@@ -20,27 +20,30 @@
 //! borrowed only while no guest runs.
 
 pub(crate) mod builtins;
+mod by_number;
 pub(crate) mod call;
 mod copy;
 pub(crate) mod ends;
 pub(crate) mod error_context;
+pub(crate) mod noted;
 pub(crate) mod run;
 
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::hot::HotStorage;
+use crate::component::part::Part;
 use crate::component::state::{InstanceData, InstancePtr};
+use by_number::ByNumber;
 use copy::Ends;
 use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::{ComponentInstanceId, Plan};
 use helve_model::error::HandleError;
 use helve_model::handles::Table;
-use helve_model::instance::VecFlags;
+use helve_model::instance::{FlagStorage, Flags};
 use helve_model::{Effect, InstanceId, Instances, Store, Tables, TaskId, ThreadId, WaitableId};
 use helve_vm::fibers::Suspended;
 use std::cell::{RefCell, RefMut};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The tables of parts, found by the model's numbers.
@@ -70,12 +73,57 @@ impl Tables for PartTables {
     fn add(&mut self, _: InstanceId) {}
 }
 
-type Model = Store<PartTables, VecFlags>;
+/// The flags of parts, found by the model's numbers: generated code has them too.
+#[derive(Default)]
+pub(crate) struct PartFlags(Vec<(InstancePtr, ComponentInstanceId)>);
+
+impl PartFlags {
+    fn part(&self, id: InstanceId) -> Option<&Part> {
+        let (instance, part) = self.0.get(id.get() as usize).copied()?;
+        // SAFETY: see the module.
+        Some(unsafe { instance.get() }.part(part))
+    }
+}
+
+impl FlagStorage for PartFlags {
+    fn get(&self, instance: InstanceId) -> Flags {
+        self.part(instance)
+            .map_or_else(Flags::default, |part| Flags {
+                may_leave: part.may_leave.get(),
+                may_enter: part.may_enter.get(),
+                backpressure: part.backpressure.get().into(),
+            })
+    }
+
+    fn set(&mut self, instance: InstanceId, flags: Flags) {
+        if let Some(part) = self.part(instance) {
+            part.may_leave.set(flags.may_leave);
+            part.may_enter.set(flags.may_enter);
+            let count = u16::try_from(flags.backpressure);
+            part.backpressure.set(count.unwrap_or(u16::MAX));
+        }
+    }
+
+    /// The maker has put it there.
+    fn add(&mut self, _: InstanceId) {}
+
+    fn set_gate(&mut self, instance: InstanceId, shut: bool) {
+        if let Some(part) = self.part(instance) {
+            part.gate.set(shut.into());
+        }
+    }
+}
+
+type Model = Store<PartTables, PartFlags>;
 
 /// A thread that stopped in a host call.
 struct Stopped {
     guest: Suspended,
     reply: Reply,
+    /// The thread that its stack was made for.
+    base: ThreadId,
+    /// Context slots of parts that noted calls on the stack are in.
+    contexts: noted::Contexts,
 }
 
 /// What a thread runs.
@@ -99,18 +147,18 @@ struct Reply {
 /// What a store keeps for its tasks.
 pub(crate) struct State {
     pub(crate) model: Model,
-    ids: HashMap<(InstancePtr, ComponentInstanceId), InstanceId>,
-    stopped: HashMap<ThreadId, Stopped>,
-    roles: HashMap<ThreadId, Role>,
+    /// Threads whose stacks are suspended.
+    stopped: ByNumber<ThreadId, Stopped>,
+    roles: ByNumber<ThreadId, Role>,
     /// Argument arrays of what threads run.
-    lanes: HashMap<ThreadId, Box<[Lane]>>,
-    calls: HashMap<TaskId, Rc<call::Call>>,
+    lanes: ByNumber<ThreadId, Box<[Lane]>>,
+    /// Argument arrays to use again.
+    spare: Vec<Box<[Lane]>>,
+    calls: ByNumber<TaskId, Rc<call::Call>>,
     /// Results of synchronous calls that their callers have not taken yet.
-    results: HashMap<WaitableId, Box<[Lane]>>,
+    results: ByNumber<WaitableId, Lane>,
     /// Callbacks of tasks that have begun.
-    callbacks: HashMap<TaskId, CoreFunc>,
-    /// Threads that run on the native stack, the innermost last.
-    native: Vec<ThreadId>,
+    callbacks: ByNumber<TaskId, CoreFunc>,
     /// The thread whose built-in asks.
     asker: Option<ThreadId>,
     /// What threads that were made explicitly run.
@@ -141,14 +189,13 @@ impl Default for State {
     fn default() -> State {
         State {
             model: Store::with(PartTables::default(), Instances::default()),
-            ids: HashMap::new(),
-            stopped: HashMap::new(),
-            roles: HashMap::new(),
-            lanes: HashMap::new(),
-            calls: HashMap::new(),
-            results: HashMap::new(),
-            callbacks: HashMap::new(),
-            native: Vec::new(),
+            stopped: ByNumber::default(),
+            roles: ByNumber::default(),
+            lanes: ByNumber::default(),
+            spare: Vec::new(),
+            calls: ByNumber::default(),
+            results: ByNumber::default(),
+            callbacks: ByNumber::default(),
             asker: None,
             functions: Vec::new(),
             handed: None,
@@ -173,11 +220,12 @@ impl State {
 
     /// How many tasks of a component instance there are.
     pub(crate) fn tasks_of(&self, instance: InstancePtr, part: ComponentInstanceId) -> u32 {
-        let Some(id) = self.ids.get(&(instance, part)) else {
+        // SAFETY: see the module.
+        let Some(id) = unsafe { instance.get() }.part(part).model_id.get() else {
             return 0;
         };
         let tasks = self.model.task_infos();
-        let count = tasks.iter().filter(|task| task.instance == *id).count();
+        let count = tasks.iter().filter(|task| task.instance == id).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
@@ -185,9 +233,20 @@ impl State {
         self.model.tables.0.first().map(|(instance, _)| *instance)
     }
 
-    /// The results of a synchronous call, until its caller takes them.
-    pub(crate) fn keep_results(&mut self, subtask: WaitableId, lanes: Box<[Lane]>) {
-        self.results.insert(subtask, lanes);
+    /// The result of a synchronous call as a core value, until its caller takes it.
+    pub(crate) fn keep_result(&mut self, subtask: WaitableId, lane: Lane) {
+        self.results.insert(subtask, lane);
+    }
+
+    /// An argument array, all zero.
+    fn array(&mut self) -> Box<[Lane]> {
+        match self.spare.pop() {
+            Some(mut lanes) => {
+                lanes.fill(Lane::ZERO);
+                lanes
+            }
+            None => vec![Lane::ZERO; call::LANES].into_boxed_slice(),
+        }
     }
 
     /// The model's number of a part; its parents get theirs first.
@@ -197,8 +256,8 @@ impl State {
         part: ComponentInstanceId,
     ) -> Result<InstanceId> {
         let key = (instance.ptr(), part);
-        if let Some(id) = self.ids.get(&key) {
-            return Ok(*id);
+        if let Some(id) = instance.part(part).model_id.get() {
+            return Ok(id);
         }
         let info = instance.plan().component_instances.get(part);
         let parent = match info.and_then(|info| info.parent) {
@@ -208,8 +267,9 @@ impl State {
         let readings = instance.component.engine().config().readings;
         self.model.set_readings(readings);
         self.model.tables.0.push(key);
+        self.model.instances.flags_mut().0.push(key);
         let id = self.model.add_instance(parent)?;
-        self.ids.insert(key, id);
+        instance.part(part).model_id.set(Some(id));
         Ok(id)
     }
 }

@@ -6,8 +6,8 @@
 //! thread's function has returned. A suspended thread is resumed only when the reply
 //! stands in its array.
 
-use super::call::{self, LANES};
-use super::{Role, Stopped, other_trap};
+use super::call;
+use super::{Role, Stopped, noted, other_trap};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
@@ -15,7 +15,7 @@ use crate::component::state::InstanceData;
 use crate::core::backtrace::component_exit_error;
 use helve_base::{Bug, Error, Result};
 use helve_model::{Abi, Effect, Entry, Event, TaskId, ThreadId, Value};
-use helve_vm::fibers::{FiberResult, Resume, Suspended};
+use helve_vm::fibers::{FiberResult, Resume};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 fn bug(what: &str) -> Error {
@@ -32,9 +32,9 @@ pub(crate) fn perform(instance: &InstanceData, effect: Effect) {
 /// in its lanes, or the host function has failed.
 pub(crate) fn resume_parked(instance: &InstanceData, thread: ThreadId, how: Resume) {
     perform_next(instance, || {
-        let stopped = instance.shared().drive.state().stopped.remove(&thread);
+        let stopped = instance.shared().drive.state().stopped.remove(thread);
         let stopped = stopped.ok_or_else(|| bug("a thread that did not stop"))?;
-        resume(instance, thread, stopped.guest, how)
+        resume(instance, stopped, how)
     });
 }
 
@@ -103,10 +103,10 @@ pub(super) fn failed_native(instance: &InstanceData, error: Error) -> Error {
 
 fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effect> {
     let drive = &instance.shared().drive;
-    let mut lanes = vec![Lane::ZERO; LANES].into_boxed_slice();
+    let mut lanes = drive.0.borrow_mut().array();
     let (func, role) = match entry {
         Entry::Task(task) => {
-            let call = drive.0.borrow().calls.get(&task).cloned();
+            let call = drive.0.borrow().calls.get(task).cloned();
             let call = call.ok_or_else(|| bug("a task without a call"))?;
             swap_context(instance, thread)?;
             let lowered = call::arguments(&call, &mut lanes);
@@ -114,10 +114,10 @@ fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effe
             lowered?;
             let mut state = drive.0.borrow_mut();
             call::keep_loans(&mut state, &call, task)?;
-            if let Some(callback) = call.lifted.callback {
+            if let Some(callback) = call.lifted().callback {
                 state.callbacks.insert(task, callback);
             }
-            (call.lifted.core, Role::Task(task))
+            (call.lifted().core, Role::Task(task))
         }
         Entry::Function(number) => {
             let state = drive.0.borrow();
@@ -137,7 +137,7 @@ fn callback(
     task: TaskId,
     event: Event,
 ) -> Result<Effect> {
-    let mut lanes = vec![Lane::ZERO; LANES].into_boxed_slice();
+    let mut lanes = instance.shared().drive.0.borrow_mut().array();
     let numbers = [event.code as u32, event.index, event.payload];
     for (lane, number) in lanes.iter_mut().zip(numbers) {
         *lane = Lane::from_u32(number);
@@ -145,7 +145,7 @@ fn callback(
     let found = {
         let mut state = instance.shared().drive.0.borrow_mut();
         state.roles.insert(thread, Role::Task(task));
-        state.callbacks.get(&task).copied()
+        state.callbacks.get(task).copied()
     };
     let func = found.ok_or_else(|| bug("a callback that is none"))?;
     enter(instance, thread, func, lanes)
@@ -168,7 +168,6 @@ fn enter(
         .insert(thread, lanes);
     swap_context(instance, thread)?;
     let went = func.enter_on_fiber(instance.store(), at)?;
-    swap_context(instance, thread)?;
     after(instance, thread, went)
 }
 
@@ -176,25 +175,20 @@ fn enter(
 fn go_on(instance: &InstanceData, thread: ThreadId, value: Value) -> Result<Effect> {
     let stopped = {
         let mut state = instance.shared().drive.0.borrow_mut();
-        let stopped = state.stopped.remove(&thread);
+        let stopped = state.stopped.remove(thread);
         let stopped = stopped.ok_or_else(|| bug("a thread that did not stop"))?;
         super::builtins::reply(&mut state, stopped.reply, value)?;
         stopped
     };
-    resume(instance, thread, stopped.guest, Resume::Return)
+    resume(instance, stopped, Resume::Return)
 }
 
-fn resume(
-    instance: &InstanceData,
-    thread: ThreadId,
-    guest: Suspended,
-    how: Resume,
-) -> Result<Effect> {
-    swap_context(instance, thread)?;
+fn resume(instance: &InstanceData, stopped: Stopped, how: Resume) -> Result<Effect> {
+    swap_context(instance, stopped.base)?;
+    noted::restore(&stopped.contexts);
     // SAFETY: see the module.
-    let went = unsafe { guest.resume(how) };
-    swap_context(instance, thread)?;
-    after(instance, thread, went)
+    let went = unsafe { stopped.guest.resume(how) };
+    after(instance, stopped.base, went)
 }
 
 /// Context slots are in the part while a thread runs, and with the thread else.
@@ -213,20 +207,33 @@ fn swap_context(instance: &InstanceData, thread: ThreadId) -> Result<()> {
     Ok(())
 }
 
-/// What comes after a thread ran.
-fn after(instance: &InstanceData, thread: ThreadId, went: FiberResult) -> Result<Effect> {
+/// What comes after a stack ran that was made for thread `base`. Where it stopped, that is
+/// in the thread that has asked, which is `base` or one that was called on the same stack.
+fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<Effect> {
+    let contexts = match &went {
+        FiberResult::Suspended(guest) => noted::contexts(guest.calls()),
+        FiberResult::Done(..) => noted::Contexts::new(),
+    };
+    swap_context(instance, base)?;
     match went {
         FiberResult::Suspended(guest) => {
             let mut state = instance.shared().drive.0.borrow_mut();
             let handed = state.handed.take();
             let (effect, reply) = handed.ok_or_else(|| bug("a guest that waits for nothing"))?;
-            state.stopped.insert(thread, Stopped { guest, reply });
+            let thread = state.asker.unwrap_or(base);
+            let stopped = Stopped {
+                guest,
+                reply,
+                base,
+                contexts,
+            };
+            state.stopped.insert(thread, stopped);
             Ok(effect)
         }
         FiberResult::Done(result, stack) => {
             drop(stack);
             result.map_err(component_exit_error)?;
-            returned(instance, thread)
+            returned(instance, base)
         }
     }
 }
@@ -236,8 +243,8 @@ fn returned(instance: &InstanceData, thread: ThreadId) -> Result<Effect> {
     let drive = &instance.shared().drive;
     let (role, mut lanes) = {
         let mut state = drive.0.borrow_mut();
-        let role = state.roles.remove(&thread);
-        let lanes = state.lanes.remove(&thread);
+        let role = state.roles.remove(thread);
+        let lanes = state.lanes.remove(thread);
         match (role, lanes) {
             (Some(role), Some(lanes)) => (role, lanes),
             _ => return Err(bug("a thread that ran nothing")),
@@ -245,34 +252,45 @@ fn returned(instance: &InstanceData, thread: ThreadId) -> Result<Effect> {
     };
     let task = match role {
         Role::Task(task) => task,
-        Role::Explicit => return drive.0.borrow_mut().model.returned().map_err(other_trap),
+        Role::Explicit => {
+            let mut state = drive.0.borrow_mut();
+            state.spare.push(lanes);
+            return state.model.returned().map_err(other_trap);
+        }
     };
-    let call = drive.0.borrow().calls.get(&task).cloned();
     let abi = drive.0.borrow().model.abi_of(task);
     match abi {
         Some(Abi::Callback) => {
             let packed = lanes.first().map_or(0, |lane| lane.u32());
             let mut state = drive.0.borrow_mut();
+            state.spare.push(lanes);
             let effect = state.model.callback_returned(packed).map_err(other_trap)?;
             if packed & 15 == 0 {
-                state.callbacks.remove(&task);
+                state.callbacks.remove(task);
             }
             Ok(effect)
         }
-        Some(Abi::Stackful) => drive.0.borrow_mut().model.returned().map_err(other_trap),
+        Some(Abi::Stackful) => {
+            let mut state = drive.0.borrow_mut();
+            state.spare.push(lanes);
+            state.model.returned().map_err(other_trap)
+        }
         _ => {
+            let call = drive.0.borrow().calls.get(task).cloned();
             let call = call.ok_or_else(|| bug("a task without a call"))?;
             let returning = drive.0.borrow().model.begin_sync_return();
             let _ = call::give(instance, returning.map_err(other_trap)?, &lanes)?;
-            if let Some(post_return) = call.lifted.options.post_return {
-                let part = call.callee().part(call.lifted.owner);
+            if let Some(post_return) = call.lifted().options.post_return {
+                let part = call.callee().part(call.lifted().owner);
                 part.may_leave.set(false);
                 swap_context(instance, thread)?;
                 post_return.call(instance.store(), &mut lanes)?;
                 swap_context(instance, thread)?;
                 part.may_leave.set(true);
             }
-            drive.0.borrow_mut().model.returned().map_err(other_trap)
+            let mut state = drive.0.borrow_mut();
+            state.spare.push(lanes);
+            state.model.returned().map_err(other_trap)
         }
     }
 }

@@ -17,6 +17,7 @@
 //! Addresses of code are kept beside the code, and belong to functions of the shapes asked
 //! for, in their order.
 
+use crate::component::drive;
 use crate::core::engine::Engine;
 use helve_abi::CanonBuiltin;
 use helve_abi::flat::Side;
@@ -27,9 +28,12 @@ use helve_base::vmctx::CodePtr;
 use helve_base::{PrimaryMap, Result, ensure};
 use helve_compile::CompiledModule;
 use helve_compile::artifact_file::StoredModule;
-use helve_compile::component::{AdapterShape, CompiledAdapters, ContextSlots, SideShape};
+use helve_compile::component::{
+    AdapterShape, CompiledAdapters, ContextSlots, LiftAbi, Piece, SideShape, Tasks,
+};
 use helve_decode::adapter::{Meeting, Relation};
 use helve_decode::plan::*;
+use helve_model::Readings;
 use helve_vm::code::{CodeMemory, Tables};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -45,14 +49,27 @@ pub(crate) struct FusedCode {
 /// The adapter of one lowered function.
 #[derive(Clone, Debug)]
 pub(crate) struct Adapter {
-    /// Its code.
-    pub code: CodePtr,
+    /// Its code; none where the callee needs a stack of its own.
+    pub code: Option<CodePtr>,
+    /// The code that only moves values, where its call is a task.
+    pub movers: Option<Movers>,
+    /// What decided its code.
+    pub shape: AdapterShape,
     /// What it calls.
     pub lifted: LiftedId,
     /// The instances whose `may_enter` it checks and sets.
     pub entering: Arc<[ComponentInstanceId]>,
     /// Its core type.
     pub type_id: SharedTypeId,
+}
+
+/// Code that moves a call's values, and its core types.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Movers {
+    pub result: CodePtr,
+    pub result_type: SharedTypeId,
+    pub params: CodePtr,
+    pub params_type: SharedTypeId,
 }
 
 // SAFETY: addresses of immutable code that this keeps alive.
@@ -69,7 +86,7 @@ impl FusedCode {
             return Ok(FusedCode::none(plan));
         }
         let mut rules = Rules::new(plan);
-        rules.no_donuts = engine.config().readings.no_donuts;
+        rules.readings = engine.config().readings;
         let mut shapes = Vec::new();
         let mut places = HashMap::new();
         let mut found: PrimaryMap<LoweredId, Option<Found>> = PrimaryMap::new();
@@ -90,8 +107,10 @@ impl FusedCode {
         if shapes.is_empty() {
             return Ok(FusedCode::none(plan));
         }
+        let pieces = shapes.iter().map(|shape| shape.pieces().len()).sum();
         if let Some(stored) = stored {
-            return publish(rules, stored_adapters(stored, shapes.len())?, found);
+            let code = stored_adapters(stored, pieces)?;
+            return publish(engine, plan, (rules, code), (&shapes, found));
         }
         let compiled = match engine.compiler().compile_adapters(&plan.types, &shapes) {
             Ok(compiled) => compiled,
@@ -99,7 +118,7 @@ impl FusedCode {
             // A type too large for the compiler: such calls go the slow way.
             Err(_) => return Ok(FusedCode::none(plan)),
         };
-        publish(rules, compiled, found)
+        publish(engine, plan, (rules, compiled), (&shapes, found))
     }
 
     /// No adapters.
@@ -151,9 +170,10 @@ fn stored_adapters(stored: StoredModule, adapters: usize) -> Result<CompiledAdap
 }
 
 fn publish(
-    rules: Rules,
-    compiled: CompiledAdapters,
-    found: PrimaryMap<LoweredId, Option<Found>>,
+    engine: &Engine,
+    plan: &Plan,
+    (rules, compiled): (Rules, CompiledAdapters),
+    (shapes, found): (&[AdapterShape], PrimaryMap<LoweredId, Option<Found>>),
 ) -> Result<FusedCode> {
     let starts: Vec<u32> = compiled.adapters().collect();
     let subprograms: Vec<u32> = compiled.subprograms().collect();
@@ -166,10 +186,37 @@ fn publish(
         ..Tables::default()
     };
     let code = CodeMemory::publish(&image.image, tables, Arc::new(()))?;
+    let mut firsts = Vec::with_capacity(shapes.len());
+    let mut next = 0;
+    for shape in shapes {
+        firsts.push(next);
+        next += shape.pieces().len();
+    }
     let adapters = found.into_iter().map(|(_, found)| {
         let (place, pair, type_id) = found?;
+        let first = *firsts.get(place)?;
+        let piece = |wanted: Piece| {
+            let at = pair
+                .shape
+                .pieces()
+                .iter()
+                .position(|piece| *piece == wanted)?;
+            Some(code.address(*starts.get(first + at)?))
+        };
+        let intern = |ty| engine.types().intern(&ty);
+        let movers = match (piece(Piece::MoveResult), piece(Piece::MoveParams)) {
+            (Some(result), Some(params)) => Some(Movers {
+                result,
+                result_type: intern(pair.shape.result_type(&plan.types)),
+                params,
+                params_type: intern(pair.shape.params_type(&plan.types)),
+            }),
+            _ => None,
+        };
         Some(Adapter {
-            code: code.address(*starts.get(place)?),
+            code: piece(Piece::Adapter),
+            movers,
+            shape: pair.shape,
             lifted: pair.lifted,
             entering: pair.entering,
             type_id,
@@ -199,8 +246,11 @@ pub(crate) struct Rules {
     active: HashSet<ComponentInstanceId>,
     /// Instances whose code sees context slots.
     context: HashSet<ComponentInstanceId>,
-    /// See [`helve_model::Readings`].
-    no_donuts: bool,
+    /// Instances whose code can block on its stack, but for calls that block nobody else.
+    blocking: HashSet<ComponentInstanceId>,
+    /// Whether calls are noted: somebody may see that they are tasks.
+    noted: bool,
+    readings: Readings,
 }
 
 impl Rules {
@@ -219,7 +269,9 @@ impl Rules {
         Rules {
             active,
             context,
-            no_donuts: false,
+            blocking: blocking(plan),
+            noted: drive::uses_tasks(plan) || !plan.imported_funcs.is_empty(),
+            readings: Readings::SPEC,
         }
     }
 
@@ -242,13 +294,11 @@ impl Rules {
         if relation == Relation::Same || !same_type(plan, lowered.ty, lifted.ty) {
             return None;
         }
-        if self.no_donuts && relation != Relation::Apart {
+        if self.readings.no_donuts && relation != Relation::Apart {
             return None;
         }
         let [from, to] = [lowered.options, lifted.options].map(|id| &plan.options[id]);
-        if from.is_async || to.is_async || !AdapterShape::supports(&plan.types, lifted.ty) {
-            return None;
-        }
+        let (abi, tasks) = self.tasks(plan, lifted, (from, to))?;
         let side = |options: &CanonicalOptions, owner| SideShape {
             width: options.width,
             encoding: options.string_encoding,
@@ -271,9 +321,49 @@ impl Rules {
                 post_return: to.post_return.is_some(),
                 slots,
                 defines: defined(plan, lifted.ty, lifted.owner),
+                caller_async: from.is_async,
+                abi,
+                tasks,
+                gate: plan.types[lifted.ty].is_async,
             },
             entering,
         })
+    }
+
+    /// How a function was lifted, and what its adapter does about its being a task. A
+    /// callee runs on its caller's stack where it can't block there once it has given its
+    /// result, or its caller goes on before it has.
+    fn tasks(
+        &self,
+        plan: &Plan,
+        lifted: &Lifted,
+        (from, to): (&CanonicalOptions, &CanonicalOptions),
+    ) -> Option<(LiftAbi, Tasks)> {
+        let abi = match (to.is_async, to.callback.is_some()) {
+            (false, _) => LiftAbi::Sync,
+            (true, true) => LiftAbi::Callback,
+            (true, false) => LiftAbi::Stackful,
+        };
+        let ty = &plan.types[lifted.ty];
+        if !self.noted {
+            let plain = !from.is_async && !ty.is_async && abi == LiftAbi::Sync;
+            return plain.then_some((abi, Tasks::Unseen));
+        }
+        let mut params = ty.params.iter();
+        let lends = params.any(|(_, ty)| plan.types.contains_borrow(*ty));
+        let blocks = self.blocking.contains(&lifted.owner);
+        let on_stack = match abi {
+            LiftAbi::Sync => !ty.is_async || !from.is_async || !blocks,
+            LiftAbi::Callback => !blocks && !lends,
+            LiftAbi::Stackful => false,
+        };
+        let early = self.readings.block_early && ty.is_async && !from.is_async;
+        match (on_stack && !early, lends) {
+            (true, _) => Some((abi, Tasks::Noted)),
+            (false, false) => Some((abi, Tasks::Moved)),
+            // What a task borrows only the store counts.
+            (false, true) => None,
+        }
     }
 
     /// The instances that a call enters and that could be entered again meanwhile.
@@ -293,6 +383,22 @@ impl Rules {
             })
             .collect()
     }
+}
+
+/// Instances with a built-in or a lowered function that can block its stack while others
+/// run. A function that is not async does not let its caller go on meanwhile.
+fn blocking(plan: &Plan) -> HashSet<ComponentInstanceId> {
+    let builtins = plan.builtins.values().filter(|def| {
+        let options = &plan.options[def.options];
+        def.op.may_block(options.is_async)
+    });
+    let lowered = plan.lowered.values().filter(|lowered| {
+        plan.types[lowered.ty].is_async && !plan.options[lowered.options].is_async
+    });
+    let builtins = builtins.map(|def| def.owner);
+    builtins
+        .chain(lowered.map(|lowered| lowered.owner))
+        .collect()
 }
 
 fn same_type(plan: &Plan, a: FuncTypeId, b: FuncTypeId) -> bool {

@@ -15,6 +15,10 @@
 //! points to changes, it itself does not. So shared references to it are fine while guests
 //! run.
 
+use super::code::{Adapter, Movers};
+use super::task::{ReturnKey, TaskBox};
+use crate::component::call::enter::{CoreFunc, LiftedFunc};
+use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::fused::resource::ResourceBox;
@@ -26,6 +30,7 @@ use crate::core::store::StoreOpaque;
 use helve_base::adapter::{VMAdapterContext, VMAdapterSide};
 use helve_base::vmctx::{CodePtr, VMFuncRef, VMFunctionImport};
 use helve_base::{Bug, Error, Result};
+use helve_compile::component::LiftAbi;
 use helve_decode::plan::*;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr::{NonNull, null, null_mut};
@@ -35,6 +40,9 @@ use std::ptr::{NonNull, null, null_mut};
 pub(crate) struct Fused {
     contexts: RefCell<Vec<ContextBox>>,
     resources: RefCell<Vec<ResourceBox>>,
+    tasks: RefCell<Vec<TaskBox>>,
+    /// What tells one `task.return` from another.
+    pub(super) returns: RefCell<Vec<ReturnKey>>,
     /// Tags of the plan's resource types; 0 while one is not defined yet.
     tags: OnceCell<Box<[Cell<u32>]>>,
     /// Calls that lent without a scope of the store's.
@@ -49,6 +57,11 @@ impl Fused {
     /// Keeps what a built-in of resources points to.
     pub(super) fn keep(&self, context: ResourceBox) {
         self.resources.borrow_mut().push(context);
+    }
+
+    /// Keeps what a built-in of tasks points to.
+    pub(super) fn keep_task(&self, context: TaskBox) {
+        self.tasks.borrow_mut().push(context);
     }
 
     /// The tags of all resource types that are defined by now. An adapter is made after
@@ -92,18 +105,88 @@ impl Fused {
 
 /// One adapter of one instance.
 #[repr(C)]
-pub(super) struct AdapterContext {
+pub(crate) struct AdapterContext {
     /// First: compiled code's pointer to a context is to this.
     pub vm: VMAdapterContext,
     slot: CodePtr,
     func_ref: VMFuncRef,
     entering: Box<[*mut u8]>,
-    instance: InstancePtr,
+    pub instance: InstancePtr,
     /// The caller's and the callee's options.
     pub sides: [CallOptions; 2],
+    lifted: NonNull<LiftedFunc>,
+    /// Whether the caller lowered the function with `async`.
+    pub caller_async: bool,
+    /// Whether the caller gets the result through its memory.
+    result_in_memory: bool,
+    movers: Option<[CoreFunc; 2]>,
+    mover_refs: [VMFuncRef; 2],
+}
+
+/// A context by address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdapterPtr(NonNull<AdapterContext>);
+
+// SAFETY: only followed with the instance's store at hand, by the thread that has it.
+unsafe impl Send for AdapterPtr {}
+// SAFETY: as above.
+unsafe impl Sync for AdapterPtr {}
+
+impl AdapterPtr {
+    /// The context.
+    ///
+    /// # Safety
+    ///
+    /// Its store must be alive for `'a`, and on this thread.
+    pub unsafe fn get<'a>(self) -> &'a AdapterContext {
+        // SAFETY: contexts live as long as their instance, and only cells in them change.
+        unsafe { self.0.as_ref() }
+    }
 }
 
 impl AdapterContext {
+    /// Its address.
+    pub fn ptr(&self) -> AdapterPtr {
+        AdapterPtr(NonNull::from(self))
+    }
+
+    /// The function that it calls.
+    pub fn lifted(&self) -> &LiftedFunc {
+        // SAFETY: it stays where it is as long as the instance.
+        unsafe { self.lifted.as_ref() }
+    }
+
+    /// Moves the parameters of a call: lanes of the caller become lanes of the callee.
+    pub fn move_params(&self, lanes: &mut [Lane]) -> Result<()> {
+        self.move_by(1, lanes)
+    }
+
+    /// Moves a result in `lanes` to the caller: to `to` in its memory, or into the lane that
+    /// is the answer.
+    pub fn move_result(&self, to: u64, lanes: &mut [Lane]) -> Result<Lane> {
+        let mut answer = Lane::ZERO;
+        let place = match self.result_in_memory {
+            true => to,
+            false => (&raw mut answer).addr() as u64,
+        };
+        // The code writes through the number.
+        let _ = (&raw mut answer).expose_provenance();
+        self.move_result_to(place, lanes)?;
+        Ok(answer)
+    }
+
+    /// The same, to an address of the host's where it does not go through memory.
+    pub fn move_result_to(&self, to: u64, lanes: &mut [Lane]) -> Result<()> {
+        self.vm.to.set(to);
+        self.move_by(0, lanes)
+    }
+
+    fn move_by(&self, which: usize, lanes: &mut [Lane]) -> Result<()> {
+        let Some(movers) = self.movers else {
+            return Err(Error::new(Bug("a call without code to move values".into())));
+        };
+        movers[which].call(self.instance().store(), lanes)
+    }
     /// The instance.
     pub fn instance(&self) -> &InstanceData {
         // SAFETY: the context belongs to it, and so do the routines that ask.
@@ -126,27 +209,104 @@ pub(crate) fn make(
     instance: &InstanceData,
     store: &mut StoreOpaque,
     id: LoweredId,
-) -> Result<Option<core::Func>> {
-    let Some(adapter) = instance.component.fused().adapter(id) else {
-        return Ok(None);
+    adapter: &Adapter,
+) -> Result<core::Func> {
+    let slow = match adapter.code.is_none() || adapter.shape.gate {
+        true => Some(instance.make_slow(store, id)?),
+        false => None,
     };
+    let slow_import = slow.as_ref().map_or(NO_FUNCTION, |(func, _)| import(*func));
+    let context = new_context(instance, store, id, (adapter, slow_import))?;
+    let context = Box::into_raw(Box::new(context));
+    // SAFETY: just made; nobody else has the pointer yet.
+    let ptr = unsafe {
+        debug_assert_eq!((*context).entering.as_ptr(), (*context).vm.entering);
+        let kept = ContextBox(NonNull::new_unchecked(context));
+        instance.fused.contexts.borrow_mut().push(kept);
+        (*context).func_ref.slot = &raw const (*context).slot;
+        (*context).func_ref.vmctx = context.cast();
+        if let Some(movers) = adapter.movers {
+            (*context).movers = Some(mover_functions(store, context, movers)?);
+        }
+        NonNull::new_unchecked(&raw mut (*context).func_ref)
+    };
+    let func = core::Func {
+        store: store.id(),
+        ptr,
+    };
+    let Some((slow, caller)) = slow else {
+        return Ok(func);
+    };
+    if let (Some(caller), Some(context)) = (caller, NonNull::new(context)) {
+        // Calls that go the slow way use its code for values.
+        let _ = caller.adapter.set(AdapterPtr(context));
+    }
+    Ok(match adapter.code {
+        Some(_) => func,
+        None => slow,
+    })
+}
+
+/// A context but for what points into itself.
+fn new_context(
+    instance: &InstanceData,
+    store: &mut StoreOpaque,
+    id: LoweredId,
+    (adapter, slow): (&Adapter, VMFunctionImport),
+) -> Result<AdapterContext> {
     let plan = instance.plan();
     let (lowered, lifted) = (&plan.lowered[id], &plan.lifted[adapter.lifted]);
     let sides = [
         instance.call_options(store, lowered.options, lowered.owner)?,
         instance.call_options(store, lifted.options, lifted.owner)?,
     ];
-    let options = [lowered.options, lifted.options].map(|id| &plan.options[id]);
-    let mut vm_sides = [NO_SIDE; 2];
-    for ((to, resolved), options) in vm_sides.iter_mut().zip(&sides).zip(options) {
-        *to = side(instance, store, resolved, options)?;
-    }
     let entering: Box<[*mut u8]> = adapter
         .entering
         .iter()
         .map(|id| instance.part(*id).may_enter.as_ptr().cast())
         .collect();
-    let vm = VMAdapterContext {
+    let func_ref = VMFuncRef {
+        slot: null(),
+        vmctx: null_mut(),
+        type_id: adapter.type_id.as_u32(),
+    };
+    let lifted = NonNull::from(instance.lifted_func(store, adapter.lifted)?);
+    Ok(AdapterContext {
+        vm: vm_context(instance, store, (id, adapter), (&sides, &entering, slow))?,
+        slot: adapter.code.unwrap_or(null()),
+        func_ref,
+        entering,
+        instance: instance.ptr(),
+        sides,
+        lifted,
+        caller_async: adapter.shape.caller_async,
+        result_in_memory: adapter.shape.result_in_memory(&plan.types),
+        movers: None,
+        mover_refs: [func_ref; 2],
+    })
+}
+
+/// What the code reads.
+fn vm_context(
+    instance: &InstanceData,
+    store: &mut StoreOpaque,
+    (id, adapter): (LoweredId, &Adapter),
+    (sides, entering, slow): (&[CallOptions; 2], &[*mut u8], VMFunctionImport),
+) -> Result<VMAdapterContext> {
+    let plan = instance.plan();
+    let (lowered, lifted) = (&plan.lowered[id], &plan.lifted[adapter.lifted]);
+    let options = [lowered.options, lifted.options].map(|id| &plan.options[id]);
+    let mut vm_sides = [NO_SIDE; 2];
+    for ((to, resolved), options) in vm_sides.iter_mut().zip(sides).zip(options) {
+        *to = side(instance, store, resolved, options)?;
+    }
+    let result = plan.types[lifted.ty].result;
+    let key = match adapter.shape.abi {
+        LiftAbi::Sync => 0,
+        _ => super::task::key(instance, lifted.owner, result, &sides[1]),
+    };
+    let mover = |which: fn(&Movers) -> CodePtr| adapter.movers.as_ref().map_or(null(), which);
+    Ok(VMAdapterContext {
         store: store.ptr().vm(),
         builtins: routines::array(),
         subprograms: instance.component.fused().subprograms(),
@@ -156,32 +316,53 @@ pub(crate) fn make(
         entering: entering.as_ptr(),
         tags: instance.fused.tags(instance),
         calls: instance.fused.calls.as_ptr(),
+        slow,
+        gate: instance.part(lifted.owner).gate.as_ptr(),
+        to: Cell::new(0),
+        move_result: mover(|movers| movers.result),
+        move_params: mover(|movers| movers.params),
+        task_return: key,
+    })
+}
+
+/// The code that moves values as functions that can be called with the context.
+///
+/// # Safety
+///
+/// The context is new, and will stay where it is.
+unsafe fn mover_functions(
+    store: &StoreOpaque,
+    context: *mut AdapterContext,
+    movers: Movers,
+) -> Result<[CoreFunc; 2]> {
+    let [result, params] =
+        [movers.result_type, movers.params_type].map(|ty| store.engine().entry_trampoline(ty));
+    // SAFETY: by contract; what they point to are fields of the context.
+    let [first, second] = unsafe {
+        let slots = [
+            &raw const (*context).vm.move_result,
+            &raw const (*context).vm.move_params,
+        ];
+        for (at, slot) in slots.into_iter().enumerate() {
+            (*context).mover_refs[at].slot = slot;
+            (*context).mover_refs[at].vmctx = context.cast();
+        }
+        [
+            NonNull::new_unchecked(&raw mut (*context).mover_refs[0]),
+            NonNull::new_unchecked(&raw mut (*context).mover_refs[1]),
+        ]
     };
-    let context = Box::into_raw(Box::new(AdapterContext {
-        vm,
-        slot: adapter.code,
-        func_ref: VMFuncRef {
-            slot: null(),
-            vmctx: null_mut(),
-            type_id: adapter.type_id.as_u32(),
-        },
-        entering,
-        instance: instance.ptr(),
-        sides,
-    }));
-    // SAFETY: just made; nobody else has the pointer yet.
-    let ptr = unsafe {
-        debug_assert_eq!((*context).entering.as_ptr(), (*context).vm.entering);
-        (*context).func_ref.slot = &raw const (*context).slot;
-        (*context).func_ref.vmctx = context.cast();
-        let kept = ContextBox(NonNull::new_unchecked(context));
-        instance.fused.contexts.borrow_mut().push(kept);
-        NonNull::new_unchecked(&raw mut (*context).func_ref)
-    };
-    Ok(Some(core::Func {
-        store: store.id(),
-        ptr,
-    }))
+    Ok([
+        CoreFunc::from_parts(first, result?),
+        CoreFunc::from_parts(second, params?),
+    ])
+}
+
+/// A function as generated code imports it.
+pub(super) fn import(func: core::Func) -> VMFunctionImport {
+    // SAFETY: a function of the instance's store, which is borrowed.
+    let VMFuncRef { slot, vmctx, .. } = unsafe { *func.ptr.as_ptr() };
+    VMFunctionImport { slot, vmctx }
 }
 
 const NO_FUNCTION: VMFunctionImport = VMFunctionImport {
@@ -222,11 +403,7 @@ fn function(
         return Ok(NO_FUNCTION);
     };
     match instance.core_def(store, def)? {
-        core::Extern::Func(func) => {
-            // SAFETY: a function of this store.
-            let VMFuncRef { slot, vmctx, .. } = unsafe { *func.ptr.as_ptr() };
-            Ok(VMFunctionImport { slot, vmctx })
-        }
+        core::Extern::Func(func) => Ok(import(func)),
         _ => Err(Error::new(Bug(
             "a core definition that is no function".into()
         ))),

@@ -7,9 +7,9 @@
 //!                   goes through routines                                          (routines)
 //! ```
 //!
-//! Where there is no adapter (the pair meets only in the linker, functions that can block,
-//! values that the host moves, calls of an instance to itself, `Config::fused_adapters`
-//! off), `call::adapter` does the same slowly. Both give the same results and trap with
+//! Where there is no adapter (the pair meets only in the linker, calls of an instance to
+//! itself, `Config::fused_adapters` off), `call::adapter` and `drive` do the same slowly.
+//! Calls whose callee needs a stack of its own are `drive`'s too; code moves their values. Both give the same results and trap with
 //! the same texts; the tests compare them.
 //!
 //! Not here: what adapters do (`helve_compile::component`).
@@ -18,8 +18,9 @@ mod code;
 mod context;
 mod resource;
 mod routines;
+mod task;
 mod transcode;
 
 pub(crate) use code::FusedCode;
-pub(crate) use context::{Fused, make};
+pub(crate) use context::{AdapterContext, AdapterPtr, Fused, make};
 pub(crate) use resource::builtin;

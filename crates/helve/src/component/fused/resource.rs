@@ -14,6 +14,7 @@
 //! As for adapters' contexts: see `context`.
 
 use super::code::Rules;
+use super::context::import;
 use crate::component::state::InstanceData;
 use crate::core;
 use crate::core::store::StoreOpaque;
@@ -52,18 +53,16 @@ pub(crate) fn builtin(
     id: CanonBuiltinId,
     slow: core::Func,
 ) -> Result<core::Func> {
-    if store.engine().config().slow_handles {
-        return Ok(slow);
-    }
     let BuiltinDef { op, owner, .. } = instance.plan().builtins[id];
     let (builtin, resource) = match op {
         CanonBuiltin::ResourceNew { resource } => (ResourceBuiltin::New, resource),
         CanonBuiltin::ResourceRep { resource } => (ResourceBuiltin::Rep, resource),
         CanonBuiltin::ResourceDrop { resource } => (ResourceBuiltin::Drop, resource),
-        _ => return Ok(slow),
+        _ => return super::task::builtin(instance, store, id, slow),
     };
     let resources = &instance.plan().resources;
-    if resources.get(resource).is_some_and(ResourceDef::is_wide) {
+    let is_wide = resources.get(resource).is_some_and(ResourceDef::is_wide);
+    if store.engine().config().slow_handles || is_wide {
         return Ok(slow);
     }
     let (on_drop, dtor) = match builtin {
@@ -109,12 +108,6 @@ const NO_FUNCTION: VMFunctionImport = VMFunctionImport {
     slot: null(),
     vmctx: null_mut(),
 };
-
-fn import(func: core::Func) -> VMFunctionImport {
-    // SAFETY: a function of the instance's store, which is borrowed.
-    let VMFuncRef { slot, vmctx, .. } = unsafe { *func.ptr.as_ptr() };
-    VMFunctionImport { slot, vmctx }
-}
 
 /// What `dropper` has to do when it drops an owned resource.
 fn on_drop(

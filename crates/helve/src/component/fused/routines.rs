@@ -11,15 +11,17 @@
 
 use super::context::AdapterContext;
 use super::transcode;
+use crate::component::drive::{ends, noted};
 use crate::component::part::Part;
 use helve_abi::error::{AbiError, Content};
+use helve_abi::program::Handle;
 use helve_abi::strings::{self, SourceEncoding};
-use helve_abi::types::ResourceTypeId;
+use helve_abi::types::{FutureId, ResourceTypeId, StreamId};
 use helve_base::adapter::{ComponentBuiltin, Guard};
 use helve_base::builtin::status;
 use helve_base::vmctx::CodePtr;
 use helve_base::{Bug, Error, Result, for_each_component_builtin};
-use helve_vm::traps::host_call;
+use helve_vm::traps::{host_call, host_call_async};
 
 /// Bytes of a string that are looked at and then copied.
 const PIECE: usize = 16 << 10;
@@ -256,6 +258,42 @@ unsafe extern "C" fn borrows_remain(context: *mut u8, count: u64) -> u64 {
         run(context, |context| {
             Err(context.part(1)?.borrows_remain(count as u32))
         })
+    }
+}
+
+unsafe extern "C" fn transfer_end(
+    context: *mut u8,
+    from: u32,
+    kind: u32,
+    ty: u32,
+    index: u32,
+) -> u64 {
+    // SAFETY: see the module.
+    unsafe {
+        run(context, |context| {
+            let handle = match kind {
+                0 => Handle::Stream(StreamId::from_u32(ty)),
+                1 => Handle::Future(FutureId::from_u32(ty)),
+                _ => Handle::ErrorContext,
+            };
+            let owner = |side: u32| context.sides.get(side as usize).map(|side| side.owner);
+            let (Some(from), Some(to)) = (owner(from), owner(1 - from.min(1))) else {
+                return Err(Error::new(Bug("a call has two sides".into())));
+            };
+            let index = ends::transfer(context.instance(), (from, to), handle, index)?;
+            Ok(index.into())
+        })
+    }
+}
+
+unsafe extern "C" fn settle(context: *mut u8, _record: *mut u8, packed: u32, out: *mut u8) -> u64 {
+    // SAFETY: see the module; `out` has room for a lane, in the adapter's frame.
+    unsafe {
+        let context = &*context.cast::<AdapterContext>();
+        let status = host_call_async(context.vm.store, || {
+            noted::settle(context, packed, out.cast())
+        });
+        status.into()
     }
 }
 
