@@ -104,14 +104,25 @@ pub fn component(engine: &Engine, path: &Path) -> Result<Component> {
         let component = Component::from_trusted_file(engine, path);
         return component.with_context(|| format!("cannot load `{}`", path.display()));
     }
-    let bytes = componentized(path)?;
     let _progress = Progress::start(format!("compiling {}", path.display()));
-    Component::from_binary(engine, &bytes)
-        .with_context(|| format!("cannot load `{}`", path.display()))
+    let component = match head(path)?.starts_with(COMPONENT) {
+        // As it stands: read to where it stays.
+        true => Component::from_file(engine, path),
+        false => Component::from_binary(engine, &componentized(path)?),
+    };
+    component.with_context(|| format!("cannot load `{}`", path.display()))
 }
+
+/// What binary components start with.
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// Whether a file is one of `helve compile`.
 pub fn is_compiled(path: &Path) -> Result<bool> {
+    Ok(Component::is_serialized(&head(path)?))
+}
+
+/// A file's first bytes.
+fn head(path: &Path) -> Result<Vec<u8>> {
     use std::io::Read;
     let open = || -> Result<Vec<u8>> {
         let mut start = Vec::new();
@@ -120,8 +131,7 @@ pub fn is_compiled(path: &Path) -> Result<bool> {
             .read_to_end(&mut start)?;
         Ok(start)
     };
-    let start = open().with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(Component::is_serialized(&start))
+    open().with_context(|| format!("cannot read `{}`", path.display()))
 }
 
 /// The file's bytes as a component: a core module is made one.

@@ -6,6 +6,7 @@
 //! helve compile app.wasm   compile.rs
 //! helve inspect app.wasm   inspect/
 //! helve bindgen wit/       bindgen.rs
+//! helve objdump app.wasm   objdump.rs
 //! helve wast a.wast        wast.rs
 //! ```
 //!
@@ -19,6 +20,7 @@ mod compile;
 mod grants;
 mod inspect;
 mod load;
+mod objdump;
 mod progress;
 mod run;
 mod serve;
@@ -53,6 +55,7 @@ Examples:
   helve run app.helve                        ... and start at once, every time
   helve inspect app.wasm                     what it is, needs and offers
   helve bindgen wit/ --world my-world        a host's Rust bindings for a WIT world
+  helve objdump -f main app.wasm             the machine code of a function
   helve wast test.wast                       run a script of the official test suites";
 
 #[derive(Subcommand)]
@@ -62,6 +65,7 @@ enum Command {
     Compile(compile::Compile),
     Inspect(inspect::Inspect),
     Bindgen(bindgen::Bindgen),
+    Objdump(objdump::Objdump),
     Wast(wast::Wast),
 }
 
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         Command::Compile(compile) => compile.main(),
         Command::Inspect(inspect) => inspect.main(),
         Command::Bindgen(bindgen) => bindgen.main(),
+        Command::Objdump(objdump) => objdump.main(),
         Command::Wast(wast) => wast.main(),
     }
 }

@@ -181,7 +181,7 @@ impl Compiler {
         translation: &Translation,
         func: DefinedFuncIndex,
     ) -> Result<CompiledFunction> {
-        self.compile_entry(translation, func, Entry::Start)
+        self.compile_entry(translation, func, Entry::Start, None)
     }
 
     /// Compiles a function entered at the head of its loop `number`, counted from the first
@@ -197,14 +197,31 @@ impl Compiler {
         func: DefinedFuncIndex,
         number: u32,
     ) -> Result<CompiledFunction> {
-        self.compile_entry(translation, func, Entry::Loop(number))
+        self.compile_entry(translation, func, Entry::Loop(number), None)
     }
 
+    /// Compiles one function of a module: its code, and its instructions as text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Compiler::compile_function`].
+    pub fn disassemble(
+        &self,
+        translation: &Translation,
+        func: DefinedFuncIndex,
+    ) -> Result<(CompiledFunction, String)> {
+        let mut text = String::new();
+        let code = self.compile_entry(translation, func, Entry::Start, Some(&mut text))?;
+        Ok((code, text))
+    }
+
+    /// Compiles a function from `entry` on; `text` takes its instructions.
     fn compile_entry(
         &self,
         translation: &Translation,
         func: DefinedFuncIndex,
         entry: Entry,
+        text: Option<&mut String>,
     ) -> Result<CompiledFunction> {
         let module = translation.module();
         let index = module.func_index(func);
@@ -214,7 +231,7 @@ impl Compiler {
         };
         let start = u32::try_from(body.range().start).ok();
         let target = self.isa.frontend_config();
-        self.compile_at(&name, start, |function, builder| {
+        self.compile_at(&name, start, text, |function, builder| {
             let tuning = Tuning {
                 target,
                 counters: self.options.counters,
@@ -282,21 +299,23 @@ impl Compiler {
         name: &dyn Fn() -> String,
         build: impl FnOnce(&mut Function, &mut FunctionBuilderContext) -> Result<()>,
     ) -> Result<CompiledFunction> {
-        self.compile_at(name, None, build)
+        self.compile_at(name, None, None, build)
     }
 
     /// Builds a function's CLIF by `build`, then its machine code. A panic in Cranelift is
     /// a bug, but not one that may take the host down. `start` is where the body starts in
-    /// the module.
+    /// the module; `text` takes the instructions.
     fn compile_at(
         &self,
         name: &dyn Fn() -> String,
         start: Option<u32>,
+        text: Option<&mut String>,
         build: impl FnOnce(&mut Function, &mut FunctionBuilderContext) -> Result<()>,
     ) -> Result<CompiledFunction> {
         let mut scratch = lock(&self.scratch).pop().unwrap_or_else(Scratch::new);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             build(&mut scratch.context.func, &mut scratch.builder)?;
+            scratch.context.set_disasm(text.is_some());
             let catches = !scratch.context.func.dfg.exception_tables.is_empty();
             let isa = match &self.catching {
                 Some(catching) if catches => catching,
@@ -306,6 +325,9 @@ impl Compiler {
                 .context
                 .compile(&**isa, &mut ControlPlane::default())
                 .map_err(|failure| codegen_error(failure.inner))?;
+            if let (Some(text), Some(vcode)) = (text, &compiled.vcode) {
+                text.clone_from(vcode);
+            }
             finish(compiled, start)
         }));
         match outcome {

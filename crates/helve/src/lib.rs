@@ -19,6 +19,7 @@ pub use crate::core::allocation::{Enabled, InstanceAllocationStrategy, PoolingAl
 pub use crate::core::backtrace::{Backtrace, Frame};
 pub use crate::core::config::{CompileMode, Config, OptLevel, ProfilingStrategy};
 pub use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub use crate::core::disassemble::Disassembly;
 pub use crate::core::engine::Engine;
 pub use crate::core::interrupt::UpdateDeadline;
 pub use crate::core::store::Store;

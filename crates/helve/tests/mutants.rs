@@ -17,6 +17,8 @@ fn bases_run() {
         let slow = engines.run(case, &case.base.bytes, 1, 1);
         assert!(fused.calls > 0, "{}: no call: {:?}", case.name, fused.log);
         assert_eq!(fused, slow, "{}", case.name);
+        let lazy = engines.run(case, &case.base.bytes, 3, 1);
+        assert_eq!(fused, lazy, "{}", case.name);
         assert!(fused.bugs.is_empty(), "{}: {:?}", case.name, fused.bugs);
     }
 }
@@ -39,9 +41,10 @@ fn mutants_end_well() {
         );
         valid += u64::from(outcome.valid);
         called += u64::from(outcome.calls > 0);
-        if n % 8 == 0 {
-            let better = engines.run(case, &bytes, 2, n);
-            assert_eq!(outcome, better, "mutant {n} of {}", case.name);
+        if n % 4 == 0 {
+            // The better tier, or lazily.
+            let other = engines.run(case, &bytes, 2 + n as usize / 4 % 2, n);
+            assert_eq!(outcome, other, "mutant {n} of {}", case.name);
         }
     }
     assert!(valid * 2 >= MUTANTS, "{valid} of {MUTANTS} are valid");

@@ -19,6 +19,7 @@ mod arch;
 pub mod backtrace;
 pub mod builtins;
 pub mod code;
+pub mod cpu_time;
 mod dirty;
 pub mod exception;
 mod executable;

@@ -115,7 +115,7 @@ impl Component {
 }
 
 /// A file's bytes, read to where they stay, by all cores.
-fn read(path: &Path) -> Result<Arc<[u8]>> {
+pub(super) fn read(path: &Path) -> Result<Arc<[u8]>> {
     let file = std::fs::File::open(path)?;
     let len = usize::try_from(file.metadata()?.len())?;
     // SAFETY: zeros are bytes.

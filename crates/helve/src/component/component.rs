@@ -7,6 +7,7 @@
 //!
 //! Not here: instances (`instance`), core modules' code (core's `Module`).
 
+use crate::component::artifact::read;
 use crate::component::fused::FusedCode;
 use crate::component::instance::ExportIndex;
 use crate::component::linked::{Made, Source};
@@ -62,8 +63,12 @@ impl Component {
     /// Compiles the component in a file: see [`Component::new`].
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Component> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        Component::new(engine, bytes).with_context(|| format!("compiling {}", path.display()))
+        let bytes = read(path).with_context(|| format!("reading {}", path.display()))?;
+        let made = match bytes.starts_with(b"\0asm") {
+            true => Component::from_shared(engine, bytes),
+            false => Component::new(engine, &bytes),
+        };
+        made.with_context(|| format!("compiling {}", path.display()))
     }
 
     /// Compiles a binary component.
@@ -72,8 +77,11 @@ impl Component {
             !Artifact::looks_like(bytes),
             "this is compiled code: it is loaded by `Component::deserialize`"
         );
-        let plan = decode(engine, bytes)?;
-        let whole: Arc<[u8]> = bytes.into();
+        Component::from_shared(engine, bytes.into())
+    }
+
+    fn from_shared(engine: &Engine, whole: Arc<[u8]>) -> Result<Component> {
+        let plan = decode(engine, &whole)?;
         let modules = each_module(&plan, |_, range| {
             Module::from_range(engine, whole.clone(), range)
         })?;

@@ -29,7 +29,7 @@ mod artifact;
 mod builtins;
 mod call;
 #[allow(clippy::module_inception)]
-mod component;
+pub(crate) mod component;
 pub(crate) mod concurrent;
 mod drive;
 mod func;

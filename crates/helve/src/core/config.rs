@@ -66,7 +66,7 @@ pub struct Config {
     /// Built-ins of resources by way of the host.
     pub(crate) slow_handles: bool,
     pub(crate) readings: Readings,
-    /// How long lazily compiled guests run before functions are compiled again.
+    /// CPU time that lazily compiled guests use before functions are compiled again.
     pub(crate) background_after: Duration,
     /// Loops of quick code are left at their first turn.
     pub(crate) eager_loops: bool,
@@ -171,7 +171,7 @@ impl Config {
         self
     }
 
-    /// How long guests run, with [`CompileMode::Lazy`], before a thread beside them compiles
+    /// CPU time that guests use, with [`CompileMode::Lazy`], before a thread beside them compiles
     /// their hot functions again, better. Short runs end before that. Default: one second.
     pub fn background_after(&mut self, delay: Duration) -> &mut Config {
         self.background_after = delay;

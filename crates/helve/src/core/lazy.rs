@@ -21,6 +21,7 @@ use helve_base::id::*;
 use helve_base::vmctx::CodePtr;
 use helve_base::{Bug, Error, Result};
 use helve_compile::{Bytes, CompiledFunction, Compiler, Translation};
+use helve_vm::cpu_time;
 use helve_vm::lazy::{LazyCode, stub};
 use helve_vm::region::CodeRegion;
 use std::collections::HashMap;
@@ -99,10 +100,15 @@ impl LazyModule {
         Ok(module)
     }
 
-    /// The function whose quick code counted most, and how much.
-    pub fn hottest(&self) -> Option<(u32, DefinedFuncIndex)> {
+    /// The function whose quick code counted most, and how much, of those with bodies of at
+    /// most so many bytes.
+    pub fn hottest(&self, most: usize) -> Option<(u32, DefinedFuncIndex)> {
         let quick = lock(&self.quick);
-        let counts = quick.iter().map(|&func| (self.slots.count(func), func));
+        let bodies = self.translation.bodies();
+        let small = quick
+            .iter()
+            .filter(|&&func| bodies.get(func).is_some_and(|b| b.len() <= most));
+        let counts = small.map(|&func| (self.slots.count(func), func));
         counts.max_by_key(|&(count, _)| count)
     }
 
@@ -198,10 +204,11 @@ impl LazyModule {
                 return Ok((code, false));
             }
         }
-        Ok((
-            self.compile(self.engine.quick_compiler()?, func, QUICK)?,
-            false,
-        ))
+        let before = cpu_time::thread();
+        let code = self.compile(self.engine.quick_compiler()?, func, QUICK);
+        let spent = cpu_time::thread().saturating_sub(before);
+        self.engine.tier().compiled_quickly(spent);
+        Ok((code?, false))
     }
 
     /// Publishes `function`; it is in no slot yet.

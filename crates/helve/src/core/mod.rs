@@ -31,6 +31,7 @@ pub(crate) mod config;
 pub(crate) mod const_expr;
 pub(crate) mod context;
 pub(crate) mod coredump;
+pub(crate) mod disassemble;
 pub(crate) mod engine;
 pub(crate) mod exception;
 pub(crate) mod externs;

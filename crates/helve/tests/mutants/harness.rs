@@ -9,7 +9,10 @@ use super::mutate::Base;
 use super::rng::Rng;
 use super::values::{self, Handles};
 use helve::component::{Component, Instance, Linker, Resource, ResourceType, Val};
-use helve::{AsContextMut, Config, Engine, Error, ErrorKind, Limits, OptLevel, Result, Store};
+use helve::{
+    AsContextMut, CompileMode, Config, Engine, Error, ErrorKind, Limits, OptLevel,
+    PoolingAllocationConfig, Result, Store,
+};
 use helve_decode::plan::{Plan, ResourceOrigin};
 use std::sync::Arc;
 
@@ -37,7 +40,8 @@ pub struct Outcome {
     pub bugs: Vec<String>,
 }
 
-/// Engines to run on: adapters as code, adapters by way of the host, the better tier.
+/// Engines to run on: adapters as code, adapters by way of the host, the better tier; and
+/// lazy compilation, where every loop changes tiers, with memories that keep nothing.
 pub struct Engines(pub Vec<Engine>);
 
 impl Engines {
@@ -51,9 +55,16 @@ impl Engines {
         limits.guest_stack_bytes = 256 << 10;
         limits.component_instances = 500;
         limits.lifted_bytes = 32 << 20;
-        let engine = |fused, level| {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.linear_memory_keep_resident(0);
+        let engine = |fused, level, mode| {
             let mut config = Config::new();
+            if mode == CompileMode::Lazy {
+                config.allocation_strategy(pool.clone());
+            }
             config
+                .compile(mode)
+                .eager_loops(true)
                 .all_features(true)
                 .limits(limits.clone())
                 .fused_adapters(fused)
@@ -61,9 +72,10 @@ impl Engines {
             Engine::new(&config).expect("an engine")
         };
         Engines(vec![
-            engine(true, OptLevel::None),
-            engine(false, OptLevel::None),
-            engine(true, OptLevel::Speed),
+            engine(true, OptLevel::None, CompileMode::Ahead),
+            engine(false, OptLevel::None, CompileMode::Ahead),
+            engine(true, OptLevel::Speed, CompileMode::Ahead),
+            engine(true, OptLevel::Speed, CompileMode::Lazy),
         ])
     }
 
