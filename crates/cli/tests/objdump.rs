@@ -6,7 +6,11 @@ use common::{guest, helve};
 
 #[test]
 fn functions_are_picked_by_name_or_index() {
-    let file = guest("print_then.wat");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("it.wat");
+    let text = std::fs::read_to_string(guest("print_then.wat")).unwrap();
+    std::fs::write(&file, text.replace("BODY", "(i32.const 0)")).unwrap();
+    let file = file.display().to_string();
     let show = |args: &[&str]| {
         let args = [&["objdump"], args, &[file.as_str()]].concat();
         let output = helve(&args);

@@ -2,8 +2,10 @@
 //! from the project's root, or where `HELVE_SUITES` points.
 //!
 //! `component_model.txt` beside this file lists the scripts that do not pass yet; each
-//! must fail, and an unexpected pass is an error.
+//! must fail, and an unexpected pass is an error. All run compiled ahead, and lazily with
+//! memories that are mapped for each instance.
 
+use helve::{CompileMode, Config, InstanceAllocationStrategy};
 use helve_wast::Options;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,20 @@ fn scripts(folder: &Path, into: &mut Vec<PathBuf>) {
 
 #[test]
 fn official_scripts() {
+    run(Options::default().config);
+}
+
+#[test]
+fn official_scripts_lazily() {
+    let mut config = Options::default().config;
+    config
+        .compile(CompileMode::Lazy)
+        .eager_loops(true)
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    run(config);
+}
+
+fn run(config: Config) {
     let Some(suites) = suites() else {
         println!(
             "SKIPPED: no official scripts in ../shared/suites; HELVE_SUITES can say where they are"
@@ -49,7 +65,7 @@ fn official_scripts() {
     paths.sort();
     let options = Options {
         words: true,
-        ..Options::default()
+        config,
     };
     let (mut passed, mut held, mut wrong) = (0, 0, Vec::new());
     for path in &paths {

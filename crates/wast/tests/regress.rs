@@ -1,10 +1,11 @@
 //! Our own scripts, in `regress/`: one thing each that went wrong once, or could, and that
-//! the official scripts do not look at. Every script runs in both tiers of the compiler.
+//! the official scripts do not look at. Every script runs in both tiers of the compiler, and
+//! lazily, where every loop changes tiers.
 //! Those in `regress/spec/` read the spec as its executable form has it, the others as the
 //! official scripts do, where these differ.
 
 use helve::component::Readings;
-use helve::{Config, OptLevel};
+use helve::{CompileMode, Config, OptLevel};
 use helve_wast::Options;
 use std::path::Path;
 
@@ -29,8 +30,13 @@ fn run(folder: &Path, readings: Readings) {
             .expect("a file")
             .to_string_lossy()
             .into_owned();
-        for level in [OptLevel::Speed, OptLevel::None] {
+        for (level, mode) in [
+            (OptLevel::Speed, CompileMode::Ahead),
+            (OptLevel::None, CompileMode::Ahead),
+            (OptLevel::Speed, CompileMode::Lazy),
+        ] {
             let mut config = Config::new();
+            config.compile(mode).eager_loops(true);
             config.all_features(true).verifier(true).optimize(level);
             config.readings(readings);
             let report = helve_wast::run(
@@ -46,7 +52,7 @@ fn run(folder: &Path, readings: Readings) {
                 report
                     .failures
                     .iter()
-                    .map(|failure| format!("{level:?}: {failure}")),
+                    .map(|failure| format!("{level:?} {mode:?}: {failure}")),
             );
         }
     }
