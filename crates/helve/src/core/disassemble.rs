@@ -89,7 +89,7 @@ impl Engine {
                     .map(|module| module.range.clone())
                     .collect()
             }
-            false => vec![0..bytes.len()],
+            false => std::iter::once(0..bytes.len()).collect(),
         };
         let mut found = Vec::new();
         for (number, range) in ranges.into_iter().enumerate() {
