@@ -418,3 +418,39 @@ fn imports_and_exports_that_implement_interfaces() {
             .is_none()
     );
 }
+
+#[test]
+fn host_functions_that_are_passed_on() {
+    let engine = engine();
+    let passing = r#"(component
+        (import "host" (instance $host
+            (export "r" (type $r (sub resource)))
+            (export "seven" (func (result u32)))))
+        (alias export $host "r" (type $r))
+        (export "r" (type $r))
+        (export "seven" (func $host "seven")))"#;
+    let calling = r#"(component
+        (import "passing" (instance $passing
+            (export "r" (type $r (sub resource)))
+            (export "seven" (func (result u32)))))
+        (core func $seven (canon lower (func $passing "seven")))
+        (core module $m (import "" "seven" (func $seven (result i32)))
+            (func (export "run") (result i32) (i32.mul (call $seven) (i32.const 6))))
+        (core instance $i (instantiate $m (with "" (instance (export "seven" (func $seven))))))
+        (func (export "run") (result u32) (canon lift (core func $i "run"))))"#;
+    let mut linker: Linker<u32> = Linker::new(&engine);
+    let mut host = linker.instance("host").unwrap();
+    host.func_wrap("seven", |cx, (): ()| Ok((*cx.data(),)))
+        .unwrap();
+    let ty = helve::component::ResourceType::host::<u32>();
+    host.resource("r", ty, |_, _| Ok(())).unwrap();
+    let mut store = Store::new(&engine, 7u32);
+    let passing = Component::new(&engine, passing).unwrap();
+    let passing = linker.instantiate(&mut store, &passing).unwrap();
+    let mut names = linker.instance("passing").unwrap();
+    names.exports(&mut store, &passing).unwrap();
+    let calling = Component::new(&engine, calling).unwrap();
+    let calling = linker.instantiate(&mut store, &calling).unwrap();
+    let run = calling.get_typed_func::<(), (u32,)>(&mut store, "run");
+    assert_eq!(run.unwrap().call(&mut store, ()).unwrap(), (42,));
+}

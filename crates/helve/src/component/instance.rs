@@ -13,7 +13,7 @@
 use crate::component::builtins;
 use crate::component::call::adapter;
 use crate::component::call::enter::{CallShape, CoreFunc, LiftedFunc};
-use crate::component::call::host::Caller;
+use crate::component::call::host::{Caller, HostFunc};
 use crate::component::call::lane::lanes_mut;
 use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
@@ -212,6 +212,26 @@ impl Instance {
                 Binding::Host(_) => None,
             },
             _ => None,
+        }
+    }
+
+    /// The host's function that is exported as it was imported, if it is one.
+    pub(crate) fn host_func(
+        &self,
+        store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Option<HostFunc> {
+        let store = store.as_context();
+        let Item::Func(FuncItem {
+            func: FuncRef::Imported(id),
+            ..
+        }) = self.index(store.opaque(), name)?.1
+        else {
+            return None;
+        };
+        match self.data(store.opaque())?.imported_funcs.get(id)?.get()? {
+            Binding::Host(func) => Some(func.clone()),
+            Binding::Guest(_) => None,
         }
     }
 

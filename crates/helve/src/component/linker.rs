@@ -336,6 +336,32 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     ///
     /// Whether it has the type that they expect turns out when they are instantiated. The
     /// calls between the two are compiled the first time that they are brought together.
+    ///
+    /// ```
+    /// # use helve::{Engine, Config, Result, Store, component::{Component, Linker}};
+    /// # fn main() -> Result<()> {
+    /// let engine = Engine::new(&Config::new())?;
+    /// let inner = Component::new(&engine, r#"(component
+    ///     (core module $m (func (export "f") (result i32) (i32.const 7)))
+    ///     (core instance $i (instantiate $m))
+    ///     (func (export "f") (result u32) (canon lift (core func $i "f"))))"#)?;
+    /// let outer = Component::new(&engine, r#"(component
+    ///     (import "inner" (component $inner (export "f" (func (result u32)))))
+    ///     (instance $i (instantiate $inner))
+    ///     (export "f" (func $i "f")))"#)?;
+    /// let mut linker: Linker<()> = Linker::new(&engine);
+    /// linker.root().component("inner", &inner)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = linker.instantiate(&mut store, &outer)?;
+    /// let f = instance.get_typed_func::<(), (u32,)>(&mut store, "f")?;
+    /// assert_eq!(f.call(&mut store, ())?, (7,));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A name that is defined already, unless shadowing is allowed.
     pub fn component(&mut self, name: &str, component: &Component) -> Result<()> {
         self.define(name, Definition::Component(component.clone()))
     }
@@ -374,13 +400,17 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     /// # Errors
     ///
     /// A name that is defined already, unless shadowing is allowed.
-    pub fn exports(&mut self, mut store: impl AsContextMut, instance: &Instance) -> Result<()> {
+    pub fn exports(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        instance: &Instance,
+    ) -> Result<()> {
         self.exports_under(&mut store, instance, None)
     }
 
     fn exports_under(
         &mut self,
-        store: &mut impl AsContextMut,
+        store: &mut impl AsContextMut<Data = T>,
         instance: &Instance,
         parent: Option<&ExportIndex>,
     ) -> Result<()> {
@@ -390,6 +420,9 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
             };
             if let Some(func) = instance.get_func(&mut *store, &index) {
                 self.func(&name, func)?;
+            } else if let Some(func) = instance.host_func(&mut *store, &index) {
+                // One that the instance imports itself and passes on.
+                self.define(&name, Definition::Func(func))?;
             } else if let Some(module) = instance.get_module(&mut *store, &index) {
                 self.module(&name, &module)?;
             } else if let Some(ty) = instance.get_resource(&mut *store, &index) {

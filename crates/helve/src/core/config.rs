@@ -316,6 +316,13 @@ impl Config {
         self
     }
 
+    /// Handles in the table of one component instance: resources, streams, futures, calls
+    /// and the like. At most 2^28 - 1, the spec's own bound.
+    pub fn max_handles(&mut self, count: u32) -> &mut Config {
+        self.limits.handles = count;
+        self
+    }
+
     /// Bytes of stack that guests may use. The thread that calls must have them, and
     /// [`Limits::host_stack_bytes`] more.
     pub fn max_guest_stack(&mut self, bytes: usize) -> &mut Config {
