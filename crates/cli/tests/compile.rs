@@ -144,8 +144,14 @@ fn files_of_others_are_refused() {
     refused(&["made for `cranelifT "]);
     replaced(b"opt_level = \"speed\"", b"opt_level = \"spEEd\"");
     refused(&["spEEd"]);
-    replaced(b"helve\r\n\x01", b"helve\r\n\x02");
-    refused(&["format 2, this Helve reads 1"]);
+    // The byte after the magic is the format's number.
+    let format = good[8];
+    let (ours, next) = (format, format + 1);
+    replaced(
+        &[b"helve\r\n".as_slice(), &[ours]].concat(),
+        &[b"helve\r\n".as_slice(), &[next]].concat(),
+    );
+    refused(&[&format!("format {next}, this Helve reads {ours}")]);
 }
 
 #[test]
