@@ -350,6 +350,42 @@ impl Arena {
         })
     }
 
+    /// Gives a stream or future that the host made its type, when a guest first gets an
+    /// end of it. One that has a type keeps it.
+    pub fn set_end_type(
+        &mut self,
+        id: WaitableId,
+        ty: TypeId,
+        plain: bool,
+    ) -> Result<(), HandleError> {
+        let shared = self.end(id)?.shared;
+        let shared = self.shared_mut(shared)?;
+        if shared.ty == TypeId::NONE {
+            shared.ty = ty;
+            shared.plain = plain;
+        }
+        Ok(())
+    }
+
+    /// The type of an end; none yet where only the host has it.
+    pub fn end_type(&self, id: WaitableId) -> Result<TypeId, HandleError> {
+        Ok(self.shared(self.end(id)?.shared)?.ty)
+    }
+
+    /// The buffer with which the other end waits, and whose memory it is in.
+    pub fn other_buffer(
+        &self,
+        id: WaitableId,
+    ) -> Result<Option<(Buffer, Option<InstanceId>)>, HandleError> {
+        let shared = self.shared(self.end(id)?.shared)?;
+        match shared.pending {
+            Some(pending) if pending.end != id => {
+                Ok(Some((self.end(pending.end)?.buffer, pending.instance)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The payload of the event of an end of the host's, whose read or write is over.
     pub fn take_host_event(&mut self, id: WaitableId) -> Result<Option<u32>, HandleError> {
         if !self.waitable(id)?.pending {

@@ -1,0 +1,255 @@
+//! Streams that the host fills or empties as the guest asks, straight in guest memory.
+//!
+//! ```text
+//!   StreamProducer: the loop waits for a reader, then lets it fill a Destination
+//!   StreamConsumer: the loop waits for a writer, then lets it empty a Source
+//!                   either works in the guest's own buffer, no copy in between
+//! ```
+//!
+//! A task of the store's loop does the waiting (by reads and writes of no elements, which
+//! end when the other side has come). The store is not at hand while a producer or
+//! consumer runs: it may hold a slice of a guest's memory. Not here: one read or write at
+//! a time (`stream_host`).
+//!
+//! # Safety
+//!
+//! A slice of guest memory is given out for one call of a producer or consumer, in which
+//! no guest runs and nothing else can reach the store.
+
+use super::Accessor;
+use super::buffer::{
+    Elements, HostBuffer, IN_PLACE, Reading, Writing, load_elements, out_of_bounds, place,
+};
+use super::host_end::{HostEnd, copy};
+use super::slots::Key;
+use super::stream_host::{StreamReader, StreamWriter, stream};
+use crate::component::drive::copy::Place;
+use crate::component::store::StoreShared;
+use crate::component::typed::{ComponentType, Lift, Lower};
+use crate::core::context::AsContextMut;
+use helve_base::{Bug, Error, Result};
+use helve_model::{Buffer, Shape};
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Whether a producer or consumer goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    /// It is to be asked again.
+    Open,
+    /// It has come to its end: the stream is closed once what it did is done.
+    Closed,
+}
+
+/// Fills a stream as its reader asks for elements.
+pub trait StreamProducer<T>: Send + 'static {
+    /// Puts elements into `to`, as many as there are and fit, at least one. `Pending`:
+    /// there are none now, and `cx`'s waker will be woken when there are; nothing may have
+    /// been put.
+    fn poll_produce(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut Destination<'_, T>,
+    ) -> Poll<Result<StreamState>>;
+}
+
+/// Empties a stream as its writer gives elements.
+pub trait StreamConsumer<T>: Send + 'static {
+    /// Takes elements out of `from`, at least one. `Pending`: it can't take any now, and
+    /// `cx`'s waker will be woken when it can; nothing may have been taken.
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &mut Source<'_, T>,
+    ) -> Poll<Result<StreamState>>;
+
+    /// The writer is gone, and everything was taken.
+    fn end(self: Pin<&mut Self>) {}
+}
+
+/// Element types whose bytes are the same on both sides: numbers.
+///
+/// # Safety
+///
+/// Every bit pattern must be a value, and the size that of the component's type.
+pub unsafe trait Flat: Lift + Lower + Copy + Send + 'static {}
+
+macro_rules! flat {
+    ($($ty:ty)*) => {$(
+        // SAFETY: a number of this size; guests are little-endian as this host is.
+        #[cfg(target_endian = "little")]
+        unsafe impl Flat for $ty {}
+    )*};
+}
+flat!(u8 u16 u32 u64 i8 i16 i32 i64);
+
+/// Where the other side of a stream is.
+enum Side {
+    Guest(Place),
+    Host(Arc<dyn HostBuffer>),
+}
+
+fn side(shared: &StoreShared, buffer: &Buffer, guest: bool) -> Result<Side> {
+    if guest {
+        return Ok(Side::Guest(place(shared, buffer)?));
+    }
+    let mut state = shared.concurrent.state.borrow_mut();
+    let host = state.buffers.get_mut(Key::from_bits(buffer.address));
+    let host = host.ok_or_else(|| Error::new(Bug("a buffer of the host that is gone".into())))?;
+    Ok(Side::Host(host.clone()))
+}
+
+/// Room for elements, in the reader's buffer.
+pub struct Destination<'a, T> {
+    side: &'a Side,
+    room: usize,
+    used: usize,
+    element: PhantomData<fn(T)>,
+}
+
+impl<T: Lower + Send + 'static> Destination<'_, T> {
+    /// How many elements still fit.
+    pub fn remaining(&self) -> usize {
+        self.room - self.used
+    }
+
+    /// Puts as many of `elements` as fit, and takes those out.
+    pub fn put(&mut self, elements: &mut Vec<T>) -> Result<()> {
+        let count = elements.len().min(self.remaining());
+        let rest = elements.split_off(count);
+        let some = std::mem::replace(elements, rest);
+        match self.side {
+            Side::Guest(place) => {
+                let at = self.used * place.size as usize;
+                place.lower(|cx, ty, start| T::store_slice(&some, cx, ty, start + at))?;
+            }
+            Side::Host(buffer) => {
+                let from = Writing(Elements::new(some));
+                buffer.pour(&from, count)?;
+            }
+        }
+        self.used += count;
+        Ok(())
+    }
+}
+
+impl<T: Flat> Destination<'_, T> {
+    /// Lets `fill` write elements straight into the reader's memory, as bytes: it says how
+    /// many elements it has written.
+    pub fn fill(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<()> {
+        let (size, room) = (size_of::<T>(), self.remaining());
+        let count = match self.side {
+            Side::Guest(place) => {
+                let memory = place.options.memory.ok_or_else(out_of_bounds)?;
+                let start = place.at as usize + self.used * size;
+                // SAFETY: no guest runs, and nothing else looks at the memory now.
+                let bytes = unsafe { memory.bytes_mut() };
+                let bytes = bytes.get_mut(start..start.saturating_add(room * size));
+                fill(bytes.ok_or_else(out_of_bounds)?).min(room)
+            }
+            Side::Host(buffer) => {
+                let mut bytes = vec![0; room * size];
+                let count = fill(&mut bytes).min(room);
+                let from = Writing(Elements::new(from_bytes::<T>(&bytes[..count * size])));
+                buffer.pour(&from, count)?;
+                count
+            }
+        };
+        self.used += count;
+        Ok(())
+    }
+}
+
+/// Elements in the writer's buffer.
+pub struct Source<'a, T> {
+    side: &'a Side,
+    there: usize,
+    used: usize,
+    element: PhantomData<fn(T)>,
+}
+
+impl<T: Lift + Send + 'static> Source<'_, T> {
+    /// How many elements there are.
+    pub fn remaining(&self) -> usize {
+        self.there - self.used
+    }
+
+    /// Takes at most `max` elements.
+    pub fn take(&mut self, max: usize) -> Result<Vec<T>> {
+        let count = max.min(self.remaining());
+        let taken = match self.side {
+            Side::Guest(place) => {
+                let at = self.used as u64 * u64::from(place.size);
+                let place = Place {
+                    at: place.at + at,
+                    ..*place
+                };
+                place.lift(count as u32, |cx, ty, bytes| {
+                    load_elements::<T>(cx, ty, bytes, count)
+                })?
+            }
+            Side::Host(buffer) => {
+                let into = Elements::new(Vec::new());
+                Reading(into.clone()).pour(&**buffer, count)?;
+                into.take(count)
+            }
+        };
+        self.used += count;
+        Ok(taken)
+    }
+}
+
+impl<T: Flat> Source<'_, T> {
+    /// Lets `look` read elements straight in the writer's memory, as bytes: it says how
+    /// many elements it has taken.
+    pub fn drain(&mut self, look: impl FnOnce(&[u8]) -> usize) -> Result<()> {
+        let (size, there) = (size_of::<T>(), self.remaining());
+        match self.side {
+            Side::Guest(place) => {
+                let memory = place.options.memory.ok_or_else(out_of_bounds)?;
+                let start = place.at as usize + self.used * size;
+                // SAFETY: no guest runs, and nobody writes to the memory now.
+                let bytes = unsafe { memory.bytes() };
+                let bytes = bytes.get(start..start.saturating_add(there * size));
+                self.used += look(bytes.ok_or_else(out_of_bounds)?).min(there);
+            }
+            Side::Host(_) => {
+                // What is not taken would be lost: as many as are sure to be.
+                let used = self.used;
+                let elements = self.take(there)?;
+                let bytes = to_bytes(&elements);
+                let mut taken = 0;
+                while taken < there {
+                    match look(&bytes[taken * size..]) {
+                        0 => break,
+                        count => taken += count.min(there - taken),
+                    }
+                    break;
+                }
+                self.used = used + there;
+                if taken < there {
+                    return Err(Error::msg(
+                        "a consumer must take all elements of a stream that the host writes",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn from_bytes<T: Flat>(bytes: &[u8]) -> Vec<T> {
+    let each = bytes.chunks_exact(size_of::<T>());
+    // SAFETY: as long as a `T`, of which every bit pattern is one.
+    each.map(|bytes| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+        .collect()
+}
+
+fn to_bytes<T: Flat>(elements: &[T]) -> &[u8] {
+    // SAFETY: numbers without padding.
+    unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
+}
