@@ -19,7 +19,7 @@ use crate::error::{Found, HandleError, Refusal};
 use crate::handles::{Kind, Storage, Table, TypeId};
 use crate::instance::InstanceId;
 use crate::stream::{Buffer, CopyJob, MAX_LENGTH, Meeting, Pending, Shape, Shared, meet};
-use crate::waitable::{Arena, Event, EventCode, SharedId, Waitable, WaitableId, What};
+use crate::waitable::{Arena, Event, EventCode, SharedId, Waitable, WaitableId, What, Woken};
 
 /// The state of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +123,7 @@ impl Arena {
             plain,
             dropped: false,
             pending: None,
+            watcher: None,
             ends: 2,
         };
         let shared = SharedId(self.shared.insert(shared)?);
@@ -372,6 +373,15 @@ impl Arena {
         Ok(self.shared(self.end(id)?.shared)?.ty)
     }
 
+    /// The host wants to be told when the other end is dropped, though it neither reads
+    /// nor writes; `false`: it is dropped already.
+    pub fn watch(&mut self, id: WaitableId) -> Result<bool, HandleError> {
+        let shared = self.end(id)?.shared;
+        let shared = self.shared_mut(shared)?;
+        shared.watcher = Some(id);
+        Ok(!shared.dropped)
+    }
+
     /// The buffer with which the other end waits, and whose memory it is in.
     pub fn other_buffer(
         &self,
@@ -453,8 +463,12 @@ impl Arena {
         if shared.pending.is_some_and(|pending| pending.end == id) {
             shared.pending = None;
         }
+        let watcher = shared.watcher.take();
         if !core::mem::replace(&mut shared.dropped, true) {
             self.notify_pending(shared_id, CopyResult::Dropped)?;
+        }
+        if let Some(watcher) = watcher.filter(|watcher| *watcher != id) {
+            self.woken.push(Woken::Host(watcher));
         }
         self.free_waitable(id)?;
         let shared = self.shared_mut(shared_id)?;

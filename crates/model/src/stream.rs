@@ -95,6 +95,8 @@ pub(crate) struct Shared {
     /// Whether one end is dropped.
     pub dropped: bool,
     pub pending: Option<Pending>,
+    /// An end of the host's that is to be told when the other one is dropped.
+    pub watcher: Option<WaitableId>,
     /// Ends alive.
     pub ends: u8,
 }

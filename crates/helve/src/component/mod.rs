@@ -58,7 +58,10 @@ mod wave;
 mod wide_reps;
 
 pub use component::Component;
-pub use concurrent::{Accessor, Call, Cancelled};
+pub use concurrent::{
+    Accessor, Call, Cancelled, Destination, Flat, FutureReader, FutureWriter, Source,
+    StreamConsumer, StreamProducer, StreamReader, StreamState, StreamWriter, future, stream,
+};
 pub use drive::ends::{FutureAny, StreamAny};
 pub use drive::error_context::ErrorContext;
 pub use func::{Func, TypedFunc};

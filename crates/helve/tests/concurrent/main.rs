@@ -2,4 +2,5 @@
 //! streams and futures that the host holds, stalls, schedules.
 
 mod calls;
+mod streams;
 mod support;

@@ -123,13 +123,7 @@ impl<T: Lift + Send + 'static> HostBuffer for Reading<T> {
 }
 
 impl<T: Lower + Send + 'static> HostBuffer for Writing<T> {
-    fn load(
-        &self,
-        _: &mut LiftContext<'_>,
-        _: InterfaceType,
-        _: &[u8],
-        _: usize,
-    ) -> Result<()> {
+    fn load(&self, _: &mut LiftContext<'_>, _: InterfaceType, _: &[u8], _: usize) -> Result<()> {
         Err(wrong_way())
     }
 

@@ -19,6 +19,7 @@
 
 use super::accessor::open;
 use super::call;
+use super::host_end;
 use super::host_task;
 use super::mailbox::{Bell, Letter, Woken};
 use super::side::{Token, discard};
@@ -67,10 +68,9 @@ pub(crate) fn shared(store: StorePtr) -> Rc<StoreShared> {
 /// Does one thing.
 pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
     let concurrent = &shared.concurrent;
-    while let Some(letter) = concurrent.mailbox.take_letter() {
-        open_letter(shared, letter);
-    }
+    read_letters(shared);
     clear_away(store, shared);
+    host_end::wake(shared);
     let woken = concurrent.mailbox.woken();
     let ready = !shared.drive.state().model.is_idle();
     let start = call::startable(shared);
@@ -132,10 +132,34 @@ fn tick(shared: &StoreShared) {
     }
 }
 
+/// Does what dropped handles ask for.
+pub(super) fn read_letters(shared: &StoreShared) {
+    while let Some(letter) = shared.concurrent.mailbox.take_letter() {
+        open_letter(shared, letter);
+    }
+}
+
+/// The same, of ends of streams and futures only: for where a guest may be running.
+pub(super) fn read_end_letters(shared: &StoreShared) {
+    let mailbox = &shared.concurrent.mailbox;
+    let mut others = Vec::new();
+    while let Some(letter) = mailbox.take_letter() {
+        match letter {
+            Letter::Close(_) | Letter::CancelCopy(_) => open_letter(shared, letter),
+            other => others.push(other),
+        }
+    }
+    for letter in others {
+        mailbox.send(letter);
+    }
+}
+
 fn open_letter(shared: &StoreShared, letter: Letter) {
     match letter {
         Letter::Cancel(asked) => call::cancel(shared, asked),
         Letter::Abandon(asked) => call::abandon(shared, asked),
+        Letter::Close(end) => host_end::close(shared, end),
+        Letter::CancelCopy(end) => host_end::cancel(shared, end),
     }
 }
 

@@ -59,7 +59,11 @@ impl<T> std::fmt::Debug for FutureWriter<T> {
 }
 
 impl<T> FutureReader<T> {
-    pub(super) fn hold(end: HostEnd) -> FutureReader<T> {
+    pub(crate) fn end(&self) -> &HostEnd {
+        &self.end
+    }
+
+    pub(crate) fn hold(end: HostEnd) -> FutureReader<T> {
         FutureReader {
             end,
             got: None,
@@ -138,11 +142,7 @@ impl<T: Lower + Send + 'static> FutureWriter<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and where the value can't be given to the reader.
-    pub async fn write<D: 'static>(
-        self,
-        accessor: &Accessor<D>,
-        value: T,
-    ) -> Result<Option<T>> {
+    pub async fn write<D: 'static>(self, accessor: &Accessor<D>, value: T) -> Result<Option<T>> {
         let value = Elements::new(vec![value]);
         let buffer = Arc::new(Writing(value.clone()));
         let begun = accessor
@@ -211,7 +211,7 @@ impl<T: ComponentType> Lift for FutureReader<T> {
     }
 
     fn load(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        let index = cx.discriminant(4, bytes)?;
+        let index = cx.discriminant(bytes, 4)?;
         FutureReader::from_index(cx, ty, index)
     }
 }

@@ -50,7 +50,7 @@ impl std::fmt::Debug for HostEnd {
 
 /// How a read or write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     pub result: CopyResult,
     /// Elements that were copied.
     pub count: u32,
@@ -168,14 +168,20 @@ impl HostEnd {
         length: usize,
     ) -> Result<Poll<Ended>> {
         let shared = self.check(store)?;
-        super::event_loop::read_letters(&shared);
+        super::event_loop::read_end_letters(&shared);
         let concurrent = &shared.concurrent;
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let length = length.min(helve_model::stream::MAX_LENGTH);
         let key = {
             let mut state = concurrent.state.borrow_mut();
             let key = state.buffers.insert(buffer);
-            state.copies.insert(self.id, super::HostCopy { buffer: key, waker: None });
+            state.copies.insert(
+                self.id,
+                super::HostCopy {
+                    buffer: key,
+                    waker: None,
+                },
+            );
             key
         };
         let begun = copy(&shared, self.id, shape, Buffer::new(key.to_bits(), length));
@@ -196,7 +202,9 @@ impl HostEnd {
         let concurrent = &shared.concurrent;
         let taken = {
             let mut drive = shared.drive.state();
-            let taken = drive.model.with_arena(|arena| arena.take_host_event(self.id));
+            let taken = drive
+                .model
+                .with_arena(|arena| arena.take_host_event(self.id));
             taken.map_err(other_trap)?
         };
         match taken {
@@ -212,6 +220,18 @@ impl HostEnd {
                 Ok(Poll::Pending)
             }
         }
+    }
+
+    /// Wakes the one who polls when the other side goes, even if nothing is under way;
+    /// `false`: it is gone.
+    pub fn watch(&self, shared: &StoreShared, cx: &mut Context<'_>) -> bool {
+        let mut drive = shared.drive.state();
+        let there = drive.model.arena.watch(self.id).unwrap_or(false);
+        if there {
+            let mut state = shared.concurrent.state.borrow_mut();
+            state.watchers.insert(self.id, cx.waker().clone());
+        }
+        there
     }
 
     /// The read or write under way is not wanted any more.
@@ -332,7 +352,8 @@ pub(super) fn wake(shared: &StoreShared) {
             let copy = state.copies.get_mut(&id);
             copy.and_then(|copy| copy.waker.take())
         };
-        if let Some(waker) = waker {
+        let watcher = shared.concurrent.state.borrow_mut().watchers.remove(&id);
+        for waker in waker.into_iter().chain(watcher) {
             waker.wake();
         }
     }
@@ -343,6 +364,7 @@ impl Concurrent {
     pub(super) fn end_copy(&self, id: WaitableId) {
         let gone = {
             let mut state = self.state.borrow_mut();
+            state.watchers.remove(&id);
             let copy = state.copies.remove(&id);
             copy.and_then(|copy| {
                 let buffer = state.buffers.remove(copy.buffer);

@@ -13,6 +13,7 @@
 
 use super::call::Asked;
 use super::slots::Key;
+use helve_model::WaitableId;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,10 @@ pub(crate) enum Letter {
     Cancel(Asked),
     /// The tree that a call went into is to be locked down.
     Abandon(Asked),
+    /// An end of a stream or future that the host held was dropped.
+    Close(WaitableId),
+    /// The read or write of such an end is not wanted any more.
+    CancelCopy(WaitableId),
 }
 
 /// What is to be polled again.

@@ -16,26 +16,38 @@
 //! fiber beside it.
 
 pub(crate) mod accessor;
+pub(crate) mod buffer;
 pub(crate) mod call;
 pub(crate) mod event_loop;
 pub(crate) mod fiber_call;
+pub(crate) mod future_host;
+pub(crate) mod host_end;
 pub(crate) mod host_func;
 pub(crate) mod host_task;
 pub(crate) mod mailbox;
+pub(crate) mod pipe;
 mod run;
 pub(crate) mod side;
 pub(crate) mod slots;
 pub(crate) mod stall;
+pub(crate) mod stream_host;
 
 pub use accessor::Accessor;
 pub use call::{Call, Cancelled};
+pub use future_host::{FutureReader, FutureWriter, future};
+pub use pipe::{Destination, Flat, Source, StreamConsumer, StreamProducer, StreamState};
+pub use stream_host::{StreamReader, StreamWriter, stream};
 
+use crate::component::drive::copy;
+use crate::component::state::InstanceData;
 use crate::component::value::Vals;
+use buffer::HostBuffer;
 use call::Start;
 use fiber_call::FiberCall;
+use helve_abi::types::InterfaceType;
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Trap};
-use helve_model::{ParkedId, WaitableId};
+use helve_model::{ParkedId, TypeId, WaitableId};
 use host_task::HostTask;
 use mailbox::{Bell, Mailbox};
 use side::Tokens;
@@ -69,6 +81,12 @@ pub(super) struct State {
     starts: VecDeque<Start>,
     /// Calls of components without tasks.
     fibers: Slots<FiberCall>,
+    /// Elements of the host's reads and writes.
+    buffers: Slots<Arc<dyn HostBuffer>>,
+    /// Reads and writes of the host that wait.
+    copies: HashMap<WaitableId, HostCopy>,
+    /// Who wants to know that the other end is dropped.
+    watchers: HashMap<WaitableId, Waker>,
     /// What went wrong where no call was to be told.
     failures: VecDeque<Error>,
     /// Values that nobody wants.
@@ -78,6 +96,23 @@ pub(super) struct State {
     /// Counts turns of the loop, which takes turns among its sources.
     turns: usize,
 }
+
+/// A read or write of the host that waits.
+pub(super) struct HostCopy {
+    buffer: Key,
+    waker: Option<Waker>,
+}
+
+/// The model's number of an element type, and whether it is a number or nothing.
+pub(crate) fn element_type(
+    instance: &InstanceData,
+    payload: Option<InterfaceType>,
+) -> (TypeId, bool) {
+    let ty = instance.shared().drive.state().type_id(instance, payload);
+    (ty, copy::is_plain(payload))
+}
+
+pub(crate) use copy::is_plain as copy_is_plain;
 
 impl Concurrent {
     /// Values that nobody wants: ended as soon as no guest runs.
@@ -112,6 +147,14 @@ impl Concurrent {
         for key in keys {
             host_task::give_up(self, key);
         }
+    }
+
+    /// Host futures and calls; reads and writes of the host.
+    fn counts(&self) -> [usize; 2] {
+        let state = self.state.borrow();
+        let futures = state.waiting() + state.starts.len() + state.fibers.len();
+        let copies = state.buffers.len() + state.copies.len() + state.watchers.len();
+        [futures, copies]
     }
 
     /// The fiber that runs now is that of the call `key`, or none of these.

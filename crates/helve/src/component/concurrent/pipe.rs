@@ -24,11 +24,15 @@ use super::host_end::{HostEnd, copy};
 use super::slots::Key;
 use super::stream_host::{StreamReader, StreamWriter, stream};
 use crate::component::drive::copy::Place;
+use crate::component::lift::LiftContext;
+use crate::component::lower::LowerContext;
 use crate::component::store::StoreShared;
-use crate::component::typed::{ComponentType, Lift, Lower};
+use crate::component::typed::{Lift, Lower};
 use crate::core::context::AsContextMut;
+use helve_abi::types::InterfaceType;
 use helve_base::{Bug, Error, Result};
 use helve_model::{Buffer, Shape};
+use std::any::Any;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -217,29 +221,27 @@ impl<T: Flat> Source<'_, T> {
                 let bytes = bytes.get(start..start.saturating_add(there * size));
                 self.used += look(bytes.ok_or_else(out_of_bounds)?).min(there);
             }
-            Side::Host(_) => {
-                // What is not taken would be lost: as many as are sure to be.
-                let used = self.used;
-                let elements = self.take(there)?;
-                let bytes = to_bytes(&elements);
-                let mut taken = 0;
-                while taken < there {
-                    match look(&bytes[taken * size..]) {
-                        0 => break,
-                        count => taken += count.min(there - taken),
-                    }
-                    break;
-                }
-                self.used = used + there;
-                if taken < there {
-                    return Err(Error::msg(
-                        "a consumer must take all elements of a stream that the host writes",
-                    ));
-                }
+            Side::Host(buffer) => {
+                let elements = buffer.elements().downcast_ref::<Arc<Elements<T>>>();
+                let elements = elements.ok_or_else(other_type::<T>)?;
+                let mut elements = elements.lock();
+                let count = {
+                    let there = elements.make_contiguous().get(..there).unwrap_or(&[]);
+                    look(to_bytes(there)).min(there.len())
+                };
+                drop(elements.drain(..count));
+                self.used += count;
             }
         }
         Ok(())
     }
+}
+
+fn other_type<T>() -> Error {
+    Error::msg(format!(
+        "the host reads `{}` from a stream that it writes as another type",
+        std::any::type_name::<T>()
+    ))
 }
 
 fn from_bytes<T: Flat>(bytes: &[u8]) -> Vec<T> {
@@ -252,4 +254,209 @@ fn from_bytes<T: Flat>(bytes: &[u8]) -> Vec<T> {
 fn to_bytes<T: Flat>(elements: &[T]) -> &[u8] {
     // SAFETY: numbers without padding.
     unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
+}
+
+/// One turn of a producer or consumer.
+enum Turn {
+    State(StreamState),
+    /// The other side has gone back.
+    Again,
+    /// The other side only waits until there is something.
+    Asked,
+}
+
+/// Most elements that are made before the reader has said where it wants them.
+const AHEAD: usize = 1024;
+
+/// Room for elements before there is a reader's buffer.
+struct Ahead<T>(Arc<Elements<T>>);
+
+impl<T: Send + 'static> HostBuffer for Ahead<T> {
+    fn load(&self, _: &mut LiftContext<'_>, _: InterfaceType, _: &[u8], _: usize) -> Result<()> {
+        Err(other_type::<T>())
+    }
+
+    fn store(&self, _: &mut LowerContext<'_>, _: InterfaceType, _: usize, _: usize) -> Result<()> {
+        Err(other_type::<T>())
+    }
+
+    fn elements(&self) -> &dyn Any {
+        &self.0
+    }
+
+    fn pour(&self, from: &dyn HostBuffer, count: usize) -> Result<()> {
+        let from = from.elements().downcast_ref::<Arc<Elements<T>>>();
+        let taken = from.ok_or_else(other_type::<T>)?.take(count);
+        self.0.lock().extend(taken);
+        Ok(())
+    }
+}
+
+/// Shows the other side's buffer to `work`, which says how many elements it has moved.
+fn with_side<D: 'static, R>(
+    accessor: &Accessor<D>,
+    end: &HostEnd,
+    cx: &mut Context<'_>,
+    work: impl FnOnce(&Side, usize, &mut Context<'_>) -> (usize, Poll<Result<R>>),
+) -> Poll<Result<Result<R, Turn>>> {
+    let done = accessor.with(|mut store| {
+        let shared: Rc<StoreShared> = store.opaque().components.shared();
+        let other = {
+            let drive = shared.drive.state();
+            drive.model.arena.other_buffer(end.id())?
+        };
+        let Some((buffer, instance)) = other else {
+            return Ok(Poll::Ready(Ok(Err(Turn::Again))));
+        };
+        if buffer.remain() == 0 {
+            return Ok(Poll::Ready(Ok(Err(Turn::Asked))));
+        }
+        let side = side(&shared, &buffer, instance.is_some())?;
+        let (moved, polled) = work(&side, buffer.remain() as usize, cx);
+        let moved = u32::try_from(moved).unwrap_or(u32::MAX);
+        if moved > 0 {
+            let buffer = Buffer::new(IN_PLACE, moved);
+            let _ = copy(&shared, end.id(), Shape::Stream, buffer)?;
+        }
+        if moved == 0 && polled.is_pending() {
+            end.watch(&shared, cx);
+        }
+        Ok(polled.map(|done| done.map(Ok)))
+    });
+    match done.and_then(|done| done) {
+        Ok(polled) => polled,
+        Err(error) => Poll::Ready(Err(error)),
+    }
+}
+
+fn turn(polled: Poll<Result<Result<StreamState, Turn>>>) -> Poll<Result<Turn>> {
+    polled.map(|done| done.map(|state| state.map_or_else(|turn| turn, Turn::State)))
+}
+
+impl<T: Lower + Send + 'static> StreamReader<T> {
+    /// A stream that `producer` fills as its reader asks.
+    ///
+    /// An error of the producer closes the stream, and is one of
+    /// [`Store::run_until_idle`](crate::Store::run_until_idle).
+    pub fn new<D: 'static>(
+        mut store: impl AsContextMut<Data = D>,
+        producer: impl StreamProducer<T>,
+    ) -> Result<StreamReader<T>> {
+        let mut store = store.as_context_mut();
+        let (writer, reader) = stream::<T>(&mut store)?;
+        let accessor = Accessor::new(store.as_context_mut());
+        let task = produce(accessor, writer, Box::pin(producer));
+        super::host_task::spawn(store.opaque(), Box::pin(task))?;
+        Ok(reader)
+    }
+}
+
+async fn produce<D: 'static, T: Lower + Send + 'static>(
+    accessor: Accessor<D>,
+    mut writer: StreamWriter<T>,
+    mut producer: Pin<Box<impl StreamProducer<T>>>,
+) -> Result<()> {
+    while writer.ready(&accessor).await? {
+        let end = writer.end();
+        let done = poll_fn(|cx| {
+            turn(with_side(&accessor, end, cx, |side, room, cx| {
+                let mut to = Destination {
+                    side,
+                    room,
+                    used: 0,
+                    element: PhantomData,
+                };
+                let polled = producer.as_mut().poll_produce(cx, &mut to);
+                (to.used, polled)
+            }))
+        });
+        let state = match done.await? {
+            Turn::State(state) => state,
+            Turn::Again => StreamState::Open,
+            Turn::Asked => ahead(&accessor, &mut writer, producer.as_mut()).await?,
+        };
+        if state == StreamState::Closed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Makes some elements and writes them, for a reader that waits until there are some.
+async fn ahead<D: 'static, T: Lower + Send + 'static>(
+    accessor: &Accessor<D>,
+    writer: &mut StreamWriter<T>,
+    mut producer: Pin<&mut impl StreamProducer<T>>,
+) -> Result<StreamState> {
+    let made = Elements::new(Vec::new());
+    let side = Side::Host(Arc::new(Ahead(made.clone())));
+    let end = writer.end();
+    let state = poll_fn(|cx| {
+        let mut to = Destination {
+            side: &side,
+            room: AHEAD,
+            used: 0,
+            element: PhantomData,
+        };
+        let polled = producer.as_mut().poll_produce(cx, &mut to);
+        if polled.is_pending() {
+            let watched = accessor.with(|mut store| {
+                let shared = store.opaque().components.shared();
+                end.watch(&shared, cx)
+            });
+            match watched {
+                Ok(true) => {}
+                Ok(false) => return Poll::Ready(Ok(StreamState::Closed)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        polled
+    })
+    .await?;
+    writer.write(accessor, made.take(AHEAD)).await?;
+    Ok(state)
+}
+
+impl<T: Lift + Send + 'static> StreamReader<T> {
+    /// Gives everything that comes to `consumer`.
+    ///
+    /// An error of the consumer closes the stream, and is one of
+    /// [`Store::run_until_idle`](crate::Store::run_until_idle).
+    pub fn pipe<D: 'static>(
+        self,
+        mut store: impl AsContextMut<Data = D>,
+        consumer: impl StreamConsumer<T>,
+    ) -> Result<()> {
+        let mut store = store.as_context_mut();
+        let accessor = Accessor::new(store.as_context_mut());
+        let task = consume(accessor, self, Box::pin(consumer));
+        super::host_task::spawn(store.opaque(), Box::pin(task))
+    }
+}
+
+async fn consume<D: 'static, T: Lift + Send + 'static>(
+    accessor: Accessor<D>,
+    mut reader: StreamReader<T>,
+    mut consumer: Pin<Box<impl StreamConsumer<T>>>,
+) -> Result<()> {
+    while reader.read(&accessor, 0).await?.is_some() {
+        let end = &reader.end;
+        let done = poll_fn(|cx| {
+            turn(with_side(&accessor, end, cx, |side, there, cx| {
+                let mut from = Source {
+                    side,
+                    there,
+                    used: 0,
+                    element: PhantomData,
+                };
+                let polled = consumer.as_mut().poll_consume(cx, &mut from);
+                (from.used, polled)
+            }))
+        });
+        if let Turn::State(StreamState::Closed) = done.await? {
+            return Ok(());
+        }
+    }
+    consumer.as_mut().end();
+    Ok(())
 }

@@ -272,6 +272,29 @@ impl<T: 'static> StoreContextMut<'_, T> {
 }
 
 impl<T: 'static> Store<T> {
+    /// Whether everything about tasks fits together: for tests.
+    #[doc(hidden)]
+    pub fn audit_tasks(&mut self) -> Result<(), &'static str> {
+        let shared = self.as_context_mut().opaque().components.shared();
+        super::event_loop::read_end_letters(&shared);
+        shared.drive.state().model.audit()
+    }
+
+    /// What there is of tasks, threads, waitables, sets, streams and futures, error
+    /// contexts, host futures and calls, reads and writes of the host: for leak tests.
+    #[doc(hidden)]
+    pub fn task_counts(&mut self) -> [usize; 8] {
+        let shared = self.as_context_mut().opaque().components.shared();
+        super::event_loop::read_end_letters(&shared);
+        let drive = shared.drive.state();
+        let ([tasks, threads, ..], arena) = (drive.model.counts(), drive.model.arena.counts());
+        let host = shared.concurrent.counts();
+        let [waitables, sets, streams, contexts] = arena;
+        [
+            tasks, threads, waitables, sets, streams, contexts, host[0], host[1],
+        ]
+    }
+
     /// Runs `work`, which gets an [`Accessor`], while the store's event loop runs: many
     /// calls at once, streams and futures, whatever else it awaits. Works on any executor.
     ///

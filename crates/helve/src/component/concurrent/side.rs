@@ -178,8 +178,8 @@ pub(super) fn discard(store: StorePtr, shared: &StoreShared, val: &Val) -> Resul
             discard(val)
         }),
         Val::Resource(any) => any.destroy(store, shared),
-        Val::Stream(stream) => stream.close(shared),
-        Val::Future(future) => future.close(shared),
+        Val::Stream(stream) => stream.discard(shared),
+        Val::Future(future) => future.discard(shared),
         _ => Ok(()),
     }
 }

@@ -15,6 +15,19 @@ impl Key {
         index: u32::MAX,
         generation: 0,
     };
+
+    /// As a number.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.index) | u64::from(self.generation) << 32
+    }
+
+    /// From [`Key::to_bits`].
+    pub fn from_bits(bits: u64) -> Key {
+        Key {
+            index: bits as u32,
+            generation: (bits >> 32) as u32,
+        }
+    }
 }
 
 struct Slot<V> {

@@ -112,7 +112,11 @@ pub(super) async fn until_over<D: 'static>(
 }
 
 impl<T> StreamReader<T> {
-    pub(super) fn hold(end: HostEnd) -> StreamReader<T> {
+    pub(crate) fn end(&self) -> &HostEnd {
+        &self.end
+    }
+
+    pub(crate) fn hold(end: HostEnd) -> StreamReader<T> {
         StreamReader {
             end,
             got: None,
@@ -149,10 +153,8 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
         }
         let got = self.got.insert(Elements::new(Vec::new())).clone();
         let buffer = Arc::new(Reading(got.clone()));
-        let begun = accessor.with(|mut store| {
-            self.end
-                .begin(store.opaque(), Shape::Stream, buffer, max)
-        })??;
+        let begun = accessor
+            .with(|mut store| self.end.begin(store.opaque(), Shape::Stream, buffer, max))??;
         let ended = until_over(accessor, &self.end, Shape::Stream, begun).await?;
         self.over = ended.result == CopyResult::Dropped;
         let got = got.take(max);
@@ -169,6 +171,12 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
             all.extend(some);
         }
         Ok(all)
+    }
+}
+
+impl<T> StreamWriter<T> {
+    pub(super) fn end(&self) -> &HostEnd {
+        &self.end
     }
 }
 
@@ -193,10 +201,8 @@ impl<T: Lower + Send + 'static> StreamWriter<T> {
                 return Ok(elements.take(left));
             }
             let buffer = Arc::new(Writing(elements.clone()));
-            let begun = accessor.with(|mut store| {
-                self.end
-                    .begin(store.opaque(), Shape::Stream, buffer, left)
-            })??;
+            let begun = accessor
+                .with(|mut store| self.end.begin(store.opaque(), Shape::Stream, buffer, left))??;
             let ended = until_over(accessor, &self.end, Shape::Stream, begun).await?;
             self.over = ended.result == CopyResult::Dropped;
         }
@@ -208,9 +214,8 @@ impl<T: Lower + Send + 'static> StreamWriter<T> {
             return Ok(false);
         }
         let buffer = Arc::new(Writing(Elements::<T>::new(Vec::new())));
-        let begun = accessor.with(|mut store| {
-            self.end.begin(store.opaque(), Shape::Stream, buffer, 0)
-        })??;
+        let begun = accessor
+            .with(|mut store| self.end.begin(store.opaque(), Shape::Stream, buffer, 0))??;
         let ended = until_over(accessor, &self.end, Shape::Stream, begun).await?;
         self.over = ended.result == CopyResult::Dropped;
         Ok(!self.over)
@@ -277,7 +282,7 @@ impl<T: ComponentType> Lift for StreamReader<T> {
     }
 
     fn load(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        let index = cx.discriminant(4, bytes)?;
+        let index = cx.discriminant(bytes, 4)?;
         StreamReader::from_index(cx, ty, index)
     }
 }

@@ -20,6 +20,7 @@ use crate::component::call::host::Caller;
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
+use crate::component::concurrent;
 use crate::component::func::Func;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
@@ -327,9 +328,14 @@ impl Function {
             let Effect::Copy(job) = effect else {
                 return Ok(effect);
             };
-            let copy = state.ends.plan(&job)?;
-            drop(state);
-            copy.perform()?;
+            if job.from_instance.is_none() || job.to_instance.is_none() {
+                drop(state);
+                concurrent::buffer::perform(instance.shared(), &job)?;
+            } else {
+                let copy = state.ends.plan(&job)?;
+                drop(state);
+                copy.perform()?;
+            }
             let mut state = instance.shared().drive.0.borrow_mut();
             state.model.finish_copy(job).map_err(trap)
         }

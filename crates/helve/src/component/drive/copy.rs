@@ -45,6 +45,7 @@ pub(super) struct About {
     plain: bool,
     pub instance: InstancePtr,
     pub options: CallOptions,
+    payload: Option<InterfaceType>,
     program: Option<ProgramId>,
     size: u32,
     align: u32,
@@ -99,6 +100,55 @@ fn same(
     }
 }
 
+/// Whether an element type is a number, or none.
+pub(crate) fn is_plain(payload: Option<InterfaceType>) -> bool {
+    use InterfaceType::{F32, F64, S8, S16, S32, S64, U8, U16, U32, U64};
+    matches!(
+        payload,
+        None | Some(U8 | U16 | U32 | U64 | S8 | S16 | S32 | S64 | F32 | F64)
+    )
+}
+
+/// Where a guest's elements are, for whoever else copies them.
+pub(crate) struct Place {
+    pub instance: InstancePtr,
+    pub options: CallOptions,
+    pub payload: Option<InterfaceType>,
+    pub size: u32,
+    pub at: u64,
+}
+
+impl super::State {
+    /// Where a guest's buffer goes on.
+    pub(crate) fn place(&self, buffer: &Buffer) -> Result<Place> {
+        let (about, at) = self.ends.place(buffer)?;
+        Ok(Place {
+            instance: about.instance,
+            options: about.options,
+            payload: about.payload,
+            size: about.size,
+            at,
+        })
+    }
+
+    /// The model's number of an element type.
+    pub(crate) fn type_id(
+        &mut self,
+        instance: &InstanceData,
+        payload: Option<InterfaceType>,
+    ) -> TypeId {
+        self.ends.type_id(instance, payload)
+    }
+
+    /// An instance of the model.
+    pub(crate) fn part(
+        &self,
+        id: helve_model::InstanceId,
+    ) -> Option<(InstancePtr, helve_decode::plan::ComponentInstanceId)> {
+        self.model.tables.part(id)
+    }
+}
+
 impl Ends {
     /// The element type that this number stands for.
     pub(super) fn type_text(&self, ty: TypeId) -> Option<String> {
@@ -121,17 +171,14 @@ impl Ends {
         let mut state = instance.shared().drive.0.borrow_mut();
         let ends = &mut state.ends;
         let ty = ends.type_id(instance, payload);
-        use InterfaceType::{F32, F64, S8, S16, S32, S64, U8, U16, U32, U64};
         let layout = payload.map(|ty| types.layout(ty));
         let form = Form::Memory(options.width);
         let programs = instance.component.programs();
         ends.about.push(About {
             shape,
             ty,
-            plain: matches!(
-                payload,
-                None | Some(U8 | U16 | U32 | U64 | S8 | S16 | S32 | S64 | F32 | F64)
-            ),
+            plain: is_plain(payload),
+            payload,
             instance: instance.ptr(),
             options: *options,
             program: payload.and_then(|ty| programs.get(ty, form)),
@@ -158,6 +205,11 @@ impl Ends {
         }));
         self.ids.insert(key, id);
         id
+    }
+
+    /// Where an element type was seen first.
+    pub fn seen(&self, ty: TypeId) -> Option<(InstancePtr, Option<InterfaceType>)> {
+        self.types.get((ty.get() as usize).checked_sub(1)?).copied()
     }
 
     pub fn about(&self, number: u32) -> Option<&About> {

@@ -22,7 +22,7 @@
 pub(crate) mod builtins;
 mod by_number;
 pub(crate) mod call;
-mod copy;
+pub(crate) mod copy;
 pub(crate) mod ends;
 pub(crate) mod error_context;
 pub(crate) mod noted;
