@@ -9,6 +9,10 @@
 //!
 //! What stands here knows nothing of element types (`buffer` does). Not here: the faces
 //! (`stream_host`, `future_host`), ends that are read or written by callbacks (`pipe`).
+//!
+//! # Safety
+//!
+//! Instances live as long as their store, which is at hand wherever an end is used.
 
 use super::buffer::{HostBuffer, perform};
 use super::event_loop::locked_down;
@@ -366,9 +370,9 @@ impl Concurrent {
             let mut state = self.state.borrow_mut();
             state.watchers.remove(&id);
             let copy = state.copies.remove(&id);
-            copy.and_then(|copy| {
+            copy.map(|copy| {
                 let buffer = state.buffers.remove(copy.buffer);
-                Some((copy, buffer))
+                (copy, buffer)
             })
         };
         // Elements and wakers are the embedder's: nothing is borrowed when they go.

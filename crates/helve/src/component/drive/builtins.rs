@@ -34,7 +34,7 @@ use helve_base::error::GuestTrap;
 use helve_base::vmctx::{VMHostContext, ValRaw};
 use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::*;
-use helve_model::{Direction, Effect, EndType, Shape, TaskId, TypeId, Value, WaitableId};
+use helve_model::{CopyJob, Direction, Effect, EndType, Shape, TaskId, TypeId, Value, WaitableId};
 use helve_vm::fibers::can_suspend;
 use helve_vm::traps::host_call_async;
 use std::sync::Arc;
@@ -311,34 +311,33 @@ impl Function {
             let task = state.current_task();
             let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
             let effect = effect.map_err(trap)?;
-            match (op, effect) {
-                (CanonBuiltin::TaskCancel, _) => {
-                    drop(state);
-                    if let Some(task) = task {
+            drop(state);
+            match effect {
+                Effect::CancelHost { subtask, is_async } => {
+                    self.cancel_host(instance, subtask, is_async)
+                }
+                Effect::Copy(job) => self.copy(instance, job),
+                effect => {
+                    if let (CanonBuiltin::TaskCancel, Some(task)) = (op, task) {
                         call::cancelled(instance.shared(), task);
                     }
-                    return Ok(effect);
+                    Ok(effect)
                 }
-                (_, Effect::CancelHost { subtask, is_async }) => {
-                    drop(state);
-                    return self.cancel_host(instance, subtask, is_async);
-                }
-                _ => {}
             }
-            let Effect::Copy(job) = effect else {
-                return Ok(effect);
-            };
-            if job.from_instance.is_none() || job.to_instance.is_none() {
-                drop(state);
-                concurrent::buffer::perform(instance.shared(), &job)?;
-            } else {
-                let copy = state.ends.plan(&job)?;
-                drop(state);
-                copy.perform()?;
-            }
-            let mut state = instance.shared().drive.0.borrow_mut();
-            state.model.finish_copy(job).map_err(trap)
         }
+    }
+
+    /// Elements are copied, then the built-in is over.
+    fn copy(&self, instance: &InstanceData, job: CopyJob) -> Result<Effect> {
+        let shared = instance.shared();
+        if job.from_instance.is_none() || job.to_instance.is_none() {
+            concurrent::buffer::perform(shared, &job)?;
+        } else {
+            let copy = shared.drive.state().ends.plan(&job)?;
+            copy.perform()?;
+        }
+        let done = shared.drive.state().model.finish_copy(job);
+        done.map_err(|trap| refused(instance, self.owner, trap))
     }
 
     /// The options of a built-in that has some.
