@@ -17,7 +17,7 @@ pub mod core;
 
 pub use crate::core::allocation::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 pub use crate::core::backtrace::{Backtrace, Frame};
-pub use crate::core::config::{CompileMode, Config, OptLevel, ProfilingStrategy};
+pub use crate::core::config::{CompileMode, Config, OptLevel, ProfilingStrategy, Schedule};
 pub use crate::core::context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use crate::core::disassemble::Disassembly;
 pub use crate::core::engine::Engine;

@@ -103,6 +103,18 @@ impl EndType {
     }
 }
 
+impl CopyEnd {
+    /// Whether it is a stream's or a future's.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Which end it is.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+}
+
 const GONE: HandleError = HandleError::Misuse {
     what: "end of a stream or future",
 };

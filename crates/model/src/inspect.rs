@@ -134,7 +134,11 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         if node.is_some_and(|node| self.queue.is_ready(node)) {
             return ThreadState::Ready;
         }
-        ThreadState::Waiting(match wait {
+        ThreadState::Waiting(self.waits_for(wait))
+    }
+
+    pub(crate) fn waits_for(&self, wait: Wait) -> WaitsFor {
+        match wait {
             Wait::Turn => WaitsFor::Turn,
             Wait::Enter => WaitsFor::Enter,
             Wait::CallbackYield => WaitsFor::Exclusive,
@@ -146,6 +150,6 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             Wait::Call(_) => WaitsFor::Call,
             #[allow(unreachable_patterns)] // conditions that only hosts know
             _ => WaitsFor::Turn,
-        })
+        }
     }
 }

@@ -52,6 +52,7 @@ pub mod subtask;
 pub mod task;
 pub mod thread;
 mod trap;
+pub mod wait_graph;
 pub mod waitable;
 pub mod waitable_set;
 

@@ -30,6 +30,19 @@ pub enum CompileMode {
     Lazy,
 }
 
+/// How a store's event loop makes the choices that the Component Model leaves open: which
+/// of several threads runs, which event comes first, which host future is polled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// First come, first served.
+    #[default]
+    InOrder,
+    /// By a generator that starts with this number, on a virtual clock
+    /// ([`Accessor::sleep`](crate::component::Accessor::sleep)): the same number makes the
+    /// same choices again. Fair: whoever can run does so after a bounded number of turns.
+    Seed(u64),
+}
+
 /// How profilers learn what compiled functions are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProfilingStrategy {
@@ -66,6 +79,7 @@ pub struct Config {
     /// Built-ins of resources by way of the host.
     pub(crate) slow_handles: bool,
     pub(crate) readings: Readings,
+    pub(crate) schedule: Schedule,
     /// CPU time that lazily compiled guests use before functions are compiled again.
     pub(crate) background_after: Duration,
     /// Loops of quick code are left at their first turn.
@@ -91,6 +105,7 @@ impl Default for Config {
             slow_calls: false,
             slow_handles: false,
             readings: Readings::SPEC,
+            schedule: Schedule::InOrder,
             background_after: Duration::from_secs(1),
             eager_loops: false,
             profiler: ProfilingStrategy::None,
@@ -145,6 +160,13 @@ impl Config {
     /// used is left alone.
     pub fn cache(&mut self, folder: impl Into<PathBuf>, most_bytes: u64) -> &mut Config {
         self.cache = Some((folder.into(), most_bytes));
+        self
+    }
+
+    /// How stores make the choices that the Component Model leaves open;
+    /// [`Store::set_schedule`](crate::Store::set_schedule) for one store.
+    pub fn schedule(&mut self, schedule: Schedule) -> &mut Config {
+        self.schedule = schedule;
         self
     }
 

@@ -23,6 +23,7 @@ use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocat
 use helve_fiber::StackPool;
 use helve_vm::code::{CodeMemory, Tables};
 use helve_vm::pool::MemoryPool;
+use crate::component::concurrent::clock::Timers;
 use helve_vm::profile::{Format, Profile};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,7 @@ struct Inner {
     stacks: Arc<StackPool>,
     memories: Arc<MemoryPool>,
     profile: Option<Profile>,
+    timers: Arc<Timers>,
 }
 
 /// The code of the built-ins of resources, in the order of `ResourceBuiltin::ALL`.
@@ -101,6 +103,7 @@ impl Engine {
                 ),
             ),
             memories: MemoryPool::new(config.allocation.memories()),
+            timers: Arc::default(),
             profile: match config.profiler {
                 ProfilingStrategy::None => None,
                 ProfilingStrategy::PerfMap => Some(Profile::open(Format::PerfMap)?),
@@ -150,6 +153,11 @@ impl Engine {
     }
 
     /// What tells perf about code.
+    /// Who wakes futures of its stores that sleep.
+    pub(crate) fn timers(&self) -> &Arc<Timers> {
+        &self.0.timers
+    }
+
     pub(crate) fn profile(&self) -> Option<&Profile> {
         self.0.profile.as_ref()
     }

@@ -2,5 +2,9 @@
 //! streams and futures that the host holds, stalls, schedules.
 
 mod calls;
+mod faults;
+mod many;
+mod schedules;
+mod stalls;
 mod streams;
 mod support;

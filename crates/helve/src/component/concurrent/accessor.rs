@@ -16,7 +16,7 @@
 
 use crate::component::has_data::{Access, HasData, HasSelf};
 use crate::core::context::AsContextMut;
-use crate::core::store::{StoreId, StorePtr};
+use crate::core::store::{StoreId, StoreOpaque, StorePtr};
 use helve_base::{Error, Result};
 use std::cell::RefCell;
 use std::future::Future;
@@ -177,6 +177,11 @@ impl<T: 'static, D: HasData + ?Sized> Accessor<T, D> {
         // their own type.
         let context = unsafe { store.context::<T>() };
         Ok(work(Access::new(context, self.getter)))
+    }
+
+    /// The same without the data.
+    pub(super) fn with_store<R>(&self, work: impl FnOnce(&mut StoreOpaque) -> R) -> Result<R> {
+        self.with(|mut store| work(store.opaque()))
     }
 
     /// Gives the store's event loop a future to run beside everything else. An error that

@@ -71,6 +71,7 @@ pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
     read_letters(shared);
     clear_away(store, shared);
     host_end::wake(shared);
+    concurrent.tell_time(false);
     let woken = concurrent.mailbox.woken();
     let ready = !shared.drive.state().model.is_idle();
     let start = call::startable(shared);
@@ -92,12 +93,21 @@ pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
     let (chosen, which) = choose(shared, count, woken);
     match sources[chosen] {
         Source::Woken => match concurrent.mailbox.take_woken(which) {
-            Some(Woken::Main) => return Turn::Main,
-            Some(Woken::Task(key)) => host_task::poll(store, shared, key),
+            Some(Woken::Main) => {
+                concurrent.trace(|| "main".into());
+                return Turn::Main;
+            }
+            Some(Woken::Task(key)) => {
+                concurrent.trace(|| format!("host future {key}"));
+                host_task::poll(store, shared, key);
+            }
             None => {}
         },
         Source::Thread => tick(shared),
-        Source::Start => call::start(store, shared, start.unwrap_or(0)),
+        Source::Start => {
+            concurrent.trace(|| "start of a call".into());
+            call::start(store, shared, start.unwrap_or(0));
+        }
     }
     Turn::Done
 }
@@ -125,6 +135,14 @@ fn tick(shared: &StoreShared) {
     };
     // SAFETY: see the head of this file.
     let instance = unsafe { instance.get() };
+    shared.concurrent.trace(|| {
+        let drive = shared.drive.state();
+        let thread = drive.model.current_thread();
+        let serial = thread.and_then(|thread| drive.model.serial(thread));
+        let instance = thread.and_then(|thread| drive.model.instance_of(thread));
+        let path = instance.and_then(|id| drive.path(id)).unwrap_or_default();
+        format!("thread {} of {path}", serial.unwrap_or(0))
+    });
     match next {
         Ok(Some(effect)) => run::perform(instance, effect),
         Ok(None) => {}
@@ -214,6 +232,8 @@ pub(crate) struct EventLoop<'a, T: 'static, M> {
     bell: Arc<Bell>,
     waker: Waker,
     due: bool,
+    /// Whether the executor had its chance before the virtual clock skips.
+    yielded: bool,
     until: Until,
 }
 
@@ -225,7 +245,10 @@ impl<'a, T: 'static, M: Future> EventLoop<'a, T, M> {
         main: M,
     ) -> EventLoop<'a, T, M> {
         let bell = {
-            let shared = store.opaque().components.shared();
+            let opaque = store.opaque();
+            let shared = opaque.components.shared();
+            let concurrent = &shared.concurrent;
+            shared.drive.state().schedule(opaque.engine(), concurrent);
             Bell::new(&shared.concurrent.mailbox, Woken::Main)
         };
         EventLoop {
@@ -235,6 +258,7 @@ impl<'a, T: 'static, M: Future> EventLoop<'a, T, M> {
             waker: Waker::from(bell.clone()),
             bell,
             due: true,
+            yielded: false,
             until,
         }
     }
@@ -281,8 +305,17 @@ impl<T: 'static, M: Future + Unpin> EventLoop<'_, T, M> {
                 return Poll::Ready(None);
             }
             match turn(store, shared) {
-                Turn::Done => {}
-                Turn::Main => self.due = true,
+                Turn::Done => self.yielded = false,
+                Turn::Main => (self.due, self.yielded) = (true, false),
+                Turn::Idle if shared.concurrent.sleeps() => {
+                    // What the executor has may come first: it gets one chance.
+                    if !std::mem::replace(&mut self.yielded, true) {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    self.yielded = false;
+                    shared.concurrent.tell_time(true);
+                }
                 Turn::Idle => {
                     if self.until != Until::Ready && !shared.concurrent.is_waiting() {
                         return Poll::Ready(None);

@@ -6,6 +6,7 @@ use super::Accessor;
 use super::buffer::{Elements, Reading, Writing};
 use super::host_end::{HostEnd, new_ends};
 use super::stream_host::until_over;
+use crate::component::has_data::HasData;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentType, Lane, Layout, Lift, Lower, TypeCheck};
@@ -103,7 +104,7 @@ impl<T: Lift + Send + 'static> FutureReader<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and where the writer gives what is no `T`.
-    pub async fn read<D: 'static>(&mut self, accessor: &Accessor<D>) -> Result<Option<T>> {
+    pub async fn read<D: 'static, X: HasData + ?Sized>(&mut self, accessor: &Accessor<D, X>) -> Result<Option<T>> {
         if let Some(got) = &self.got
             && let Some(value) = got.take(1).pop()
         {
@@ -142,7 +143,7 @@ impl<T: Lower + Send + 'static> FutureWriter<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and where the value can't be given to the reader.
-    pub async fn write<D: 'static>(self, accessor: &Accessor<D>, value: T) -> Result<Option<T>> {
+    pub async fn write<D: 'static, X: HasData + ?Sized>(self, accessor: &Accessor<D, X>, value: T) -> Result<Option<T>> {
         let value = Elements::new(vec![value]);
         let buffer = Arc::new(Writing(value.clone()));
         let begun = accessor

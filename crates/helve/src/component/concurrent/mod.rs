@@ -18,6 +18,7 @@
 pub(crate) mod accessor;
 pub(crate) mod buffer;
 pub(crate) mod call;
+pub(crate) mod clock;
 pub(crate) mod event_loop;
 pub(crate) mod fiber_call;
 pub(crate) mod future_host;
@@ -36,6 +37,7 @@ pub use accessor::Accessor;
 pub use call::{Call, Cancelled};
 pub use future_host::{FutureReader, FutureWriter, future};
 pub use pipe::{Destination, Flat, Source, StreamConsumer, StreamProducer, StreamState};
+pub use stall::{Stall, StalledTask, StalledThread};
 pub use stream_host::{StreamReader, StreamWriter, stream};
 
 use crate::component::drive::copy;
@@ -43,6 +45,7 @@ use crate::component::state::InstanceData;
 use crate::component::value::Vals;
 use buffer::HostBuffer;
 use call::Start;
+use clock::Clock;
 use fiber_call::FiberCall;
 use helve_abi::types::InterfaceType;
 use helve_base::error::GuestTrap;
@@ -66,6 +69,9 @@ pub(crate) struct Concurrent {
     running: Cell<Option<Key>>,
     state: RefCell<State>,
 }
+
+/// Who is told what an event loop does, line by line.
+pub(crate) type Trace = Box<dyn FnMut(&str) + Send>;
 
 #[derive(Default)]
 pub(super) struct State {
@@ -93,6 +99,9 @@ pub(super) struct State {
     discarded: Vec<Vals>,
     /// A place and a waker for the next host future.
     spare: Option<(Key, Arc<Bell>, Waker)>,
+    clock: Clock,
+    /// Is told what the loop does.
+    trace: Option<Trace>,
     /// Counts turns of the loop, which takes turns among its sources.
     turns: usize,
 }
@@ -115,6 +124,25 @@ pub(crate) fn element_type(
 pub(crate) use copy::is_plain as copy_is_plain;
 
 impl Concurrent {
+    /// Tells whoever traces what the loop does.
+    pub fn trace(&self, line: impl FnOnce() -> String) {
+        let trace = self.state.borrow_mut().trace.take();
+        if let Some(mut trace) = trace {
+            trace(&line());
+            self.state.borrow_mut().trace.get_or_insert(trace);
+        }
+    }
+
+    /// From now on traced.
+    pub(super) fn set_trace(&self, trace: Option<Trace>) {
+        self.state.borrow_mut().trace = trace;
+    }
+
+    /// A seed schedules: the clock is a virtual one from now on.
+    pub fn make_virtual(&self) {
+        self.state.borrow_mut().clock.make_virtual();
+    }
+
     /// Values that nobody wants: ended as soon as no guest runs.
     pub fn discard(&self, vals: Vals) {
         self.state.borrow_mut().discarded.push(vals);

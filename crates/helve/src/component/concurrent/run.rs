@@ -19,6 +19,7 @@
 use super::call::{self, Call};
 use super::event_loop::{EventLoop, Until, locked_down};
 use super::side::HostEnd;
+use super::stall::Stall;
 use super::{Accessor, stall};
 use crate::component::call::enter::CallShape;
 use crate::component::call::lane::Lane;
@@ -30,6 +31,7 @@ use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
 use crate::component::value::{Val, lift_result, lower_passed};
 use crate::core::context::{AsContextMut, StoreContextMut};
+use crate::core::config::Schedule;
 use crate::core::store::Store;
 use helve_base::{Result, ensure, error::Context};
 use std::future::pending;
@@ -272,6 +274,28 @@ impl<T: 'static> StoreContextMut<'_, T> {
 }
 
 impl<T: 'static> Store<T> {
+    /// How this store's event loop makes the choices that the Component Model leaves
+    /// open, from now on.
+    pub fn set_schedule(&mut self, schedule: Schedule) {
+        let shared = self.as_context_mut().opaque().components.shared();
+        let mut drive = shared.drive.state();
+        drive.set_schedule(schedule, &shared.concurrent);
+    }
+
+    /// Tells `trace` each turn of this store's event loop, as one line: the same seed and
+    /// the same host give the same lines.
+    pub fn trace_schedule(&mut self, trace: impl FnMut(&str) + Send + 'static) {
+        let shared = self.as_context_mut().opaque().components.shared();
+        shared.concurrent.set_trace(Some(Box::new(trace)));
+    }
+
+    /// Every task that waits now, and for what: what the error of a deadlock says, at any
+    /// time.
+    pub fn stall(&mut self) -> Stall {
+        let shared = self.as_context_mut().opaque().components.shared();
+        stall::explain(&shared)
+    }
+
     /// Whether everything about tasks fits together: for tests.
     #[doc(hidden)]
     pub fn audit_tasks(&mut self) -> Result<(), &'static str> {

@@ -7,6 +7,7 @@
 use super::Accessor;
 use super::buffer::{Elements, Reading, Writing};
 use super::host_end::{Ended, HostEnd, new_ends};
+use crate::component::has_data::HasData;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentType, Lane, Layout, Lift, Lower, TypeCheck};
@@ -88,8 +89,8 @@ impl Drop for CancelOnDrop<'_> {
 }
 
 /// Waits until the read or write of an end that has begun is over.
-pub(super) async fn until_over<D: 'static>(
-    accessor: &Accessor<D>,
+pub(super) async fn until_over<D: 'static, X: HasData + ?Sized>(
+    accessor: &Accessor<D, X>,
     end: &HostEnd,
     shape: Shape,
     begun: Poll<Ended>,
@@ -135,9 +136,9 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and where the writer gives what is no `T`.
-    pub async fn read<D: 'static>(
+    pub async fn read<D: 'static, X: HasData + ?Sized>(
         &mut self,
-        accessor: &Accessor<D>,
+        accessor: &Accessor<D, X>,
         max: usize,
     ) -> Result<Option<Vec<T>>> {
         if max > 0
@@ -165,7 +166,7 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
     }
 
     /// Reads to the end.
-    pub async fn read_all<D: 'static>(&mut self, accessor: &Accessor<D>) -> Result<Vec<T>> {
+    pub async fn read_all<D: 'static, X: HasData + ?Sized>(&mut self, accessor: &Accessor<D, X>) -> Result<Vec<T>> {
         let mut all = Vec::new();
         while let Some(some) = self.read(accessor, 1 << 16).await? {
             all.extend(some);
@@ -189,9 +190,9 @@ impl<T: Lower + Send + 'static> StreamWriter<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and where an element can't be given to the reader.
-    pub async fn write<D: 'static>(
+    pub async fn write<D: 'static, X: HasData + ?Sized>(
         &mut self,
-        accessor: &Accessor<D>,
+        accessor: &Accessor<D, X>,
         elements: Vec<T>,
     ) -> Result<Vec<T>> {
         let elements = Elements::new(elements);
@@ -209,7 +210,7 @@ impl<T: Lower + Send + 'static> StreamWriter<T> {
     }
 
     /// Waits until the reader wants something; `false`: it is gone.
-    pub async fn ready<D: 'static>(&mut self, accessor: &Accessor<D>) -> Result<bool> {
+    pub async fn ready<D: 'static, X: HasData + ?Sized>(&mut self, accessor: &Accessor<D, X>) -> Result<bool> {
         if self.over {
             return Ok(false);
         }

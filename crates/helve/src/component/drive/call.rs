@@ -147,6 +147,10 @@ fn until_resolved(instance: &InstanceData, lifted: &LiftedFunc, task: TaskId) ->
         if event_loop::turn(instance.store(), shared) != Turn::Idle {
             continue;
         }
+        if shared.concurrent.sleeps() {
+            shared.concurrent.tell_time(true);
+            continue;
+        }
         if shared.concurrent.is_waiting() {
             shared
                 .concurrent

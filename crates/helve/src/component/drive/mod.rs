@@ -30,10 +30,13 @@ pub(crate) mod run;
 
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
+use crate::component::concurrent::Concurrent;
 use crate::component::hot::HotStorage;
 use crate::component::part::Part;
 use crate::component::state::{InstanceData, InstancePtr};
 use by_number::ByNumber;
+use crate::core::config::Schedule;
+use crate::core::engine::Engine;
 use copy::Ends;
 use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
@@ -163,6 +166,8 @@ pub(crate) struct State {
     asker: Option<ThreadId>,
     /// What threads that were made explicitly run.
     functions: Vec<(CoreFunc, Lane)>,
+    /// Whether it is settled how choices are made.
+    scheduled: bool,
     /// What a built-in has left to be done.
     handed: Option<(Effect, Reply)>,
     ends: Ends,
@@ -198,6 +203,7 @@ impl Default for State {
             callbacks: ByNumber::default(),
             asker: None,
             functions: Vec::new(),
+            scheduled: false,
             handed: None,
             ends: Ends::default(),
         }
@@ -205,10 +211,54 @@ impl Default for State {
 }
 
 impl State {
+    /// Choices are made as the engine's settings say, unless the store's own do.
+    pub(crate) fn schedule(&mut self, engine: &Engine, concurrent: &Concurrent) {
+        if !self.scheduled {
+            self.set_schedule(engine.config().schedule, concurrent);
+        }
+    }
+
+    /// Choices are made so from now on.
+    pub(crate) fn set_schedule(&mut self, schedule: Schedule, concurrent: &Concurrent) {
+        self.scheduled = true;
+        self.model.set_schedule(match schedule {
+            Schedule::InOrder => helve_model::Schedule::InOrder,
+            Schedule::Seed(seed) => {
+                concurrent.make_virtual();
+                helve_model::Schedule::Seeded(seed)
+            }
+        });
+    }
+
     /// Some instance of the store that has tasks.
     /// The element type of streams and futures whose ends have this type in tables.
     pub(crate) fn element_type(&self, ty: helve_model::TypeId) -> Option<String> {
         self.ends.type_text(ty)
+    }
+
+    /// The name of the export that a task runs, while it is not resolved.
+    pub(crate) fn function_name(&self, task: TaskId) -> Option<String> {
+        let call = self.calls.get(&task)?;
+        let plan = call.callee().plan();
+        let of = |item: &Item| match item {
+            Item::Func(FuncItem {
+                func: FuncRef::Lifted(id),
+                ..
+            }) => {
+                let lifted = call.callee().lifted.get(*id)?.get()?;
+                lifted.core.is(call.lifted.core).then_some(())
+            }
+            _ => None,
+        };
+        plan.exports.iter().find_map(|(name, export)| {
+            let item = &export.item;
+            if let Item::Instance(instance) = item {
+                let mut inner = instance.exports.iter();
+                let found = inner.find_map(|(name, item)| of(item).map(|()| name));
+                return found.map(|inner| format!("{name}#{inner}"));
+            }
+            of(item).map(|()| name.to_string())
+        })
     }
 
     /// Where a component instance stands.
@@ -266,6 +316,7 @@ impl State {
         };
         let readings = instance.component.engine().config().readings;
         self.model.set_readings(readings);
+        self.schedule(instance.component.engine(), &instance.shared().concurrent);
         self.model.tables.0.push(key);
         self.model.instances.flags_mut().0.push(key);
         let id = self.model.add_instance(parent)?;

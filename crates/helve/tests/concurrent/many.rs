@@ -1,0 +1,106 @@
+//! Many of everything: at once, and one after the other with flat memory. (Longer runs
+//! are in `fuzz/`.)
+
+use crate::support::{TASKS, block_on, instantiate, wait};
+use helve::Store;
+use helve::component::{Accessor, Instance, Linker, StreamReader, future, stream};
+
+type Func = helve::component::TypedFunc<(u32,), (u32,)>;
+
+/// `later` and `wait`: at once for 0, else once all calls are there.
+#[derive(Default)]
+struct Data {
+    there: u32,
+    all: u32,
+}
+
+fn define(linker: &mut Linker<Data>) {
+    let later = |cx: Accessor<Data>, (n,): (u32,)| async move {
+        if n == 0 {
+            return Ok((1,));
+        }
+        cx.with(|mut store| store.data_mut().there += 1)?;
+        while cx.with(|store| store.data().there < store.data().all)? {
+            // Nobody wakes it before the others are there, but the next turn.
+            wait(1).await;
+        }
+        Ok((n,))
+    };
+    linker.root().func_wrap_async("wait", later).unwrap();
+    linker.root().func_wrap_async("later", later).unwrap();
+}
+
+fn set_up(all: u32) -> (Store<Data>, Instance) {
+    instantiate(TASKS, Data { there: 0, all }, define)
+}
+
+/// All calls are blocked at the same time, then all complete; or there is a clean error
+/// where the system has no more stacks.
+fn at_once(name: &str, count: u32) {
+    let (mut store, instance) = set_up(count);
+    let run: Func = instance.get_typed_func(&mut store, name).unwrap();
+    let results = block_on(store.run_concurrent(async |accessor| {
+        let calls: Vec<_> = (0..count)
+            .map(|_| run.call_concurrent(accessor, (7,)))
+            .collect();
+        let mut results = Vec::new();
+        for call in calls {
+            results.push(call.await);
+            if results.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        results
+    }))
+    .unwrap();
+    match results.last().unwrap() {
+        Ok(_) => assert!(results.iter().all(|result| matches!(result, Ok((7,))))),
+        Err(error) => {
+            let text = format!("{error:?}");
+            assert!(name == "block" && text.contains("stack"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn callbacks_at_once() {
+    at_once("start", 5_000);
+}
+
+#[test]
+fn stacks_at_once() {
+    at_once("block", 2_000);
+}
+
+/// Bytes of memory that this process has.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// Tasks, subtasks, streams and futures that come and go leave nothing.
+#[test]
+fn one_after_the_other() {
+    let (mut store, instance) = set_up(0);
+    let functions = ["start", "block", "plain"]
+        .map(|name| -> Func { instance.get_typed_func(&mut store, name).unwrap() });
+    let mut round = |store: &mut Store<Data>, rounds: u32| {
+        for n in 0..rounds {
+            for function in &functions {
+                block_on(function.call_async(&mut *store, (n % 2,))).unwrap();
+            }
+            let (writer, reader) = stream::<String>(&mut *store).unwrap();
+            drop(writer);
+            let (writer, other) = future::<u8>(&mut *store).unwrap();
+            drop((reader, writer, other));
+            let _: StreamReader<u32> = stream(&mut *store).unwrap().1;
+        }
+        assert_eq!(store.task_counts(), [0; 8]);
+    };
+    round(&mut store, 300);
+    let before = resident();
+    round(&mut store, 3_000);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 2 << 20, "{grown} bytes more");
+}
