@@ -3,6 +3,7 @@
 //! ```text
 //! helve run app.wasm       run.rs
 //! helve serve app.wasm     serve.rs      over load.rs, grants.rs
+//! helve explore app.wasm   explore.rs
 //! helve compile app.wasm   compile.rs
 //! helve inspect app.wasm   inspect/
 //! helve bindgen wit/       bindgen.rs
@@ -17,6 +18,7 @@
 
 mod bindgen;
 mod compile;
+mod explore;
 mod grants;
 mod inspect;
 mod load;
@@ -51,6 +53,8 @@ Examples:
   helve run --net=example.com:443 app.wasm   ... that may talk to one server
   helve run --invoke 'add(1, 2)' calc.wasm   call an export, print its result
   helve serve --addr 127.0.0.1:8080 web.wasm answer HTTP requests
+  helve run --schedule seed:7 app.wasm       make free choices by a seed, the same again
+  helve explore --runs 1000 app.wasm         find a seed by which it fails
   helve compile app.wasm -o app.helve        compile once ...
   helve run app.helve                        ... and start at once, every time
   helve inspect app.wasm                     what it is, needs and offers
@@ -61,6 +65,7 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     Run(run::Run),
+    Explore(explore::Explore),
     Serve(serve::Serve),
     Compile(compile::Compile),
     Inspect(inspect::Inspect),
@@ -95,6 +100,7 @@ fn main() -> ExitCode {
     accept_older_texts();
     match Cli::parse().command {
         Command::Run(run) => run.main(),
+        Command::Explore(explore) => explore.main(),
         Command::Serve(serve) => serve.main(),
         Command::Compile(compile) => compile.main(),
         Command::Inspect(inspect) => inspect.main(),

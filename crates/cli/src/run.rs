@@ -5,10 +5,10 @@ use crate::load::{self, Host};
 use clap::Args;
 use helve::component::{Component, Invocation, Linker};
 use helve::{
-    CompileMode, Context as _, Engine, Error, ErrorKind, ProfilingStrategy, Result, Store,
+    CompileMode, Context as _, Engine, Error, ErrorKind, ProfilingStrategy, Result, Schedule, Store,
 };
 use helve_wasi::host::executor;
-use helve_wasi::{I32Exit, WasiCtx, p2};
+use helve_wasi::{I32Exit, WasiCtxBuilder, p2};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,9 +60,21 @@ pub struct Run {
     #[arg(long, value_name = "PATH")]
     coredump: Option<PathBuf>,
 
+    /// How choices are made that the Component Model leaves open: in order, or seed:N
+    ///
+    /// A seed decides which of several threads runs, which event comes first and whose
+    /// host call is answered first, on a clock that does not wait: the same seed makes the
+    /// same choices again. `helve explore` tries many.
+    #[arg(long, default_value = "in-order", value_name = "HOW")]
+    schedule: Order,
+
+    /// Print each turn of the event loop to stderr
+    #[arg(long)]
+    trace: bool,
+
     /// The component
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub file: PathBuf,
 
     /// The guest's arguments
     #[arg(
@@ -86,6 +98,23 @@ impl From<When> for CompileMode {
             When::Lazy => CompileMode::Lazy,
             When::Ahead => CompileMode::Ahead,
         }
+    }
+}
+
+/// The values of `--schedule`.
+#[derive(Clone, Copy)]
+struct Order(Schedule);
+
+impl std::str::FromStr for Order {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Order, String> {
+        if s == "in-order" {
+            return Ok(Order(Schedule::InOrder));
+        }
+        let seed = s.strip_prefix("seed:").and_then(|seed| seed.parse().ok());
+        let seed = seed.ok_or("expected in-order, or seed:N with a whole number N")?;
+        Ok(Order(Schedule::Seed(seed)))
     }
 }
 
@@ -119,20 +148,36 @@ impl Run {
     }
 
     fn run(&self) -> Result<Result<(), ()>> {
-        let ctx = self.context()?;
+        let ctx = self.context()?.inherit_stdio().build();
         let engine = self.engine()?;
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
         let mut store = Store::new(&engine, Host::new(ctx));
-        let done = self.run_in(&mut store, &component, &linker);
+        store.set_schedule(self.schedule.0);
+        if self.trace {
+            store.trace_schedule(|line| eprintln!("helve: {line}"));
+        }
+        let done = self.run_in(&mut store, (&component, &linker), &mut std::io::stdout());
         done.map_err(|error| self.dump(&store, error))
+    }
+
+    /// Runs it in a store of its own, silently, by the choices of a seed.
+    pub fn run_seeded(
+        &self,
+        (component, linker): (&Component, &Linker<Host>),
+        seed: u64,
+    ) -> Result<Result<(), ()>> {
+        let ctx = self.context()?.build();
+        let mut store = Store::new(component.engine(), Host::new(ctx));
+        store.set_schedule(Schedule::Seed(seed));
+        self.run_in(&mut store, (component, linker), &mut std::io::sink())
     }
 
     fn run_in(
         &self,
         store: &mut Store<Host>,
-        component: &Component,
-        linker: &Linker<Host>,
+        (component, linker): (&Component, &Linker<Host>),
+        out: &mut dyn Write,
     ) -> Result<Result<(), ()>> {
         let place = || format!("cannot run `{}`", self.file.display());
         let Some(text) = &self.invoke else {
@@ -146,13 +191,13 @@ impl Run {
         let Some(result) = result else {
             return Ok(Ok(()));
         };
-        writeln!(std::io::stdout(), "{result}").context("cannot write the result")?;
+        writeln!(out, "{result}").context("cannot write the result")?;
         // `err` and `err(..)` are the only values that start so.
         let failed = result == "err" || result.starts_with("err(");
         Ok(if failed { Err(()) } else { Ok(()) })
     }
 
-    fn engine(&self) -> Result<Engine> {
+    pub fn engine(&self) -> Result<Engine> {
         let mut config = load::config(self.compile.into());
         if matches!(self.compile, When::Lazy) && !self.no_cache {
             load::use_cache(&mut config);
@@ -179,14 +224,14 @@ impl Run {
         error
     }
 
-    fn context(&self) -> Result<WasiCtx> {
+    fn context(&self) -> Result<WasiCtxBuilder> {
         let name = self
             .file
             .file_name()
             .unwrap_or(self.file.as_os_str())
             .to_string_lossy();
         let ctx = self.grants.builder()?;
-        Ok(ctx.inherit_stdio().arg(name).args(&self.args).build())
+        Ok(ctx.arg(name).args(&self.args))
     }
 }
 

@@ -286,13 +286,13 @@ impl Drive {
 }
 
 /// Lends the waker to host functions while a guest runs on a fiber.
-struct Entering {
+pub(crate) struct Entering {
     store: StorePtr,
     outer: Option<Waker>,
 }
 
 impl Entering {
-    fn new(store: StorePtr, waker: &Waker) -> Entering {
+    pub fn new(store: StorePtr, waker: &Waker) -> Entering {
         // SAFETY: no guest runs now.
         let hand_over = unsafe { &mut store.get().hand_over };
         Entering {

@@ -5,6 +5,7 @@ use crate::support::{TASKS, block_on, instantiate};
 use helve::component::{Accessor, Linker};
 use helve::{Result, Schedule, Store};
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -119,5 +120,54 @@ fn spinners_do_not_win() {
         }))
         .unwrap();
         done.unwrap();
+    }
+}
+
+/// Guests that never call out are left, by fuel or by epochs, so that others have their
+/// turn: the executor, and other trees of the store.
+#[test]
+fn busy_guests_yield() {
+    const BUSY: &str = r#"(component
+        (core module $m
+            (func (export "run") (param $n i32) (result i32)
+                (loop $l
+                    (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+                    (br_if $l (local.get $n)))
+                (i32.const 7)))
+        (core instance $i (instantiate $m))
+        (func (export "run") (param "n" u32) (result u32) (canon lift (core func $i "run")))
+        TASKS)"#;
+    const NONE: &str = "";
+    const ASYNC: &str = r#"
+        (core func $return (canon task.return (result u32)))
+        (core module $n
+            (import "" "return" (func $return (param i32)))
+            (import "" "run" (func $run (param i32) (result i32)))
+            (func (export "run") (param i32) (call $return (call $run (local.get 0)))))
+        (core instance $j (instantiate $n (with "" (instance
+            (export "return" (func $return)) (export "run" (func $i "run"))))))
+        (func (export "busy") async (param "n" u32) (result u32) (canon lift (core func $j "run") async))"#;
+    for (extra, name) in [(NONE, "run"), (ASYNC, "run"), (ASYNC, "busy")] {
+        let mut config = helve::Config::new();
+        config.all_features(true).consume_fuel(true);
+        let engine = helve::Engine::new(&config).unwrap();
+        let text = BUSY.replace("TASKS", extra);
+        let component = helve::component::Component::new(&engine, text).unwrap();
+        let mut store = Store::new(&engine, ());
+        store.set_fuel(u64::MAX).unwrap();
+        store.fuel_async_yield_interval(Some(1000)).unwrap();
+        let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        let run = instance
+            .get_typed_func::<(u32,), (u32,)>(&mut store, name)
+            .unwrap();
+        let mut pending = 0;
+        let mut call = Box::pin(run.call_async(&mut store, (10_000,)));
+        let result = block_on(std::future::poll_fn(|cx| {
+            let polled = call.as_mut().poll(cx);
+            pending += u32::from(polled.is_pending());
+            polled
+        }));
+        assert_eq!(result.unwrap(), (7,));
+        assert!(pending > 5, "{name}: {pending}");
     }
 }

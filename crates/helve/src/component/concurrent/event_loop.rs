@@ -26,6 +26,7 @@ use super::side::{Token, discard};
 use crate::component::drive::{call as drive_call, run};
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
+use crate::core::asynchronous::Entering;
 use crate::core::context::StoreContextMut;
 use crate::core::store::StorePtr;
 use helve_base::Error;
@@ -68,6 +69,10 @@ pub(crate) fn shared(store: StorePtr) -> Rc<StoreShared> {
 /// Does one thing.
 pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
     let concurrent = &shared.concurrent;
+    if let Some(key) = concurrent.yielded.take() {
+        host_task::poll(store, shared, key);
+        return Turn::Done;
+    }
     read_letters(shared);
     clear_away(store, shared);
     host_end::wake(shared);
@@ -289,9 +294,13 @@ impl<T: 'static, M: Future + Unpin> EventLoop<'_, T, M> {
     ) -> Poll<Option<M::Output>> {
         let mailbox = &shared.concurrent.mailbox;
         mailbox.rise();
+        let _entering = Entering::new(store, cx.waker());
         // SAFETY: see the head of this file.
         let id = unsafe { store.get() }.id();
         for _ in 0..TURNS {
+            if shared.concurrent.pauses.take() {
+                break;
+            }
             if std::mem::take(&mut self.due) {
                 self.bell.answer();
                 let mut inner = Context::from_waker(&self.waker);

@@ -16,7 +16,7 @@
 //! is alive while a guest runs; `&InstanceData` may be.
 
 use super::call::Asked;
-use super::host_task::{Purpose, give_up};
+use super::host_task::{Purpose, Yielded, give_up, yielded_fiber};
 use super::side::{Ending, HostEnd};
 use super::slots::Key;
 use super::{abandoned, again};
@@ -122,11 +122,13 @@ fn run(shared: &StoreShared, key: Key, go: impl FnOnce() -> Result<FiberResult>)
     };
     let mut state = concurrent.state.borrow_mut();
     if let Ok(Some(guest)) = went {
-        match state.fibers.get_mut(key) {
-            Some(call) => call.guest = Some(guest),
-            None => drop(guest),
-        }
-        return;
+        let Some(call) = state.fibers.get_mut(key) else {
+            return;
+        };
+        call.guest = Some(guest);
+        let (instance, _) = call.parts();
+        drop(state);
+        return yielded_fiber(instance, key);
     }
     let call = state.fibers.remove(key);
     drop(state);
@@ -190,8 +192,11 @@ pub(super) fn abandon(shared: &StoreShared, key: Key) {
     let (call, waits) = {
         let mut state = concurrent.state.borrow_mut();
         let waits = state.tasks.iter().find_map(|(task, waiting)| {
-            let found = matches!(waiting.purpose, Purpose::Fiber { fiber, .. } if fiber == key);
-            found.then_some(task)
+            let of = match waiting.purpose {
+                Purpose::Fiber { fiber, .. } | Purpose::Yielded(Yielded::Fiber(fiber)) => fiber,
+                _ => return None,
+            };
+            (of == key).then_some(task)
         });
         (state.fibers.remove(key), waits)
     };

@@ -4,6 +4,7 @@
 //!   Purpose::Subtask   an async call: its result is lowered, the subtask resolved
 //!   Purpose::Parked    a call of a function that is not async: the stack goes on
 //!   Purpose::Fiber     the same, in a component without tasks
+//!   Purpose::Yielded   a guest that has run for long and lets others have their turn
 //!   Purpose::Spawned   nobody waits
 //! ```
 //!
@@ -25,7 +26,7 @@ use crate::component::call::host::{Caller, HostCall};
 use crate::component::call::lane::Lane;
 use crate::component::call::scope::CallScope;
 use crate::component::drive::run;
-use crate::component::state::InstanceData;
+use crate::component::state::{InstanceData, InstancePtr};
 use crate::component::store::StoreShared;
 use crate::core::store::{StoreOpaque, StorePtr};
 use helve_base::{Error, Result};
@@ -91,8 +92,20 @@ pub(super) enum Purpose {
         fiber: Key,
         lanes: Lanes,
     },
+    /// A guest that has run for long goes on.
+    Yielded(Yielded),
     /// None yet.
     Spare,
+}
+
+/// A guest that stands still so that others have their turn.
+pub(super) enum Yielded {
+    Thread {
+        instance: InstancePtr,
+        parked: ParkedId,
+        thread: ThreadId,
+    },
+    Fiber(Key),
 }
 
 /// ```text
@@ -131,6 +144,46 @@ impl HostWait for Spawned {
         _: &mut [Lane],
     ) -> Result<()> {
         Ok(())
+    }
+}
+
+/// A guest has run for long and was suspended: it goes on once the executor had its turn,
+/// before anything else of the store.
+fn yielded(concurrent: &Concurrent, who: Yielded) {
+    let key = {
+        let mut state = concurrent.state.borrow_mut();
+        let (key, ..) = state.place(concurrent);
+        let ready = Spawned(Box::pin(std::future::ready(Ok(()))));
+        state.fill(key, Box::pin(ready), Purpose::Yielded(who));
+        key
+    };
+    concurrent.pauses.set(true);
+    concurrent.yielded.set(Some(key));
+}
+
+/// The same, of a thread of the model's; `false`: it was not suspended for that.
+pub(crate) fn yielded_thread(instance: &InstanceData, thread: ThreadId) -> Result<bool> {
+    // SAFETY: no guest runs.
+    let pending = unsafe { instance.store().get() }.hand_over.pending.take();
+    if pending.is_none() {
+        return Ok(false);
+    }
+    let parked = instance.shared().drive.state().model.park();
+    let who = Yielded::Thread {
+        instance: instance.ptr(),
+        parked: parked.map_err(crate::component::drive::other_trap)?,
+        thread,
+    };
+    yielded(&instance.shared().concurrent, who);
+    Ok(true)
+}
+
+/// The same, of a call of a component without tasks.
+pub(super) fn yielded_fiber(instance: &InstanceData, fiber: Key) {
+    // SAFETY: no guest runs.
+    let pending = unsafe { instance.store().get() }.hand_over.pending.take();
+    if pending.is_some() {
+        yielded(&instance.shared().concurrent, Yielded::Fiber(fiber));
     }
 }
 
@@ -210,7 +263,8 @@ impl State {
             Purpose::Subtask { subtask, .. } => {
                 self.by_subtask.insert(*subtask, key);
             }
-            Purpose::Parked { parked, .. } => {
+            Purpose::Parked { parked, .. }
+            | Purpose::Yielded(Yielded::Thread { parked, .. }) => {
                 self.by_parked.insert(*parked, key);
             }
             _ => {}
@@ -230,7 +284,10 @@ impl State {
         let task = self.tasks.remove(key)?;
         match &task.purpose {
             Purpose::Subtask { subtask, .. } => drop(self.by_subtask.remove(subtask)),
-            Purpose::Parked { parked, .. } => drop(self.by_parked.remove(parked)),
+            Purpose::Parked { parked, .. }
+            | Purpose::Yielded(Yielded::Thread { parked, .. }) => {
+                drop(self.by_parked.remove(parked));
+            }
             _ => {}
         }
         Some(task)
@@ -432,11 +489,26 @@ fn finish(store: StorePtr, shared: &StoreShared, purpose: Purpose, mut waiting: 
             thread,
             lanes,
         } => {
-            let Some(instance) = unpark(shared, &call, parked) else {
+            if !unpark(shared, parked) {
                 return;
-            };
+            }
+            // SAFETY: the store is alive.
+            let instance = unsafe { call.caller.instance.get() };
             let how = lower_to_stack(call, waiting, lanes);
             run::resume_parked(instance, thread, how);
+        }
+        Purpose::Yielded(Yielded::Thread {
+            instance,
+            parked,
+            thread,
+        }) => {
+            if unpark(shared, parked) {
+                // SAFETY: the store is alive.
+                run::resume_parked(unsafe { instance.get() }, thread, Resume::Return);
+            }
+        }
+        Purpose::Yielded(Yielded::Fiber(fiber)) => {
+            fiber_call::resume(store, shared, fiber, Resume::Return);
         }
         Purpose::Fiber { call, fiber, lanes } => {
             let how = lower_to_stack(call, waiting, lanes);
@@ -445,15 +517,14 @@ fn finish(store: StorePtr, shared: &StoreShared, purpose: Purpose, mut waiting: 
     }
 }
 
-/// The stack that waited becomes the current one.
-fn unpark<'a>(shared: &StoreShared, call: &Pending, parked: ParkedId) -> Option<&'a InstanceData> {
+/// The stack that waited becomes the current one, if it is still there.
+fn unpark(shared: &StoreShared, parked: ParkedId) -> bool {
     let done = shared.drive.state().model.unpark(parked);
     let deferred = std::mem::take(&mut shared.concurrent.state.borrow_mut().deferred);
     for key in deferred {
         shared.concurrent.mailbox.wake(Woken::Task(key));
     }
-    // SAFETY: the store is alive.
-    done.ok().map(|_| unsafe { call.caller.instance.get() })
+    done.is_ok()
 }
 
 /// The result goes to the suspended stack that waits for it.
@@ -486,7 +557,7 @@ fn lower_to_stack(mut call: Pending, mut waiting: Waiting, lanes: Lanes) -> Resu
 /// The host function failed, or panicked: its guest ends as by a trap.
 fn fail(store: StorePtr, shared: &StoreShared, purpose: Purpose, error: Error) {
     match purpose {
-        Purpose::Spawned | Purpose::Spare => shared.concurrent.fail(error),
+        Purpose::Spawned | Purpose::Spare | Purpose::Yielded(_) => shared.concurrent.fail(error),
         Purpose::Subtask { mut call, .. } => {
             // SAFETY: the store is alive.
             let instance = unsafe { call.caller.instance.get() };
@@ -499,9 +570,11 @@ fn fail(store: StorePtr, shared: &StoreShared, purpose: Purpose, error: Error) {
             thread,
             ..
         } => {
-            let Some(instance) = unpark(shared, &call, parked) else {
+            if !unpark(shared, parked) {
                 return;
-            };
+            }
+            // SAFETY: the store is alive.
+            let instance = unsafe { call.caller.instance.get() };
             instance.abandon_loans(&mut call.scope);
             run::resume_parked(instance, thread, Resume::Fail(error));
         }

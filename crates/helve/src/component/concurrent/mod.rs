@@ -67,6 +67,10 @@ pub(crate) struct Concurrent {
     pub tokens: Tokens,
     /// The call of a component without tasks whose fiber runs, the innermost.
     running: Cell<Option<Key>>,
+    /// Whether the executor is to have its turn: a guest has run for long.
+    pauses: Cell<bool>,
+    /// That guest's place: it goes on first.
+    yielded: Cell<Option<Key>>,
     state: RefCell<State>,
 }
 

@@ -95,7 +95,9 @@ type Ready<'a> = (
 /// The function, where nothing it can call ever waits.
 fn cannot_wait<'a, T>(store: &mut StoreContextMut<'_, T>, func: Func) -> Result<Option<Ready<'a>>> {
     let (instance, lifted) = func.resolve(store.opaque())?;
-    let may = instance.tasks() || instance.may_wait.get();
+    let config = instance.component.engine().config();
+    let yields = config.consume_fuel || config.epoch_interruption;
+    let may = instance.tasks() || instance.may_wait.get() || yields;
     Ok((!may).then_some((instance, lifted)))
 }
 

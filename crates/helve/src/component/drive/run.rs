@@ -7,10 +7,11 @@
 //! stands in its array.
 
 use super::call;
-use super::{Role, Stopped, noted, other_trap};
+use super::{Reply, Role, Stopped, noted, other_trap};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
+use crate::component::concurrent::host_task::yielded_thread;
 use crate::component::state::InstanceData;
 use crate::core::backtrace::component_exit_error;
 use helve_base::{Bug, Error, Result};
@@ -219,8 +220,15 @@ fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<E
         FiberResult::Suspended(guest) => {
             let mut state = instance.shared().drive.0.borrow_mut();
             let handed = state.handed.take();
-            let (effect, reply) = handed.ok_or_else(|| bug("a guest that waits for nothing"))?;
-            let thread = state.asker.unwrap_or(base);
+            let (effect, reply, thread) = match handed {
+                Some((effect, reply)) => (Some(effect), reply, state.asker.unwrap_or(base)),
+                None => {
+                    // It has run for long: nobody asked for anything.
+                    let (lanes, event) = (std::ptr::null_mut(), None);
+                    let thread = state.model.current_thread().unwrap_or(base);
+                    (None, Reply { lanes, event }, thread)
+                }
+            };
             let stopped = Stopped {
                 guest,
                 reply,
@@ -228,7 +236,12 @@ fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<E
                 contexts,
             };
             state.stopped.insert(thread, stopped);
-            Ok(effect)
+            drop(state);
+            match effect {
+                Some(effect) => Ok(effect),
+                None if yielded_thread(instance, thread)? => Ok(Effect::ToHost),
+                None => Err(bug("a guest that waits for nothing")),
+            }
         }
         FiberResult::Done(result, stack) => {
             drop(stack);
