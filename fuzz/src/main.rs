@@ -8,16 +8,21 @@
 //! helve-fuzz core-one N [FILE]
 //! helve-fuzz values FILE            vectors of values.py, on real components
 //! helve-fuzz big                    what is too heavy for CI
+//! helve-fuzz many N                 calls at once, then N rounds of calls and streams
 //! ```
 //! `HELVE_SUITES` says where the official scripts are, to mutate their components too.
 
 mod big;
 mod core;
+#[path = "../../crates/helve/tests/concurrent/many.rs"]
+mod many;
 mod mutant_runs;
 #[path = "../../crates/helve/tests/mutants/mod.rs"]
 mod mutants;
 #[path = "../../crates/helve/tests/values/replay.rs"]
 mod replay;
+#[path = "../../crates/helve/tests/concurrent/support.rs"]
+mod support;
 mod watch;
 
 fn main() {
@@ -41,9 +46,18 @@ fn main() {
         ["core-one", n, file] => core::one(number(n), Some(file)),
         ["values", file] => values(file),
         ["big"] => big::run(),
+        ["many", rounds] => {
+            many::at_once("start", 100_000);
+            println!("100,000 calls with callbacks at once");
+            many::at_once("block", 100_000);
+            println!("100,000 calls on stacks at once, or as many as the system allows");
+            let rounds = u32::try_from(number(rounds)).unwrap_or(u32::MAX);
+            many::come_and_go(rounds);
+            println!("{rounds} rounds, and nothing is left");
+        }
         _ => {
             eprintln!(
-                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | big"
+                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | big | many N"
             );
             std::process::exit(2);
         }

@@ -36,7 +36,7 @@ fn set_up(all: u32) -> (Store<Data>, Instance) {
 
 /// All calls are blocked at the same time, then all complete; or there is a clean error
 /// where the system has no more stacks.
-fn at_once(name: &str, count: u32) {
+pub fn at_once(name: &str, count: u32) {
     let (mut store, instance) = set_up(count);
     let run: Func = instance.get_typed_func(&mut store, name).unwrap();
     let results = block_on(store.run_concurrent(async |accessor| {
@@ -79,13 +79,13 @@ fn resident() -> usize {
     pages.unwrap_or(0) * 4096
 }
 
-/// Tasks, subtasks, streams and futures that come and go leave nothing.
-#[test]
-fn one_after_the_other() {
+/// Tasks, subtasks, streams and futures that come and go, four of each in a round, leave
+/// nothing.
+pub fn come_and_go(rounds: u32) {
     let (mut store, instance) = set_up(0);
     let functions = ["start", "block", "plain"]
         .map(|name| -> Func { instance.get_typed_func(&mut store, name).unwrap() });
-    let mut round = |store: &mut Store<Data>, rounds: u32| {
+    let round = |store: &mut Store<Data>, rounds: u32| {
         for n in 0..rounds {
             for function in &functions {
                 block_on(function.call_async(&mut *store, (n % 2,))).unwrap();
@@ -100,7 +100,12 @@ fn one_after_the_other() {
     };
     round(&mut store, 300);
     let before = resident();
-    round(&mut store, 3_000);
+    round(&mut store, rounds);
     let grown = resident().saturating_sub(before);
     assert!(grown < 2 << 20, "{grown} bytes more");
+}
+
+#[test]
+fn one_after_the_other() {
+    come_and_go(3_000);
 }
