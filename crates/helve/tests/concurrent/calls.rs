@@ -308,3 +308,36 @@ fn everything_is_send() {
     .join()
     .unwrap();
 }
+
+/// A blocking call inside a host future runs a loop of its own: what it wakes meanwhile is
+/// not lost.
+#[test]
+fn loops_inside_loops() {
+    let (mut store, instance) = instantiate(TASKS, Data::default(), define);
+    let run = func(&mut store, &instance, "start");
+    let result = block_on(store.run_concurrent(async |accessor| {
+        let inner = accessor.clone();
+        accessor
+            .spawn(async move {
+                for n in 0..5 {
+                    wait(1).await;
+                    let got = inner.with(|store| run.call(store, (n,)))??;
+                    assert_eq!(got, (n + 1,));
+                }
+                Ok(())
+            })
+            .unwrap();
+        let calls: Vec<_> = (0..10)
+            .map(|n| run.call_concurrent(accessor, (n,)))
+            .collect();
+        for call in calls {
+            call.await?;
+            let got = accessor.with(|store| run.call(store, (4,)))??;
+            assert_eq!(got, (5,));
+        }
+        Ok::<_, Error>(())
+    }));
+    result.unwrap().unwrap();
+    block_on(store.run_until_idle()).unwrap();
+    store.audit_tasks().unwrap();
+}

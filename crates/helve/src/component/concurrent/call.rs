@@ -414,6 +414,9 @@ pub(super) fn start(store: StorePtr, shared: &StoreShared, at: usize) {
     if progress.is_off() {
         return start.side.end(&shared.concurrent.tokens, Ending::Cancelled);
     }
+    if start.side.is_gone(&shared.concurrent.tokens) {
+        return;
+    }
     if let Enter::Never(error) = may_enter(shared, instance, lifted) {
         return start
             .side

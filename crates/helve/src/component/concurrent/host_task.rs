@@ -123,6 +123,8 @@ pub(super) enum Stage {
 /// A host future and its place.
 pub(super) struct HostTask {
     pub stage: Stage,
+    /// Whether it was woken while it was being polled, by a loop inside its own poll.
+    pub again: bool,
     pub purpose: Purpose,
     pub bell: Arc<Bell>,
     pub waker: Waker,
@@ -218,6 +220,7 @@ impl State {
             made = Some((key, bell.clone(), waker.clone()));
             HostTask {
                 stage: Stage::Polled,
+                again: false,
                 purpose: Purpose::Spare,
                 bell,
                 waker,
@@ -339,6 +342,7 @@ pub(super) fn poll(store: StorePtr, shared: &StoreShared, key: Key) {
                 return done(store, shared, key, waiting, result);
             }
             other => {
+                task.again = matches!(other, Stage::Polled);
                 task.stage = other;
                 return;
             }
@@ -358,6 +362,9 @@ pub(super) fn poll(store: StorePtr, shared: &StoreShared, key: Key) {
                 match state.tasks.get_mut(key) {
                     Some(task) if matches!(task.stage, Stage::Polled) => {
                         task.stage = Stage::Waiting(waiting);
+                        if std::mem::take(&mut task.again) {
+                            concurrent.mailbox.wake(Woken::Task(key));
+                        }
                         return;
                     }
                     _ => state.take(key),

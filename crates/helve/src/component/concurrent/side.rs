@@ -119,6 +119,11 @@ impl HostEnd {
         }
     }
 
+    /// Whether its host has left.
+    pub fn is_gone(&self, tokens: &Tokens) -> bool {
+        self.with(tokens, |side| side.is_none())
+    }
+
     pub fn lower(
         &self,
         tokens: &Tokens,

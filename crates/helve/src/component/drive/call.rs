@@ -20,7 +20,7 @@ use crate::component::call::lane::Lane;
 use crate::component::call::scope::CallScope;
 use crate::component::concurrent::call::Asked;
 use crate::component::concurrent::event_loop::{self, Turn};
-use crate::component::concurrent::mailbox::Letter;
+use crate::component::concurrent::mailbox::{Letter, Woken};
 use crate::component::concurrent::side::{Closures, Ending, HostEnd};
 use crate::component::concurrent::{self, Cancelled, again};
 use crate::component::fused::{AdapterContext, AdapterPtr};
@@ -129,9 +129,22 @@ pub(crate) fn locked_meanwhile(instance: &InstanceData) -> Option<Error> {
     }
 }
 
+/// Wakes the future that drives the loop again, if it was woken while another loop ran
+/// inside it.
+struct MainAgain<'a>(&'a StoreShared, bool);
+
+impl Drop for MainAgain<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0.concurrent.mailbox.wake(Woken::Main);
+        }
+    }
+}
+
 /// Turns of the event loop, until a task is resolved.
 fn until_resolved(instance: &InstanceData, lifted: &LiftedFunc, task: TaskId) -> Result<()> {
     let shared = instance.shared();
+    let mut main = MainAgain(shared, false);
     loop {
         {
             let state = shared.drive.state();
@@ -144,8 +157,13 @@ fn until_resolved(instance: &InstanceData, lifted: &LiftedFunc, task: TaskId) ->
                  a guest has called: make that one async, and call with `call_concurrent`"
             );
         }
-        if event_loop::turn(instance.store(), shared) != Turn::Idle {
-            continue;
+        match event_loop::turn(instance.store(), shared) {
+            Turn::Done => continue,
+            Turn::Main => {
+                main.1 = true;
+                continue;
+            }
+            Turn::Idle => {}
         }
         if shared.concurrent.sleeps() {
             shared.concurrent.tell_time(true);
