@@ -34,7 +34,8 @@ fn linker(engine: &Engine) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     p2::add_to_linker(&mut linker)?;
     let fetch = |cx: Accessor<Host>, (key,): (String,)| async move {
-        cx.sleep(Duration::from_millis(key.len() as u64 % 3)).await?;
+        cx.sleep(Duration::from_millis(key.len() as u64 % 3))
+            .await?;
         let found: Fetched = match key.as_str() {
             "bad" => (Err("no such key".into()),),
             _ => (Ok(format!("<{key}>")),),
@@ -42,7 +43,9 @@ fn linker(engine: &Engine) -> Result<Linker<Host>> {
         Ok(found)
     };
     for interface in ["demo:akit/host@0.1.0", "demo:akit/host-sync@0.1.0"] {
-        linker.instance(interface)?.func_wrap_async("fetch", fetch)?;
+        linker
+            .instance(interface)?
+            .func_wrap_async("fetch", fetch)?;
     }
     Ok(linker)
 }
@@ -75,8 +78,12 @@ impl Pipeline {
             let squares = self.squares.call_concurrent(accessor, (20,));
             let again = self.squares.call_concurrent(accessor, (5,));
             let later = self.later.call_concurrent(accessor, ("xyz".into(),));
-            let both = self.both.call_concurrent(accessor, ("a".into(), "bb".into()));
-            let bad = self.both.call_concurrent(accessor, ("a".into(), "bad".into()));
+            let both = self
+                .both
+                .call_concurrent(accessor, ("a".into(), "bb".into()));
+            let bad = self
+                .both
+                .call_concurrent(accessor, ("a".into(), "bad".into()));
             let (mut writer, reader) = accessor.with(|store| stream::<u32>(store))??;
             let sum = self.sum.call_concurrent(accessor, (reader,));
             for n in 0..10 {

@@ -59,8 +59,9 @@ mod wide_reps;
 
 pub use component::Component;
 pub use concurrent::{
-    Accessor, Call, Cancelled, Destination, Flat, FutureReader, FutureWriter, Source,
-    StreamConsumer, StreamProducer, Stall, StalledTask, StalledThread, StreamReader, StreamState, StreamWriter, future, stream,
+    Accessor, Call, Cancelled, Destination, Flat, FutureReader, FutureWriter, Source, Stall,
+    StalledTask, StalledThread, StreamConsumer, StreamProducer, StreamReader, StreamState,
+    StreamWriter, future, stream,
 };
 pub use drive::ends::{FutureAny, StreamAny};
 pub use drive::error_context::ErrorContext;

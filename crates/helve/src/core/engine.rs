@@ -8,6 +8,7 @@
 //! The code of a type's entry trampoline is a function of type `EntryTrampoline`, by the
 //! compiler's contract; its memory is never given back while the engine lives.
 
+use crate::component::concurrent::clock::Timers;
 use crate::core::allocation::{InstanceAllocationStrategy, PoolingAllocationConfig};
 use crate::core::cache::Cache;
 use crate::core::config::{Config, OptLevel, ProfilingStrategy};
@@ -23,7 +24,6 @@ use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocat
 use helve_fiber::StackPool;
 use helve_vm::code::{CodeMemory, Tables};
 use helve_vm::pool::MemoryPool;
-use crate::component::concurrent::clock::Timers;
 use helve_vm::profile::{Format, Profile};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -113,10 +113,15 @@ fn run(fault: Fault, at: u32) {
     }
     let idle: Result<()> = block_on(store.run_until_idle());
     if let Err(error) = idle {
-        assert!(format!("{error:?}").contains("injected"), "{what}: {error:?}");
+        assert!(
+            format!("{error:?}").contains("injected"),
+            "{what}: {error:?}"
+        );
         block_on(store.run_until_idle()).unwrap();
     }
-    store.audit_tasks().unwrap_or_else(|error| panic!("{what}: {error}"));
+    store
+        .audit_tasks()
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(store.task_counts(), [0; 8], "{what}");
     // The bystander is as good as new.
     for function in &bystander {

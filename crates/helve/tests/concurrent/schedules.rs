@@ -14,7 +14,8 @@ type Log = Vec<u32>;
 /// `wait` and `later` sleep n hours (n % 5 of them) and log n.
 fn define(linker: &mut Linker<Log>) {
     let later = |cx: Accessor<Log>, (n,): (u32,)| async move {
-        cx.sleep(Duration::from_secs(u64::from(n % 5) * 3600)).await?;
+        cx.sleep(Duration::from_secs(u64::from(n % 5) * 3600))
+            .await?;
         cx.with(|mut store| store.data_mut().push(n))?;
         Ok((n,))
     };
@@ -59,7 +60,11 @@ fn seeds() {
     let mut orders = HashSet::new();
     for seed in 0..20 {
         let (log, trace) = run(Schedule::Seed(seed));
-        assert_eq!((log.clone(), trace), run(Schedule::Seed(seed)), "seed {seed}");
+        assert_eq!(
+            (log.clone(), trace),
+            run(Schedule::Seed(seed)),
+            "seed {seed}"
+        );
         // Who sleeps longer comes later.
         let hours: Vec<_> = log.iter().map(|n| n % 5).collect();
         assert!(hours.is_sorted(), "{hours:?}");
@@ -111,8 +116,12 @@ fn spinners_do_not_win() {
     for schedule in schedules {
         let (mut store, instance): (Store<()>, _) = instantiate(SPIN, (), |_| {});
         store.set_schedule(schedule);
-        let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
-        let quick = instance.get_typed_func::<(), ()>(&mut store, "quick").unwrap();
+        let spin = instance
+            .get_typed_func::<(), ()>(&mut store, "spin")
+            .unwrap();
+        let quick = instance
+            .get_typed_func::<(), ()>(&mut store, "quick")
+            .unwrap();
         let done: Result<()> = block_on(store.run_concurrent(async |accessor| {
             spin.call_concurrent(accessor, ()).await?;
             quick.call_concurrent(accessor, ()).await?;
@@ -156,7 +165,9 @@ fn busy_guests_yield() {
         let mut store = Store::new(&engine, ());
         store.set_fuel(u64::MAX).unwrap();
         store.fuel_async_yield_interval(Some(1000)).unwrap();
-        let instance = Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+        let instance = Linker::new(&engine)
+            .instantiate(&mut store, &component)
+            .unwrap();
         let run = instance
             .get_typed_func::<(u32,), (u32,)>(&mut store, name)
             .unwrap();

@@ -2,7 +2,7 @@
 
 use crate::support::{TASKS, block_on, instantiate};
 use helve::component::{Accessor, Linker, Stall, StreamReader, stream};
-use helve::{Error, Trap};
+use helve::{Error, Result, Trap};
 
 /// Two children that wait for each other's end of two streams, and a root that calls both.
 const CIRCLE: &str = r#"(component
@@ -59,7 +59,10 @@ fn a_circle_of_streams() {
     let text = stall.to_string();
     assert!(text.contains("whose other end the host holds"), "{text}");
     assert!(text.contains("whose other end root"), "{text}");
-    assert!(format!("{error:?}").contains("who waits for whom"), "{error:?}");
+    assert!(
+        format!("{error:?}").contains("who waits for whom"),
+        "{error:?}"
+    );
 }
 
 /// A call that can never get its result, as nobody can send it.
@@ -95,7 +98,10 @@ fn a_call_that_waits_for_nobody() {
         };
         assert_eq!(task.function.as_deref(), Some("run"));
         assert_eq!(task.threads[0].set, Some(2));
-        assert!(stall.to_string().contains("set 2, which is empty"), "{stall}");
+        assert!(
+            stall.to_string().contains("set 2, which is empty"),
+            "{stall}"
+        );
     }
 }
 
@@ -103,15 +109,9 @@ fn a_call_that_waits_for_nobody() {
 #[test]
 fn the_host_is_waited_for() {
     let (mut store, instance) = instantiate(TASKS, (), |linker: &mut Linker<()>| {
-        for name in ["later", "wait"] {
-            linker
-                .root()
-                .func_wrap_async(name, |_, (_,): (u32,)| async {
-                    std::future::pending().await
-                })
-                .map(|()| ())
-                .unwrap_or_else(|error| panic!("{error:?}"));
-        }
+        let never = |_, (_,): (u32,)| std::future::pending::<Result<(u32,)>>();
+        linker.root().func_wrap_async("later", never).unwrap();
+        linker.root().func_wrap_async("wait", never).unwrap();
     });
     let start = instance
         .get_typed_func::<(u32,), (u32,)>(&mut store, "start")
@@ -123,6 +123,9 @@ fn the_host_is_waited_for() {
     }))
     .unwrap();
     let stall = store.stall();
-    assert!(stall.to_string().contains("a call of a host function"), "{stall}");
+    assert!(
+        stall.to_string().contains("a call of a host function"),
+        "{stall}"
+    );
     drop(call);
 }

@@ -391,10 +391,19 @@ fn may_enter(shared: &StoreShared, instance: &InstanceData, lifted: &LiftedFunc)
     }
 }
 
-/// The place of a call that can begin, or end without.
+/// The place of a call that can begin, or end without: the first, or by the seed any.
 pub(super) fn startable(shared: &StoreShared) -> Option<usize> {
+    let count = shared.concurrent.state.borrow().starts.len();
+    let first = match count {
+        0 => return None,
+        count => shared.drive.state().model.choose(count),
+    };
     let state = shared.concurrent.state.borrow();
-    state.starts.iter().position(|start| {
+    let mut places = (first..count).chain(0..first);
+    places.find(|at| {
+        let Some(start) = state.starts.get(*at) else {
+            return false;
+        };
         let (instance, lifted) = start.parts();
         start.progress.is_off() || !matches!(may_enter(shared, instance, lifted), Enter::Later)
     })

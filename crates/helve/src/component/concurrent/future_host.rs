@@ -104,7 +104,10 @@ impl<T: Lift + Send + 'static> FutureReader<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and where the writer gives what is no `T`.
-    pub async fn read<D: 'static, X: HasData + ?Sized>(&mut self, accessor: &Accessor<D, X>) -> Result<Option<T>> {
+    pub async fn read<D: 'static, X: HasData + ?Sized>(
+        &mut self,
+        accessor: &Accessor<D, X>,
+    ) -> Result<Option<T>> {
         if let Some(got) = &self.got
             && let Some(value) = got.take(1).pop()
         {
@@ -143,7 +146,11 @@ impl<T: Lower + Send + 'static> FutureWriter<T> {
     /// # Errors
     ///
     /// Outside the store's event loop, and where the value can't be given to the reader.
-    pub async fn write<D: 'static, X: HasData + ?Sized>(self, accessor: &Accessor<D, X>, value: T) -> Result<Option<T>> {
+    pub async fn write<D: 'static, X: HasData + ?Sized>(
+        self,
+        accessor: &Accessor<D, X>,
+        value: T,
+    ) -> Result<Option<T>> {
         let value = Elements::new(vec![value]);
         let buffer = Arc::new(Writing(value.clone()));
         let begun = accessor

@@ -16,6 +16,7 @@
 //! As for `drive::builtins`: compiled code of the store calls. The argument array stands
 //! in the trampoline's frame, which stays while its fiber does.
 
+use super::Concurrent;
 use super::accessor::{Accessor, open};
 use super::host_task::{HostWait, Lanes, Pending, Purpose, Waiting};
 use super::slots::Key;
@@ -274,6 +275,17 @@ pub(super) fn returned(lanes: &mut [Lane]) {
     }
 }
 
+/// Gives a place up whose future panics when it is first polled.
+struct Vacate<'a>(&'a Concurrent, Option<Key>);
+
+impl Drop for Vacate<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.1 {
+            self.0.state.borrow_mut().vacate(key);
+        }
+    }
+}
+
 impl Function {
     fn run(&self, store: StorePtr, lanes: &mut [Lane]) -> Result<Poll<()>> {
         // SAFETY: compiled code calls.
@@ -320,8 +332,10 @@ impl Function {
         bell.answer();
         let mut cx = Context::from_waker(&waker);
         let id = call.instance.store_id();
+        let mut place = Vacate(concurrent, Some(key));
         // SAFETY: in a host call nothing borrows from the store.
         let polled = unsafe { open(id, store, || waiting.as_mut().poll(&mut cx)) };
+        place.1 = None;
         if polled.is_pending() {
             return Ok(Some((key, waiting)));
         }

@@ -208,10 +208,11 @@ pub(super) fn spawn(
 }
 
 impl State {
-    /// A place for a future and its waker; [`State::fill`] takes it, else it stays.
+    /// A place for a future and its waker; [`State::fill`] takes it, or [`State::empty`]
+    /// has it back. While it is in use it is nobody else's: the future may spawn others.
     pub fn place(&mut self, concurrent: &Concurrent) -> (Key, Arc<Bell>, Waker) {
-        if let Some(spare) = &self.spare {
-            return spare.clone();
+        if let Some(spare) = self.spare.take() {
+            return spare;
         }
         let mut made = None;
         self.tasks.insert_with(|key| {
@@ -226,24 +227,17 @@ impl State {
                 waker,
             }
         });
-        let made = made.unwrap_or_else(|| {
+        made.unwrap_or_else(|| {
             let bell = Bell::new(&concurrent.mailbox, Woken::Main);
             (Key::NONE, bell.clone(), Waker::from(bell))
-        });
-        self.spare = Some(made.clone());
-        made
+        })
     }
 
     /// A future in its place was ready at once: the next one may have it.
     pub fn empty(&mut self, key: Key, bell: Arc<Bell>, waker: Waker) {
-        let mut spare = self.spare.take();
-        drop((bell, waker));
-        // Nobody but the place itself and the spare know the bell: no waker of it is left.
-        let alone = spare
-            .as_ref()
-            .is_some_and(|(at, bell, _)| *at == key && Arc::strong_count(bell) == 4);
-        if alone {
-            self.spare = spare.take();
+        // Nobody but the place itself and we know the bell: no waker of it is left.
+        if self.spare.is_none() && Arc::strong_count(&bell) == 4 {
+            self.spare = Some((key, bell, waker));
         } else {
             self.tasks.remove(key);
         }
@@ -266,8 +260,7 @@ impl State {
             Purpose::Subtask { subtask, .. } => {
                 self.by_subtask.insert(*subtask, key);
             }
-            Purpose::Parked { parked, .. }
-            | Purpose::Yielded(Yielded::Thread { parked, .. }) => {
+            Purpose::Parked { parked, .. } | Purpose::Yielded(Yielded::Thread { parked, .. }) => {
                 self.by_parked.insert(*parked, key);
             }
             _ => {}
@@ -287,9 +280,8 @@ impl State {
         let task = self.tasks.remove(key)?;
         match &task.purpose {
             Purpose::Subtask { subtask, .. } => drop(self.by_subtask.remove(subtask)),
-            Purpose::Parked { parked, .. }
-            | Purpose::Yielded(Yielded::Thread { parked, .. }) => {
-                drop(self.by_parked.remove(parked));
+            Purpose::Parked { parked, .. } | Purpose::Yielded(Yielded::Thread { parked, .. }) => {
+                self.by_parked.remove(parked);
             }
             _ => {}
         }

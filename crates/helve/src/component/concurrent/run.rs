@@ -30,8 +30,8 @@ use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
 use crate::component::value::{Val, lift_result, lower_passed};
-use crate::core::context::{AsContextMut, StoreContextMut};
 use crate::core::config::Schedule;
+use crate::core::context::{AsContextMut, StoreContextMut};
 use crate::core::store::Store;
 use helve_base::{Result, ensure, error::Context};
 use std::future::pending;
@@ -268,7 +268,8 @@ impl<T: 'static> StoreContextMut<'_, T> {
         if let Some(error) = shared.concurrent.take_failure() {
             return Err(error);
         }
-        match shared.drive.state().model.implicit_threads() {
+        let left = shared.drive.state().model.implicit_threads();
+        match left {
             0 => Ok(()),
             _ => Err(stall::error(&shared)),
         }

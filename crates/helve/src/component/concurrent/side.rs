@@ -58,11 +58,12 @@ pub(crate) trait HostSide {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token(u64);
 
-/// The tokens of a store.
+/// The tokens of a store. Loops run inside each other (a host future may make a blocking
+/// call), and whoever drives one of them is there: all of theirs are current.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     last: Cell<u64>,
-    current: Cell<Option<u64>>,
+    current: RefCell<Vec<u64>>,
 }
 
 impl Tokens {
@@ -72,15 +73,20 @@ impl Tokens {
         Token(self.last.get())
     }
 
+    fn is_current(&self, token: Token) -> bool {
+        self.current.borrow().contains(&token.0)
+    }
+
     /// Makes one current while `work` runs.
     pub fn during<R>(&self, token: Token, work: impl FnOnce() -> R) -> R {
-        struct Back<'a>(&'a Tokens, Option<u64>);
+        struct Back<'a>(&'a Tokens);
         impl Drop for Back<'_> {
             fn drop(&mut self) {
-                self.0.current.set(self.1);
+                self.0.current.borrow_mut().pop();
             }
         }
-        let _back = Back(self, self.current.replace(Some(token.0)));
+        self.current.borrow_mut().push(token.0);
+        let _back = Back(self);
         work()
     }
 }
@@ -111,7 +117,7 @@ impl HostEnd {
     fn with<R>(&self, tokens: &Tokens, work: impl FnOnce(Option<&mut dyn HostSide>) -> R) -> R {
         match &mut *self.0.borrow_mut() {
             End::Owned(side) => work(Some(&mut **side)),
-            End::Lent(token, side) if tokens.current.get() == Some(token.0) => {
+            End::Lent(token, side) if tokens.is_current(*token) => {
                 // SAFETY: see the head of this file.
                 work(Some(unsafe { side.as_mut() }))
             }

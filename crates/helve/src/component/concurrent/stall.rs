@@ -146,7 +146,10 @@ pub(crate) fn explain(shared: &StoreShared) -> Stall {
     };
     let mut tasks: Vec<StalledTask> = ids.iter().map(|id| names.task(*id, &waiters)).collect();
     for (task, id) in tasks.iter_mut().zip(&ids) {
-        let caller = drive.model.caller_of(*id).and_then(|caller| caller.instance());
+        let caller = drive
+            .model
+            .caller_of(*id)
+            .and_then(|caller| caller.instance());
         task.caller = caller.map(|id| drive.path(id).unwrap_or_default());
     }
     mark_cycles(&mut tasks);
@@ -203,9 +206,10 @@ impl Names<'_> {
             WaitsOn::Host { index } => {
                 (format!("{} of a host function", subtask(index)), Vec::new())
             }
-            WaitsOn::Gone { index } => {
-                (format!("{} whose callee is gone", subtask(index)), Vec::new())
-            }
+            WaitsOn::Gone { index } => (
+                format!("{} whose callee is gone", subtask(index)),
+                Vec::new(),
+            ),
             WaitsOn::Excluded(task) => {
                 let (name, at) = self.callee(task);
                 (format!("{name} to make place in the instance"), at)

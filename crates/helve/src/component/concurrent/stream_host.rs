@@ -166,7 +166,10 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
     }
 
     /// Reads to the end.
-    pub async fn read_all<D: 'static, X: HasData + ?Sized>(&mut self, accessor: &Accessor<D, X>) -> Result<Vec<T>> {
+    pub async fn read_all<D: 'static, X: HasData + ?Sized>(
+        &mut self,
+        accessor: &Accessor<D, X>,
+    ) -> Result<Vec<T>> {
         let mut all = Vec::new();
         while let Some(some) = self.read(accessor, 1 << 16).await? {
             all.extend(some);
@@ -210,7 +213,10 @@ impl<T: Lower + Send + 'static> StreamWriter<T> {
     }
 
     /// Waits until the reader wants something; `false`: it is gone.
-    pub async fn ready<D: 'static, X: HasData + ?Sized>(&mut self, accessor: &Accessor<D, X>) -> Result<bool> {
+    pub async fn ready<D: 'static, X: HasData + ?Sized>(
+        &mut self,
+        accessor: &Accessor<D, X>,
+    ) -> Result<bool> {
         if self.over {
             return Ok(false);
         }

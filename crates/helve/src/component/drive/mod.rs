@@ -40,7 +40,7 @@ use crate::core::engine::Engine;
 use copy::Ends;
 use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
-use helve_decode::plan::{ComponentInstanceId, Plan};
+use helve_decode::plan::{ComponentInstanceId, FuncItem, FuncRef, Item, Plan};
 use helve_model::error::HandleError;
 use helve_model::handles::Table;
 use helve_model::instance::{FlagStorage, Flags};
