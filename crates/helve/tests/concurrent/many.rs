@@ -99,10 +99,15 @@ pub fn come_and_go(rounds: u32) {
         assert_eq!(store.task_counts(), [0; 8]);
     };
     round(&mut store, 300);
-    let before = resident();
-    round(&mut store, rounds);
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 2 << 20, "{grown} bytes more");
+    // Other tests of this process get memory too: one quiet round of ten is enough.
+    let mut least = usize::MAX;
+    for _ in 0..10 {
+        let before = resident();
+        round(&mut store, rounds / 10);
+        least = least.min(resident().saturating_sub(before));
+    }
+    // A record of 16 bytes for each of the calls would be more.
+    assert!(least < 1 << 14, "{least} bytes more in each of ten rounds");
 }
 
 #[test]

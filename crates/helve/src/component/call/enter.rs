@@ -53,11 +53,6 @@ unsafe impl Send for CoreFunc {}
 unsafe impl Sync for CoreFunc {}
 
 impl CoreFunc {
-    /// Whether it is the same function.
-    pub fn is(self, other: CoreFunc) -> bool {
-        self.func == other.func
-    }
-
     /// `func`, of this store.
     pub fn new(store: &crate::core::store::StoreOpaque, func: core::Func) -> Result<CoreFunc> {
         store.check(func.store)?;

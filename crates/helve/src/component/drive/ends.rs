@@ -13,8 +13,8 @@
 //!
 //! See the module above.
 
-use super::error_context::ErrorContext;
 use super::State;
+use super::error_context::ErrorContext;
 use crate::component::concurrent::copy_is_plain;
 use crate::component::concurrent::host_end::{self, HostEnd};
 use crate::component::concurrent::{FutureReader, StreamReader};

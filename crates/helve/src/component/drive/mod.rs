@@ -34,9 +34,9 @@ use crate::component::concurrent::Concurrent;
 use crate::component::hot::HotStorage;
 use crate::component::part::Part;
 use crate::component::state::{InstanceData, InstancePtr};
-use by_number::ByNumber;
 use crate::core::config::Schedule;
 use crate::core::engine::Engine;
+use by_number::ByNumber;
 use copy::Ends;
 use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
@@ -238,7 +238,7 @@ impl State {
 
     /// The name of the export that a task runs, while it is not resolved.
     pub(crate) fn function_name(&self, task: TaskId) -> Option<String> {
-        let call = self.calls.get(&task)?;
+        let call = self.calls.get(task)?;
         let plan = call.callee().plan();
         let of = |item: &Item| match item {
             Item::Func(FuncItem {
@@ -246,7 +246,7 @@ impl State {
                 ..
             }) => {
                 let lifted = call.callee().lifted.get(*id)?.get()?;
-                lifted.core.is(call.lifted.core).then_some(())
+                std::ptr::eq(lifted, call.lifted()).then_some(())
             }
             _ => None,
         };
