@@ -3,7 +3,7 @@
 //! Instances made of inline exports are only new names for definitions, so they leave
 //! no trace in the plan.
 
-use crate::error::{bug, limit};
+use crate::error::{bug, limit, mismatch};
 use crate::plan::*;
 use crate::reader::external_kind;
 use crate::resolve::Resolver;
@@ -179,9 +179,10 @@ fn argument(
         Some(CoreInstanceItem::Inline(items)) => items.get(name).map(|item| item.def().clone()),
         None => None,
     };
+    // Validation has seen to it, but for modules of components that a linker supplies.
     found.ok_or_else(|| {
-        bug(format!(
-            "no argument for the core import `{module}` `{name}`"
+        mismatch(format!(
+            "a core module imports `{module}` `{name}`, which its type does not have"
         ))
     })
 }

@@ -69,3 +69,37 @@
   (export "last" (func $r "last")))
 (assert_return (invoke "run") (u32.const 9))
 (assert_return (invoke "last") (u32.const 8))
+
+;; Core modules that an instance of the given component exports.
+(component $modules
+  (component $M
+    (core module $needs (import "x" "y" (func)) (func (export "f") (result i32) (i32.const 4)))
+    (core module $plain (func (export "f") (result i32) (i32.const 4)))
+    (export "needs" (core module $needs))
+    (export "plain" (core module $plain)))
+  (export "m" (component $M)))
+(component
+  (import "modules" (instance $modules (export "m" (component
+    (export "plain" (core module (export "f" (func (result i32)))))))))
+  (alias export $modules "m" (component $M))
+  (instance $m (instantiate $M))
+  (alias export $m "plain" (core module $plain))
+  (core instance $i (instantiate $plain))
+  (func (export "f") (result u32) (canon lift (core func $i "f"))))
+(assert_return (invoke "f") (u32.const 4))
+(assert_unlinkable (component
+  (import "modules" (instance $modules (export "m" (component
+    (export "needs" (core module (export "f" (func (result i32)))))))))
+  (alias export $modules "m" (component $M))
+  (instance $m (instantiate $M))
+  (alias export $m "needs" (core module $needs))
+  (core instance $i (instantiate $needs)))
+  "imports `x` `y`, which its type ")
+(assert_unlinkable (component
+  (import "modules" (instance $modules (export "m" (component
+    (export "plain" (core module (export "g" (func (result i32))))))))))
+  "the module has no export `g`")
+(assert_unlinkable (component
+  (import "modules" (instance $modules (export "m" (component
+    (export "plain" (core module (export "f" (func (result i64))))))))))
+  "incompatible import type")
