@@ -13,7 +13,7 @@ use helve::component::{Component, Linker, ResourceTable};
 use helve::{
     CompileMode, Config, Context as _, Engine, Error, InstanceAllocationStrategy, Result, bail,
 };
-use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, preview1};
+use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, p3, preview1};
 use helve_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -94,6 +94,8 @@ pub fn hosts(engine: &Engine) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     p2::add_to_linker(&mut linker)?;
     helve_wasi_http::p2::add_to_linker(&mut linker)?;
+    p3::add_to_linker(&mut linker)?;
+    helve_wasi_http::p3::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

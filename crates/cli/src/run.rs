@@ -8,7 +8,7 @@ use helve::{
     CompileMode, Context as _, Engine, Error, ErrorKind, ProfilingStrategy, Result, Schedule, Store,
 };
 use helve_wasi::host::executor;
-use helve_wasi::{I32Exit, WasiCtxBuilder, p2};
+use helve_wasi::{I32Exit, WasiCtxBuilder, p2, p3};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -181,6 +181,10 @@ impl Run {
     ) -> Result<Result<(), ()>> {
         let place = || format!("cannot run `{}`", self.file.display());
         let Some(text) = &self.invoke else {
+            if p3::Command::is_one(component) {
+                let command = p3::Command::instantiate(&mut *store, component, linker);
+                return command.with_context(place)?.run(store);
+            }
             let command = p2::Command::instantiate(&mut *store, component, linker);
             return command.with_context(place)?.run(store);
         };

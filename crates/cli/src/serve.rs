@@ -11,9 +11,11 @@ use crate::grants::Grants;
 use crate::load::{self, Host};
 use clap::Args;
 use helve::component::Component;
-use helve::{CompileMode, Config, Context as _, Engine, Error, Result, Store, ensure};
+use helve::{CompileMode, Config, Context as _, Engine, Error, Result, Store, bail};
 use helve_wasi::{WasiCtx, host::stdio::Stdout};
-use helve_wasi_http::server::{AccessLog, App, ProxyApp, Server, ServerLimits, listen};
+use helve_wasi_http::server::{
+    AccessLog, App, ProxyApp, Server, ServerLimits, ServiceApp, Ticks, listen,
+};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,8 +25,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Answer HTTP requests with a component
 ///
-/// FILE is a component that exports `wasi:http/incoming-handler` (WASI 0.2), or what `helve
-/// compile` made of one. Speaks HTTP/1.1 and HTTP/2 without encryption. On SIGINT and
+/// FILE is a component that exports `wasi:http/incoming-handler` (WASI 0.2) or
+/// `wasi:http/handler` (0.3), or what `helve compile` made of one. Speaks HTTP/1.1 and HTTP/2 without encryption. On SIGINT and
 /// SIGTERM it finishes what runs and exits with 0. When FILE changes, later requests go to
 /// the new one.
 #[derive(Args)]
@@ -59,11 +61,16 @@ pub struct Serve {
 /// Options that bound something.
 #[derive(Args, Clone)]
 struct Limits {
-    /// Requests that one instance serves before it is thrown away [default: 1]
+    /// Requests that one instance serves before it is thrown away [default: 1 with WASI 0.2,
+    /// 1000 with 0.3]
     ///
     /// Guests of WASI 0.2 need not expect more than one.
     #[arg(long, value_name = "N")]
     reuse: Option<usize>,
+
+    /// Requests that one instance of WASI 0.3 serves at a time
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    concurrency: usize,
 
     /// Requests that are answered at a time; others wait
     #[arg(long, default_value_t = 1000, value_name = "N")]
@@ -119,7 +126,7 @@ impl Limits {
 
     fn engine(&self) -> Result<Engine> {
         let mut config = Config::new();
-        config.compile(CompileMode::Ahead);
+        config.compile(CompileMode::Ahead).epoch_interruption(true);
         if let Some(bytes) = self.max_memory {
             config.max_memory_bytes(bytes).max_store_memory_bytes(bytes);
         }
@@ -127,12 +134,18 @@ impl Limits {
     }
 }
 
+/// How often guests are looked after.
+const TICKS: Ticks = Ticks {
+    every: Duration::from_millis(10),
+};
+
 /// What makes an app of the file, again whenever it changes.
 struct Maker {
     engine: Engine,
     file: PathBuf,
     grants: Grants,
-    reuse: usize,
+    reuse: Option<usize>,
+    concurrency: usize,
 }
 
 impl Serve {
@@ -149,7 +162,8 @@ impl Serve {
             engine: self.limits.engine()?,
             file: self.file.clone(),
             grants: self.grants.clone(),
-            reuse: self.limits.reuse.unwrap_or(1),
+            reuse: self.limits.reuse,
+            concurrency: self.limits.concurrency,
         };
         let changed = modified(&self.file);
         let app = maker.make()?;
@@ -177,6 +191,13 @@ impl Serve {
             let server = server.clone();
             tokio::spawn(async move { server.serve_metrics(listener).await });
         }
+        let engine = maker.engine.clone();
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(TICKS.every);
+                engine.increment_epoch();
+            }
+        });
         let signalled = server.clone();
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::new)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::new)?;
@@ -247,11 +268,18 @@ impl Maker {
         let linker = load::hosts(&self.engine)?;
         let place = || format!("cannot serve `{}`", self.file.display());
         let pre = linker.instantiate_pre(&component).with_context(place)?;
-        check(&component).with_context(place)?;
+        let kind = Kind::of(&component).with_context(place)?;
         let (engine, grants) = (self.engine.clone(), self.grants.clone());
-        Ok(Arc::new(ProxyApp::new(pre, self.reuse, move || {
-            Ok(Store::new(&engine, Host::new(context(&grants)?)))
-        })))
+        let store = move || Ok(Store::new(&engine, Host::new(context(&grants)?)));
+        Ok(match kind {
+            Kind::Proxy => {
+                Arc::new(ProxyApp::new(pre, self.reuse.unwrap_or(1), store).ticks(TICKS))
+            }
+            Kind::Service => {
+                let reuse = self.reuse.unwrap_or(1000);
+                Arc::new(ServiceApp::new(pre, reuse, self.concurrency, store).ticks(TICKS))
+            }
+        })
     }
 }
 
@@ -264,12 +292,27 @@ fn context(grants: &Grants) -> Result<WasiCtx> {
         .build())
 }
 
-/// Whether it is something to serve: better said now than at the first request.
-fn check(component: &Component) -> Result<()> {
-    let handler = "wasi:http/incoming-handler@0.2";
-    ensure!(
-        component.exports().any(|name| name.starts_with(handler)),
-        "it answers no requests: it exports no `{handler}`"
-    );
-    Ok(())
+/// What a component is to a server.
+enum Kind {
+    /// It exports `wasi:http/incoming-handler` of WASI 0.2.
+    Proxy,
+    /// It exports `wasi:http/handler` of WASI 0.3.
+    Service,
+}
+
+impl Kind {
+    /// Known before the first request, so that the user is told at once.
+    fn of(component: &Component) -> Result<Kind> {
+        let exports = |start: &str| component.exports().any(|name| name.starts_with(start));
+        if exports("wasi:http/handler@0.3") {
+            Ok(Kind::Service)
+        } else if exports("wasi:http/incoming-handler@0.2") {
+            Ok(Kind::Proxy)
+        } else {
+            bail!(
+                "it answers no requests: it exports neither `wasi:http/handler@0.3` nor \
+                 `wasi:http/incoming-handler@0.2`"
+            )
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod bind;
 mod ctx;
 pub mod host;
 pub mod p2;
+pub mod p3;
 pub mod server;
 
 pub use ctx::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};

@@ -27,6 +27,8 @@ pub struct WasiCtx {
     pub(crate) start: Instant,
     pub(crate) max_random_bytes: u64,
     pub(crate) network: Network,
+    /// The guest's insecure seed, once it was asked for.
+    insecure_seed: Option<(u64, u64)>,
 }
 
 /// Open sockets of one guest, unless [`WasiCtxBuilder::max_sockets`] says otherwise.
@@ -47,12 +49,21 @@ impl WasiCtx {
                 start: Instant::now(),
                 max_random_bytes: 64 << 20,
                 network: Network::new(NetGrants::default(), MOST_SOCKETS),
+                insecure_seed: None,
             },
             folders: Vec::new(),
             net: Vec::new(),
             denials: Denials::default(),
             max_sockets: MOST_SOCKETS,
         }
+    }
+
+    /// The same each time, as guests that hash with it expect.
+    pub(crate) fn insecure_seed(&mut self) -> Result<(u64, u64)> {
+        if self.insecure_seed.is_none() {
+            self.insecure_seed = Some((self.random.u64()?, self.random.u64()?));
+        }
+        Ok(self.insecure_seed.unwrap_or_default())
     }
 
     /// What this guest may use of the network.

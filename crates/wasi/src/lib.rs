@@ -2,8 +2,8 @@
 //! granted.
 //!
 //! ```text
-//!   p2/*   thin faces: WASI 0.2's names and types   ---+
-//!                                                      +--> host/*  one implementation of
+//!   p2/*, p3/*   thin faces: WASI 0.2's and 0.3's  ---+
+//!                names and types                       +--> host/*  one implementation of
 //!   preview1  core modules of WASI 0.1, by the         |    each thing, one permission check
 //!             published adapter --> 0.2             ---+
 //! ```
@@ -39,6 +39,7 @@ mod ctx;
 mod error;
 pub mod host;
 pub mod p2;
+pub mod p3;
 pub mod preview1;
 
 pub use ctx::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};

@@ -145,6 +145,33 @@ impl IncomingBody {
     }
 }
 
+/// A body that is passed on as it is.
+impl Body for IncomingBody {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        match std::task::ready!(self.poll_read(cx, usize::MAX)) {
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => Poll::Ready(match self.outcome() {
+                Ok(trailers) => trailers.map(|map| Ok(Frame::trailers(map))),
+                Err(code) => Some(Err(code)),
+            }),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Some(body) if self.chunk.is_empty() => body.size_hint(),
+            Some(_) => SizeHint::default(),
+            None => SizeHint::with_exact(self.chunk.len() as u64),
+        }
+    }
+}
+
 /// Which message a body belongs to, for the errors it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {

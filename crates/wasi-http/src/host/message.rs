@@ -99,18 +99,23 @@ pub fn is_authority(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
     };
-    let port_is_number = match authority.as_str().rsplit_once(':') {
+    let place = match text.rsplit_once('@') {
+        Some((_, place)) => place,
+        None => text,
+    };
+    let port_is_number = match place.rsplit_once(':') {
         Some((_, port)) if !port.contains(']') => port.parse::<u16>().is_ok(),
         _ => true,
     };
     !authority.host().is_empty() && port_is_number
 }
 
-/// Whether `text` is a path with perhaps a query.
+/// Whether `text` is a path with perhaps a query: nothing that would end a request line or
+/// that no URI has. Letters of other scripts are let pass, as they are everywhere.
 pub fn is_path_with_query(text: &str) -> bool {
-    // What the crate `http` lets pass and a request line cannot carry.
-    let clean = !text.contains(|c: char| c == '#' || c.is_ascii_control() || c == ' ');
-    clean && (text.is_empty() || text.parse::<PathAndQuery>().is_ok())
+    let no = |c: char| c <= ' ' || "\"#<>`\u{7f}".contains(c);
+    let rooted = if text.starts_with('/') { "" } else { "/" };
+    !text.contains(no) && format!("{rooted}{text}").parse::<PathAndQuery>().is_ok()
 }
 
 /// A request's times, in nanoseconds.

@@ -238,7 +238,7 @@ fn response<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
         "[method]outgoing-response.set-status-code",
         |host, (response, status): (Response, u16)| {
             let response = host.table.get_mut(&response)?;
-            let valid = http::StatusCode::from_u16(status).is_ok();
+            let valid = (100..600).contains(&status);
             if valid {
                 response.status = status;
             }

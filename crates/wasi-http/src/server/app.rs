@@ -30,6 +30,8 @@ pub enum Failure {
     Host(Error),
     /// The guest ended without one.
     NoAnswer,
+    /// Its instance came to an end, by another request's trap.
+    InstanceEnded,
     /// The guest took too long.
     TimedOut,
     /// Too many other requests run.
@@ -63,7 +65,26 @@ pub trait App: Send + Sync + 'static {
 }
 
 /// Makes the store of a new instance.
-type MakeStore<T> = Box<dyn Fn() -> Result<Store<T>> + Send + Sync>;
+pub(super) type MakeStore<T> = Box<dyn Fn() -> Result<Store<T>> + Send + Sync>;
+
+/// What keeps a guest that spins from holding its thread for ever: the engine's epoch, which
+/// the embedder moves on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticks {
+    /// How often the epoch moves.
+    pub every: Duration,
+}
+
+impl Ticks {
+    /// The ticks until `time` has gone by, and then some.
+    pub(super) fn within(self, time: Duration) -> u64 {
+        let ticks = time.as_nanos() / self.every.as_nanos().max(1);
+        u64::try_from(ticks)
+            .unwrap_or(u64::MAX / 4)
+            .min(u64::MAX / 4)
+            + 2
+    }
+}
 
 /// Instances of a WASI 0.2 proxy: one request at a time each.
 pub struct ProxyApp<T: WasiHttpView> {
@@ -71,6 +92,7 @@ pub struct ProxyApp<T: WasiHttpView> {
     make_store: MakeStore<T>,
     /// Requests that one instance serves.
     reuse: usize,
+    ticks: Option<Ticks>,
     idle: Mutex<Vec<Worker<T>>>,
 }
 
@@ -95,27 +117,43 @@ impl<T: WasiHttpView> ProxyApp<T> {
             component,
             make_store: Box::new(make_store),
             reuse: reuse.max(1),
+            ticks: None,
             idle: Mutex::default(),
         }
     }
 
-    fn worker(&self, metrics: &Metrics) -> Result<Worker<T>> {
+    /// Ends guests that compute for longer than their request's time. The engine must have
+    /// `epoch_interruption`, and somebody must move its epoch on as `ticks` says.
+    pub fn ticks(mut self, ticks: Ticks) -> Self {
+        self.ticks = Some(ticks);
+        self
+    }
+
+    fn worker(&self, time: Duration, metrics: &Metrics) -> Result<Worker<T>> {
         let idle = self
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        if let Some(worker) = idle {
+        if let Some(mut worker) = idle {
+            self.limit(&mut worker.store, time);
             return Ok(worker);
         }
         metrics.instance();
         let mut store = (self.make_store)()?;
+        self.limit(&mut store, time);
         let instance = self.component.instantiate(&mut store)?;
         Ok(Worker {
             proxy: Proxy::new(&mut store, instance)?,
             store,
             served: 0,
         })
+    }
+
+    fn limit(&self, store: &mut Store<T>, time: Duration) {
+        if let Some(ticks) = self.ticks {
+            store.set_epoch_deadline(ticks.within(time));
+        }
     }
 
     fn keep(&self, mut worker: Worker<T>) {
@@ -129,11 +167,11 @@ impl<T: WasiHttpView> ProxyApp<T> {
     async fn run(
         self: Arc<Self>,
         request: http::Request<BoxBody>,
-        scheme: Scheme,
+        (scheme, time): (Scheme, Duration),
         answer: oneshot::Sender<OutgoingAnswer>,
         metrics: Arc<Metrics>,
     ) -> Result<()> {
-        let mut worker = self.worker(&metrics)?;
+        let mut worker = self.worker(time, &metrics)?;
         worker
             .proxy
             .handle(&mut worker.store, request, scheme, answer)
@@ -152,7 +190,7 @@ impl<T: WasiHttpView> App for ProxyApp<T> {
         metrics: Arc<Metrics>,
     ) -> Answering {
         let (sender, receiver) = oneshot::channel();
-        let guest = self.run(request, scheme, sender, metrics);
+        let guest = self.run(request, (scheme, time), sender, metrics);
         Box::pin(finish(guest, receiver, time))
     }
 }

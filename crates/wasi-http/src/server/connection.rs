@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Serves a connection until it is closed, or until the server is to end and what runs is
@@ -29,15 +29,53 @@ pub async fn run(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
             async move { Ok::<_, Infallible>(answer(&shared, request, peer).await) }
         })
     };
-    let builder = builder(&shared);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut ending = shared.ending.subscribe();
+    let version = tokio::select! {
+        version = tokio::time::timeout(shared.limits.idle_time, version(&stream)) => version,
+        _ = ending.wait_for(|ending| *ending) => return,
+    };
+    let builder = match version {
+        Ok(Some(Version::Http1)) => builder(&shared).http1_only(),
+        Ok(Some(Version::Http2)) => builder(&shared).http2_only(),
+        // It said nothing, or went.
+        Ok(None) | Err(_) => return,
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // A client that goes away or speaks no HTTP concerns nobody else.
         _ = connection.as_mut() => return,
         _ = ending.wait_for(|ending| *ending) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+enum Version {
+    Http1,
+    Http2,
+}
+
+/// What HTTP/2 connections begin with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Which version a client's first bytes are of, without taking them; `None` where it goes
+/// before that is known.
+async fn version(stream: &TcpStream) -> Option<Version> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream
+            .peek(&mut seen)
+            .await
+            .ok()
+            .filter(|count| *count > 0)?;
+        if seen.get(..count) != PREFACE.get(..count) {
+            return Some(Version::Http1);
+        }
+        if count == PREFACE.len() {
+            return Some(Version::Http2);
+        }
+        // A part of it: the rest is on its way, and `peek` would not wait for that.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 fn builder(shared: &Shared) -> Builder<TokioExecutor> {
@@ -123,6 +161,7 @@ fn refusal(shared: &Shared, failure: &Failure) -> http::Response<BoxBody> {
             eprintln!("helve: a guest ended without an answer");
             (500, "the service gave no answer\n")
         }
+        Failure::InstanceEnded => (500, "the service failed\n"),
         Failure::TimedOut => {
             shared.metrics.timeout();
             (504, "the service took too long\n")

@@ -9,7 +9,7 @@
 //!                      swapped by `Server::replace`: requests that run keep theirs
 //! ```
 //!
-//! What answers is an [`App`]; [`ProxyApp`] is one of WASI 0.2 proxies. Not here: the
+//! What answers is an [`App`]: a [`ProxyApp`] (WASI 0.2), a [`ServiceApp`] (WASI 0.3). Not here: the
 //! command line, and watching a file for changes.
 
 mod app;
@@ -18,11 +18,13 @@ mod limits;
 mod log;
 mod metrics;
 mod request_body;
+mod service_app;
 
-pub use app::{App, Failure, ProxyApp};
+pub use app::{Answering, App, Failure, ProxyApp, Ticks};
 pub use limits::ServerLimits;
 pub use log::AccessLog;
 pub use metrics::Metrics;
+pub use service_app::ServiceApp;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,7 @@ mod cli;
 mod clocks;
 mod command;
 mod filesystem;
-mod filesystem_types;
+pub(crate) mod filesystem_types;
 pub mod io;
 mod random;
 mod sockets;

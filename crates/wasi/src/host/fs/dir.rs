@@ -121,12 +121,22 @@ impl Dir {
     pub fn create_directory_at(&self, path: &str) -> FsResult<()> {
         self.may_mutate()?;
         // A trailing slash says "folder", which is what is made anyway.
-        self.on_path(self.dir.create_dir(path.trim_end_matches('/')))
+        let bare = path.trim_end_matches('/');
+        let path = if bare.is_empty() { path } else { bare };
+        self.on_path(self.dir.create_dir(path))
     }
 
     /// Removes an empty folder.
     pub fn remove_directory_at(&self, path: &str) -> FsResult<()> {
         self.may_mutate()?;
+        let bare = path.trim_end_matches('/');
+        // A trailing slash is right for a folder, and for nothing else.
+        let is_folder = || self.dir.symlink_metadata(bare).is_ok_and(|m| m.is_dir());
+        let path = if bare.len() < path.len() && !bare.is_empty() && is_folder() {
+            bare
+        } else {
+            path
+        };
         self.on_path(self.dir.remove_dir(path))
     }
 

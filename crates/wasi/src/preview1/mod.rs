@@ -2,8 +2,11 @@
 //!
 //! A module that exports `_start` becomes a command, any other a reactor. The adapter
 //! speaks 0.2 with us, but for one thing: it turns every exit code but 0 into 1. So the
-//! import of `proc_exit` is sent past it, to `wasi:cli/exit`'s `exit-with-code`. Not here:
-//! any implementation of WASI 0.1.
+//! import of `proc_exit` is sent past it, to `wasi:cli/exit`'s `exit-with-code`. And a module that takes
+//! all of its memory for its own gets that (`memory.rs`). Not here: any implementation of
+//! WASI 0.1.
+
+mod memory;
 
 use helve::{Context as _, Error, Result};
 use std::convert::Infallible;
@@ -37,6 +40,14 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
     } else {
         adapters::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
     };
+    let shared;
+    let module = match memory::own_memory(module)? {
+        Some(rewritten) if !facts.shares_memory => {
+            shared = rewritten;
+            shared.as_slice()
+        }
+        _ => module,
+    };
     let code = if facts.imports_exit {
         exit_with_code(module)?
     } else {
@@ -61,6 +72,8 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
 struct Facts {
     exports_start: bool,
     imports_exit: bool,
+    /// Whether its allocator lives with pages that others add to its memory.
+    shares_memory: bool,
 }
 
 impl Facts {
@@ -72,7 +85,15 @@ impl Facts {
                     facts.imports_exit = imports.into_imports().flatten().any(|i| is_exit(&i));
                 }
                 Ok(wasmparser::Payload::ExportSection(exports)) => {
-                    facts.exports_start = exports.into_iter().flatten().any(|e| e.name == "_start");
+                    for export in exports.into_iter().flatten() {
+                        facts.exports_start |= export.name == "_start";
+                        facts.shares_memory |= export.name == "cabi_realloc";
+                    }
+                }
+                Ok(wasmparser::Payload::CustomSection(section))
+                    if section.name() == "producers" =>
+                {
+                    facts.shares_memory |= names_llvm(section.data());
                 }
                 Ok(_) => {}
                 Err(_) => break,
@@ -80,6 +101,13 @@ impl Facts {
         }
         facts
     }
+}
+
+/// Whether a `producers` section names a compiler of the LLVM family.
+fn names_llvm(section: &[u8]) -> bool {
+    let names: [&[u8]; 3] = [b"clang", b"rustc", b"zig"];
+    let found = |name: &[u8]| section.windows(name.len()).any(|part| part == name);
+    names.into_iter().any(found)
 }
 
 fn is_exit(import: &wasmparser::Import<'_>) -> bool {

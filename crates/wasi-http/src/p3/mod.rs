@@ -1,0 +1,31 @@
+//! `wasi:http` 0.3: types, the client, and how requests are handed to a guest that exports
+//! `handler`.
+//!
+//! Registered as 0.3.0. An imported `handler` (of the world `middleware`) is the network
+//! too, unless the embedder links another component there.
+
+mod body;
+mod client;
+mod fields;
+mod request;
+mod response;
+mod service;
+
+pub use service::{Answer, Service};
+
+use crate::WasiHttpView;
+use helve::Result;
+use helve::component::Linker;
+
+/// Adds `wasi:http`; everything else that a service imports is in
+/// [`helve_wasi::p3::add_to_linker`].
+///
+/// # Errors
+/// Where `linker` already has one of the names and does not allow shadowing.
+pub fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
+    let mut types = linker.instance("wasi:http/types@0.3.0")?;
+    fields::add_to_linker(&mut types)?;
+    request::add_to_linker(&mut types)?;
+    response::add_to_linker(&mut types)?;
+    client::add_to_linker(linker)
+}

@@ -1,0 +1,104 @@
+//! A guest that exports `handler`: requests to it, many at a time where it allows that.
+
+use super::body::Body;
+use super::request::Request;
+use super::response::Response;
+use crate::WasiHttpView;
+use crate::host::body::{BoxBody, IncomingBody, Side};
+use crate::host::error::ErrorCode;
+use crate::host::fields::{FieldLimits, Fields};
+use crate::host::message::{Method, Scheme};
+use helve::component::{Accessor, Instance, Resource, TypedFunc};
+use helve::{AsContextMut, Error, Result};
+
+/// What a guest answers.
+pub type Answer = Result<http::Response<BoxBody>, ErrorCode>;
+
+/// The interface a service exports; any 0.3 version of it is found.
+const HANDLER: &str = "wasi:http/handler@0.3.0";
+const NO_SERVICE: &str = "the component is no HTTP service: it exports no `wasi:http/handler@0.3`";
+
+type Handle = TypedFunc<(Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
+
+/// An instance of the world `wasi:http/service`.
+#[derive(Clone)]
+pub struct Service {
+    handle: Handle,
+}
+
+impl Service {
+    /// Finds `handle` among an instance's exports.
+    ///
+    /// # Errors
+    /// Where it exports no `wasi:http/handler`.
+    pub fn new(mut store: impl AsContextMut, instance: Instance) -> Result<Service> {
+        let interface = instance
+            .get_export(&mut store, None, HANDLER)
+            .ok_or_else(|| Error::msg(NO_SERVICE))?;
+        let handle = instance
+            .get_export(&mut store, Some(&interface), "handle")
+            .ok_or_else(|| Error::msg(NO_SERVICE))?;
+        Ok(Service {
+            handle: instance.get_typed_func(&mut store, &handle)?,
+        })
+    }
+
+    /// Hands `request` to the guest, beside others; its answer's body may still come, for
+    /// as long as the store's event loop runs.
+    ///
+    /// # Errors
+    /// Where the guest traps.
+    pub async fn handle<T: WasiHttpView>(
+        &self,
+        cx: &Accessor<T>,
+        request: http::Request<BoxBody>,
+        scheme: Scheme,
+    ) -> Result<Answer> {
+        let request = cx.with(|mut store| {
+            let view = store.data_mut().http();
+            let request = incoming(request, scheme, view.http.field_limits);
+            view.table.push(request)
+        })??;
+        let (answer,) = self.handle.call_concurrent(cx, (request,)).await?;
+        let response = match answer {
+            Ok(response) => {
+                cx.with(|mut store| store.data_mut().http().table.delete(response))??
+            }
+            Err(code) => return Ok(Err(code)),
+        };
+        let Ok(status) = http::StatusCode::from_u16(response.status) else {
+            return Ok(Err(ErrorCode::HttpProtocolError));
+        };
+        let headers = response.fields.into_map();
+        let body = match response.body.send(cx, &headers, Side::Response)? {
+            Ok((body, _)) => body,
+            Err(code) => return Ok(Err(code)),
+        };
+        let mut http = http::Response::new(body);
+        *http.status_mut() = status;
+        *http.headers_mut() = headers;
+        Ok(Ok(http))
+    }
+}
+
+fn incoming(request: http::Request<BoxBody>, scheme: Scheme, limits: FieldLimits) -> Request {
+    let (mut head, body) = request.into_parts();
+    let authority = match head.uri.authority() {
+        Some(authority) => Some(authority.as_str().to_owned()),
+        None => head
+            .headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .map(str::to_owned),
+    };
+    head.headers.remove(http::header::HOST);
+    Request {
+        method: Method::from(&head.method),
+        scheme: Some(scheme),
+        authority,
+        path_with_query: head.uri.path_and_query().map(|p| p.as_str().to_owned()),
+        fields: Fields::received(head.headers, limits),
+        options: None,
+        body: Body::Host(IncomingBody::new(body)),
+    }
+}

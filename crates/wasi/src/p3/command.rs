@@ -1,0 +1,98 @@
+//! A component of the world `wasi:cli/command` 0.3: instantiate it, run it.
+
+use helve::component::{Accessor, Component, Instance, Linker, TypedFunc};
+use helve::{AsContext as _, AsContextMut, Error, Result};
+use std::time::Duration;
+
+/// The interface a command exports; any 0.3 version of it is found.
+const RUN: &str = "wasi:cli/run@0.3.0";
+
+/// Runs a store until no task of its guests is left: whatever they still have to do is
+/// done. Ends of streams that a guest has left open keep nobody waiting.
+///
+/// # Errors
+/// What went wrong with nobody to tell.
+pub async fn finish<T: Send + 'static>(mut store: impl AsContextMut<Data = T>) -> Result<()> {
+    let mut store = store.as_context_mut();
+    store
+        .run_concurrent(async |cx: &Accessor<T>| -> Result<()> {
+            // First what is ready now, then what takes time.
+            let mut pause = Duration::ZERO;
+            while !cx.with(|store| store.as_context().tasks().is_empty())? {
+                tokio::time::sleep(pause).await;
+                pause = (pause + Duration::from_millis(1)).min(Duration::from_millis(20));
+            }
+            Ok(())
+        })
+        .await??;
+    match tokio::time::timeout(Duration::from_millis(1), store.run_until_idle()).await {
+        Ok(done) => done,
+        Err(_) => Ok(()),
+    }
+}
+
+/// An instantiated command.
+pub struct Command {
+    run: TypedFunc<(), (Result<(), ()>,)>,
+    instance: Instance,
+}
+
+impl Command {
+    /// Whether a component exports a `run` of 0.3.
+    pub fn is_one(component: &Component) -> bool {
+        component
+            .exports()
+            .any(|name| name.starts_with("wasi:cli/run@0.3."))
+    }
+
+    /// Instantiates `component` and finds its `run`.
+    ///
+    /// # Errors
+    /// Where an import is missing, or the component exports no `wasi:cli/run`.
+    pub fn instantiate<T: Send + 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        component: &Component,
+        linker: &Linker<T>,
+    ) -> Result<Command> {
+        let instance = linker.instantiate(&mut store, component)?;
+        let interface = instance
+            .get_export(&mut store, None, RUN)
+            .ok_or_else(|| Error::msg("the component exports no `wasi:cli/run@0.3`"))?;
+        let run = instance
+            .get_export(&mut store, Some(&interface), "run")
+            .ok_or_else(|| Error::msg("the component's `wasi:cli/run` has no function `run`"))?;
+        let run = instance.get_typed_func(&mut store, &run)?;
+        Ok(Command { run, instance })
+    }
+
+    /// Runs it until `run` has returned and every task of the guest is over: what it still
+    /// has to say after its verdict is said. The inner result is that verdict.
+    ///
+    /// # Errors
+    /// A trap, or [`crate::I32Exit`] where the guest exited.
+    pub async fn run_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+    ) -> Result<Result<(), ()>> {
+        let (verdict,) = self.run.call_async(&mut store, ()).await?;
+        finish(&mut store).await?;
+        Ok(verdict)
+    }
+
+    /// As [`Command::run_async`], with an executor of its own on this thread, for programs
+    /// that have none. Not to be called from within one.
+    ///
+    /// # Errors
+    /// As for [`Command::run_async`].
+    pub fn run<T: Send + 'static>(
+        &self,
+        store: impl AsContextMut<Data = T>,
+    ) -> Result<Result<(), ()>> {
+        crate::host::executor::on(self.run_async(store))?
+    }
+
+    /// The instance.
+    pub fn instance(&self) -> Instance {
+        self.instance
+    }
+}
