@@ -26,6 +26,9 @@ pub struct Readings {
     /// Callbacks of async tasks are not called while a function of their instance that is
     /// not async has no result yet. (Else they are.)
     pub park_callbacks: bool,
+    /// A thread that yields always makes place, and one that waits for what is there already
+    /// never does. (Else both are free choices.)
+    pub settled_waits: bool,
 }
 
 impl Readings {
@@ -36,6 +39,7 @@ impl Readings {
         cancel_partial: false,
         holder_first: false,
         park_callbacks: false,
+        settled_waits: false,
     };
     /// The official scripts'.
     pub const SCRIPTS: Readings = Readings {
@@ -44,6 +48,7 @@ impl Readings {
         cancel_partial: true,
         holder_first: true,
         park_callbacks: true,
+        settled_waits: true,
     };
 }
 

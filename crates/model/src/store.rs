@@ -618,11 +618,19 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             return self.after_wait(thread, wait, true);
         }
         let yields = matches!(wait, Wait::Turn | Wait::CallbackYield);
-        if self.holds(wait, thread)? && self.choose_keep(!yields)? {
+        if self.holds(wait, thread)? && self.goes_on(yields)? {
             return self.after_wait(thread, wait, false);
         }
         self.start_waiting(thread, wait, cancellable)?;
         Ok(Next::Stop(None))
+    }
+
+    /// Whether a thread whose wait is over already, or that yields, goes on at once.
+    fn goes_on(&mut self, yields: bool) -> Result<bool, Trap> {
+        match self.readings.settled_waits {
+            true => Ok(!yields),
+            false => self.choose_keep(!yields),
+        }
     }
 
     /// What a thread does when its wait is over.

@@ -67,11 +67,19 @@ fn run(config: Config) {
         words: true,
         config,
     };
+    // Calls between components by generated code, and by way of the host.
+    let mut twin = options.clone();
+    twin.config.fused_adapters(false).inline_handles(false);
     let (mut passed, mut held, mut wrong) = (0, 0, Vec::new());
     for path in &paths {
         let name = path.strip_prefix(&suites).unwrap().display().to_string();
         let text = std::fs::read_to_string(path).unwrap();
         let report = helve_wast::run(&name, &text, &options);
+        let other = helve_wast::run(&name, &text, &twin);
+        if other.held != report.held {
+            wrong.push(format!("{name}: other results by way of the host"));
+            wrong.extend(other.failures.iter().map(ToString::to_string));
+        }
         held += report.held;
         passed += usize::from(report.is_success());
         match (failing.contains(&name.as_str()), report.is_success()) {
@@ -96,4 +104,30 @@ fn run(config: Config) {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// The scripts about concurrency, by seeds: as many as `HELVE_SEEDS` says.
+#[test]
+fn official_scripts_by_seeds() {
+    let Some(suites) = suites() else {
+        return;
+    };
+    let seeds = std::env::var("HELVE_SEEDS").ok();
+    let seeds: u64 = seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(2);
+    let mut paths = Vec::new();
+    scripts(&suites.join("async"), &mut paths);
+    paths.sort();
+    let mut wrong = Vec::new();
+    for path in &paths {
+        let name = path.strip_prefix(&suites).unwrap().display().to_string();
+        let text = std::fs::read_to_string(path).unwrap();
+        for seed in 0..seeds {
+            let mut options = Options::default();
+            options.config.schedule(helve::Schedule::Seed(seed));
+            let report = helve_wast::run(&name, &text, &options);
+            let failures = report.failures.iter();
+            wrong.extend(failures.map(|failure| format!("seed {seed}: {failure}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,6 +1,13 @@
 //! Our own scripts, in `regress/`: one thing each that went wrong once, or could, and that
-//! the official scripts do not look at. Every script runs in both tiers of the compiler, and
-//! lazily, where every loop changes tiers.
+        for (level, mode, fused) in [
+            (OptLevel::Speed, CompileMode::Ahead, true),
+            (OptLevel::None, CompileMode::Ahead, true),
+            (OptLevel::Speed, CompileMode::Lazy, true),
+            (OptLevel::Speed, CompileMode::Ahead, false),
+        ] {
+            let mut config = Config::new();
+            config.compile(mode).eager_loops(true);
+            config.fused_adapters(fused);
 //! Those in `regress/spec/` read the spec as its executable form has it, the others as the
 //! official scripts do, where these differ.
 
@@ -30,13 +37,7 @@ fn run(folder: &Path, readings: Readings) {
             .expect("a file")
             .to_string_lossy()
             .into_owned();
-        for (level, mode) in [
-            (OptLevel::Speed, CompileMode::Ahead),
-            (OptLevel::None, CompileMode::Ahead),
-            (OptLevel::Speed, CompileMode::Lazy),
-        ] {
-            let mut config = Config::new();
-            config.compile(mode).eager_loops(true);
+                    .map(|failure| format!("{level:?} {mode:?}, adapters {fused}: {failure}")),
             config.all_features(true).verifier(true).optimize(level);
             config.readings(readings);
             let report = helve_wast::run(
@@ -52,7 +53,7 @@ fn run(folder: &Path, readings: Readings) {
                 report
                     .failures
                     .iter()
-                    .map(|failure| format!("{level:?} {mode:?}: {failure}")),
+                    .map(|failure| format!("{level:?} {mode:?}, adapters {fused}: {failure}")),
             );
         }
     }
