@@ -106,6 +106,10 @@ fn run(config: Config) {
     );
 }
 
+/// Scripts that count on threads to run in the order they became ready in, which the spec
+/// leaves open: this one looks at who of two callers was let in first.
+const IN_ORDER: &[&str] = &["async/async-calls-sync.wast"];
+
 /// The scripts about concurrency, by seeds: as many as `HELVE_SEEDS` says.
 #[test]
 fn official_scripts_by_seeds() {
@@ -120,6 +124,9 @@ fn official_scripts_by_seeds() {
     let mut wrong = Vec::new();
     for path in &paths {
         let name = path.strip_prefix(&suites).unwrap().display().to_string();
+        if IN_ORDER.contains(&name.as_str()) {
+            continue;
+        }
         let text = std::fs::read_to_string(path).unwrap();
         for seed in 0..seeds {
             let mut options = Options::default();

@@ -1,13 +1,6 @@
 //! Our own scripts, in `regress/`: one thing each that went wrong once, or could, and that
-        for (level, mode, fused) in [
-            (OptLevel::Speed, CompileMode::Ahead, true),
-            (OptLevel::None, CompileMode::Ahead, true),
-            (OptLevel::Speed, CompileMode::Lazy, true),
-            (OptLevel::Speed, CompileMode::Ahead, false),
-        ] {
-            let mut config = Config::new();
-            config.compile(mode).eager_loops(true);
-            config.fused_adapters(fused);
+//! the official scripts do not look at. Every script runs in both tiers of the compiler, and
+//! lazily, where every loop changes tiers; and with calls between components by way of the host.
 //! Those in `regress/spec/` read the spec as its executable form has it, the others as the
 //! official scripts do, where these differ.
 
@@ -37,7 +30,15 @@ fn run(folder: &Path, readings: Readings) {
             .expect("a file")
             .to_string_lossy()
             .into_owned();
-                    .map(|failure| format!("{level:?} {mode:?}, adapters {fused}: {failure}")),
+        for (level, mode, fused) in [
+            (OptLevel::Speed, CompileMode::Ahead, true),
+            (OptLevel::None, CompileMode::Ahead, true),
+            (OptLevel::Speed, CompileMode::Lazy, true),
+            (OptLevel::Speed, CompileMode::Ahead, false),
+        ] {
+            let mut config = Config::new();
+            config.compile(mode).eager_loops(true);
+            config.fused_adapters(fused);
             config.all_features(true).verifier(true).optimize(level);
             config.readings(readings);
             let report = helve_wast::run(
