@@ -45,7 +45,7 @@ impl Explore {
                 Ok(Err(())) => "the guest reports failure".to_owned(),
                 Err(error) => match error.downcast_ref() {
                     Some(I32Exit(0)) => continue,
-                    _ => format!("{error:?}"),
+                    _ => format!("{error:#}"),
                 },
             };
             println!(
