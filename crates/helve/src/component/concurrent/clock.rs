@@ -90,6 +90,10 @@ impl Concurrent {
         !self.state.borrow().clock.sleepers.is_empty()
     }
 
+    fn now(&self) -> Duration {
+        self.state.borrow().clock.now()
+    }
+
     /// Wakes sleepers whose time has come; with `skip` also the next one.
     pub fn tell_time(&self, skip: bool) -> bool {
         let due = {
@@ -172,8 +176,7 @@ impl<T: 'static, D: HasData + ?Sized> Accessor<T, D> {
     pub fn now(&self) -> Result<Duration> {
         self.with_store(|store| {
             let shared = store.components.shared();
-            let now = shared.concurrent.state.borrow().clock.now();
-            now
+            shared.concurrent.now()
         })
     }
 
