@@ -75,6 +75,11 @@ macro_rules! for_each_builtin {
             /// Throws from the calling frame: (exception); never returns. Goes on in the
             /// innermost handler, or leaves by way of the innermost `enter`.
             Throw = throw(VMContext, Pointer);
+            /// `memory.atomic.notify`: (memory, address, most) -> how many threads were woken.
+            AtomicNotify = atomic_notify(VMContext, I32, I64, I32) -> I32;
+            /// `memory.atomic.wait32` and `64`: (memory, address, bytes, expected value,
+            /// nanoseconds or less than 0) -> one of [`wait`].
+            AtomicWait = atomic_wait(VMContext, I32, I64, I32, I64, I64) -> I32;
             /// The fuel is used up: more of it, perhaps after others have run; or a trap.
             OutOfFuel = out_of_fuel(VMContext) -> I32, OutOfFuel;
             /// The epoch's deadline has passed: a later one, perhaps after others have run;
@@ -126,6 +131,18 @@ impl Builtin {
     pub const fn index(self) -> usize {
         self as usize
     }
+}
+
+/// How `memory.atomic.wait` ends.
+pub mod wait {
+    /// Another thread notified.
+    pub const WOKEN: u32 = 0;
+    /// Another value than the expected one was there.
+    pub const NOT_EQUAL: u32 = 1;
+    /// Nobody notified in time.
+    pub const TIMED_OUT: u32 = 2;
+    /// The guest may not run any more: compiled code traps.
+    pub const INTERRUPTED: u32 = 3;
 }
 
 /// What a host function tells the trampoline that called it.

@@ -263,6 +263,8 @@ pub mod offset {
     pub const TABLE_LEN: u32 = offset_of!(VMTable, len) as u32;
     /// `VMMemory.base`.
     pub const MEMORY_BASE: u32 = offset_of!(VMMemory, base) as u32;
+    /// `VMMemory.owner`. A shared memory's owner starts with its `VMMemory`.
+    pub const MEMORY_OWNER: u32 = offset_of!(VMMemory, owner) as u32;
     /// `VMMemory.len`.
     pub const MEMORY_LEN: u32 = offset_of!(VMMemory, len) as u32;
 }

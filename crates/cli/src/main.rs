@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod bindgen;
+mod bounds;
 mod compile;
 mod explore;
 mod grants;

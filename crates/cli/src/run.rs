@@ -1,5 +1,6 @@
 //! `helve run`: a command, or one call of any other export.
 
+use crate::bounds::Bounds;
 use crate::grants::Grants;
 use crate::load::{self, Host};
 use clap::Args;
@@ -23,6 +24,9 @@ use std::process::ExitCode;
 pub struct Run {
     #[command(flatten)]
     grants: Grants,
+
+    #[command(flatten)]
+    bounds: Bounds,
 
     /// Call this export instead, with arguments in WAVE: 'add(1, 2)'
     ///
@@ -153,6 +157,10 @@ impl Run {
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
         let mut store = Store::new(&engine, Host::new(ctx));
+        self.bounds.start(&mut store, || {
+            eprintln!("error: the guest was still waiting for something when its time was up");
+            std::process::exit(TRAPPED.into());
+        })?;
         store.set_schedule(self.schedule.0);
         if self.trace {
             store.trace_schedule(|line| eprintln!("helve: {line}"));
@@ -206,6 +214,7 @@ impl Run {
         if matches!(self.compile, When::Lazy) && !self.no_cache {
             load::use_cache(&mut config);
         }
+        self.bounds.configure(&mut config);
         if let Some(profile) = self.profile {
             config.profiler(profile.into());
         }

@@ -47,6 +47,12 @@ fn memory_at(t: &mut FuncTranslator<'_>, memory: MemoryIndex) -> (Value, u32) {
 /// The bytes that a memory has now.
 pub(crate) fn memory_len(t: &mut FuncTranslator<'_>, memory: MemoryIndex) -> Value {
     let (pointer, at) = memory_at(t, memory);
+    if t.env.module.memories[memory].shared {
+        // Others make it grow: the owner's own record is the truth.
+        let owner = load_fixed(&mut t.b, POINTER, pointer, at + offset::MEMORY_OWNER);
+        let len = t.b.ins().iadd_imm_u(owner, i64::from(offset::MEMORY_LEN));
+        return t.b.ins().atomic_load(POINTER, MemFlagsData::trusted(), len);
+    }
     let flags = trusted(&mut t.b, Region::Sizes);
     t.b.ins()
         .load(POINTER, flags, pointer, (at + offset::MEMORY_LEN) as i32)

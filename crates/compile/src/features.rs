@@ -44,7 +44,8 @@ impl Features {
         Features::DEFAULT
             .0
             .union(WasmFeatures::WIDE_ARITHMETIC)
-            .union(WasmFeatures::CUSTOM_PAGE_SIZES),
+            .union(WasmFeatures::CUSTOM_PAGE_SIZES)
+            .union(WasmFeatures::THREADS),
     );
 
     /// The features in `wanted` that this compiler translates.
@@ -67,9 +68,9 @@ impl Features {
         self.0.union(more)
     }
 
-    /// As `wasmparser` takes them, for function bodies: no instruction on garbage-collected
-    /// values gets by.
-    pub(crate) fn of_bodies(self) -> WasmFeatures {
+    /// As `wasmparser` takes them, without the collector's: what validation of function
+    /// bodies goes by, so that no instruction on garbage-collected values gets by.
+    pub fn proposals(self) -> WasmFeatures {
         self.0
     }
 }

@@ -282,6 +282,7 @@ impl<'a> FuncTranslator<'a> {
                     || ops::control::translate(self, op)?
                     || ops::call::translate(self, op)
                     || ops::exception::translate(self, op)?
+                    || ops::atomic::translate(self, op)
                     || ops::global::translate(self, op)
                     || ops::table::translate(self, op)
                     || ops::reference::translate(self, op)?);

@@ -123,7 +123,7 @@ type Unvalidated<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
 fn validate_bodies(bodies: Vec<Unvalidated<'_>>, features: Features) -> Result<()> {
     let validate = |allocs: &mut FuncValidatorAllocations, (mut func, body): Unvalidated<'_>| {
-        func.features = features.of_bodies();
+        func.features = features.proposals();
         let mut validator = func.into_validator(std::mem::take(allocs));
         let result = validator.validate(&body);
         *allocs = validator.into_allocations();

@@ -27,6 +27,7 @@ use helve_base::id::{DataIndex, ElemIndex, MemoryIndex, TableIndex, TagIndex};
 use helve_base::vmctx::{CodePtr, VMStoreContext};
 use helve_base::{Trap, for_each_builtin};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 
 /// What a failed growth returns.
 const REFUSED: u64 = u64::MAX;
@@ -191,6 +192,32 @@ unsafe extern "C" fn table_init(
 unsafe extern "C" fn elem_drop(context: *mut u8, segment: u32) {
     // SAFETY: compiled code passes its own context.
     unsafe { Instance::of(context) }.elem_drop(ElemIndex::new(segment as usize));
+}
+
+unsafe extern "C" fn atomic_notify(context: *mut u8, memory: u32, address: u64, most: u32) -> u32 {
+    // SAFETY: compiled code passes its own context and a valid index.
+    let memory =
+        unsafe { Memory::of(Instance::of(context).memory(MemoryIndex::new(memory as usize))) };
+    memory.notify(address, most)
+}
+
+unsafe extern "C" fn atomic_wait(
+    context: *mut u8,
+    memory: u32,
+    address: u64,
+    bytes: u32,
+    expected: u64,
+    timeout: u64,
+) -> u32 {
+    // SAFETY: compiled code passes its own context and a valid index.
+    let instance = unsafe { Instance::of(context) };
+    // SAFETY: as above.
+    let memory = unsafe { Memory::of(instance.memory(MemoryIndex::new(memory as usize))) };
+    let store = instance.store();
+    memory.wait(address, bytes, expected, timeout as i64, || {
+        // SAFETY: the store is live while its instance runs.
+        unsafe { (*(*store).epoch).load(Ordering::Relaxed) >= (*store).epoch_deadline }
+    })
 }
 
 unsafe extern "C" fn exception_new(context: *mut u8, tag: u32, values: u32) -> *mut u8 {

@@ -24,6 +24,7 @@
 use crate::lazy::LazyCode;
 use crate::limiter::Limiter;
 use crate::memory::Memory;
+use crate::shared_memory::MemoryOwner;
 use crate::table::Table;
 use helve_base::id::*;
 use helve_base::vmctx::{
@@ -49,7 +50,7 @@ pub struct InstanceParts {
     /// The engine-wide id of each of the module's types.
     pub type_ids: *const u32,
     /// The memories it defines.
-    pub memories: Vec<Box<Memory>>,
+    pub memories: Vec<MemoryOwner>,
     /// The tables it defines.
     pub tables: Vec<Box<Table>>,
     /// The engine-wide function type ids of the tags it defines.
@@ -74,7 +75,7 @@ pub struct InstanceParts {
 pub struct Instance {
     context: NonNull<u8>,
     offsets: VMOffsets,
-    memories: Vec<Box<Memory>>,
+    memories: Vec<MemoryOwner>,
     tables: Vec<Box<Table>>,
     data_bytes: Arc<[u8]>,
     data: Vec<Cell<Option<(usize, usize)>>>,

@@ -36,6 +36,7 @@ pub mod pool;
 pub mod profile;
 pub mod region;
 mod registry;
+pub mod shared_memory;
 pub mod signals;
 pub mod table;
 mod thread;

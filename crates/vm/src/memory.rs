@@ -23,25 +23,39 @@
 use crate::image::MemoryImage;
 use crate::limiter::Limiter;
 use crate::pool::{MemoryPool, Space};
+use crate::shared_memory::Waiters;
 use helve_base::core_type::MemoryType;
 use helve_base::vmctx::{MEMORY_GUARD, MEMORY32_RESERVATION, VMMemory};
 use helve_base::{Result, ensure};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
-/// A linear memory. Its address ([`Box`]) is stable for its life.
+/// A linear memory. Its address ([`Box`] or [`Arc`]) is stable for its life.
+#[repr(C)]
 pub struct Memory {
+    /// First: compiled code finds a shared memory's length by its owner's address.
+    home: UnsafeCell<VMMemory>,
     ty: MemoryType,
     space: Space,
     /// Most bytes it may ever have: by its type, its index width and the limit.
     most: u64,
-    home: UnsafeCell<VMMemory>,
+    /// `home`, or where the instance has it that owns the memory; `home` where it is shared.
     definition: Cell<*mut VMMemory>,
+    /// For a shared one: itself, and a lock for growing.
+    itself: Weak<Memory>,
+    growing: Mutex<()>,
+    waiters: Waiters,
 }
 
 // SAFETY: it owns what it points to; a memory is used by one thread at a time.
 unsafe impl Send for Memory {}
+// SAFETY: only shared memories are reached by several threads at once. Their `definition`
+// stays as it was made, their length is read and written atomically and grows under a
+// lock; committing pages is a system call on memory that nobody could use before.
+unsafe impl Sync for Memory {}
 
 impl Memory {
     /// A memory of `ty`, zeroed, that will never have more than `limit_bytes`.
@@ -80,22 +94,84 @@ impl Memory {
             Some(pool) if reserve == MEMORY32_RESERVATION => pool.take(len, image)?,
             _ => Space::single(usize::try_from(reserve).unwrap_or(usize::MAX), len, image)?,
         };
-        let memory = Box::new(Memory {
-            ty: *ty,
-            most,
+        let memory = Box::new(Memory::over(ty, most, space, len));
+        memory.settle();
+        Ok(memory)
+    }
+
+    /// A memory that several threads use.
+    pub(crate) fn shared(ty: &MemoryType, limit_bytes: u64) -> Result<Arc<Memory>> {
+        let memory = *Memory::new(ty, limit_bytes)?;
+        let memory = Arc::new_cyclic(|itself| Memory {
+            itself: itself.clone(),
+            ..memory
+        });
+        memory.settle();
+        Ok(memory)
+    }
+
+    fn over(ty: &MemoryType, most: u64, space: Space, len: usize) -> Memory {
+        Memory {
             home: UnsafeCell::new(VMMemory {
                 base: space.base(),
                 len,
                 owner: null_mut(),
             }),
-            definition: Cell::new(null_mut()),
+            ty: *ty,
             space,
-        });
-        let owner = (&raw const *memory).cast_mut().cast();
-        memory.definition.set(memory.home.get());
+            most,
+            definition: Cell::new(null_mut()),
+            itself: Weak::new(),
+            growing: Mutex::new(()),
+            waiters: Waiters::default(),
+        }
+    }
+
+    /// Notes its address, which will not change any more.
+    fn settle(&self) {
+        let owner = (&raw const *self).cast_mut().cast();
+        self.definition.set(self.home.get());
         // SAFETY: `home` is our own, and nobody else has its address yet.
-        unsafe { (*memory.home.get()).owner = owner };
-        Ok(memory)
+        unsafe { (*self.home.get()).owner = owner };
+    }
+
+    /// A shared memory once more.
+    pub(crate) fn again(&self) -> Option<Arc<Memory>> {
+        self.itself.upgrade()
+    }
+
+    /// `memory.atomic.wait` at an address that compiled code has found to be aligned and
+    /// within the memory: for a value of 4 or 8 bytes; a timeout below 0 is none.
+    pub fn wait(
+        &self,
+        address: u64,
+        bytes: u32,
+        expected: u64,
+        timeout: i64,
+        interrupted: impl FnMut() -> bool,
+    ) -> u32 {
+        let holds = || {
+            let Some(at) = self.range(address, bytes.into()) else {
+                return false;
+            };
+            // SAFETY: `range` says it is within the memory; aligned by contract.
+            unsafe {
+                match bytes {
+                    8 => AtomicU64::from_ptr(at.cast()).load(Ordering::SeqCst) == expected,
+                    _ => {
+                        u64::from(AtomicU32::from_ptr(at.cast()).load(Ordering::SeqCst)) == expected
+                    }
+                }
+            }
+        };
+        let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
+        self.waiters.wait(address, holds, timeout, interrupted)
+    }
+
+    /// `memory.atomic.notify`: wakes at most `count` threads that wait at `address`; how
+    /// many.
+    pub fn notify(&self, address: u64, count: u32) -> u32 {
+        self.waiters.notify(address, count)
     }
 
     /// The memory that `definition` is of.
@@ -121,7 +197,9 @@ impl Memory {
     pub(crate) unsafe fn bind(&self, at: *mut VMMemory) {
         // SAFETY: both are valid, by contract and by construction.
         unsafe { at.write(*self.definition.get()) };
-        self.definition.set(at);
+        if !self.ty.shared {
+            self.definition.set(at);
+        }
     }
 
     /// Its type, as declared.
@@ -136,8 +214,13 @@ impl Memory {
 
     /// Bytes that may be accessed.
     pub fn len(&self) -> usize {
-        // SAFETY: the definition is valid by construction.
-        unsafe { (*self.definition.get()).len }
+        self.atomic_len().load(Ordering::Acquire)
+    }
+
+    fn atomic_len(&self) -> &AtomicUsize {
+        // SAFETY: the definition is valid by construction; compiled code reads the length
+        // with one instruction.
+        unsafe { AtomicUsize::from_ptr(&raw mut (*self.definition.get()).len) }
     }
 
     /// Whether it has no bytes at all.
@@ -164,6 +247,11 @@ impl Memory {
 
     /// Adds `pages`, if limits, `limiter` and the kernel allow; the pages before, or `None`.
     pub fn grow(&self, pages: u64, limiter: Option<&mut dyn Limiter>) -> Option<u64> {
+        // Nothing panics under this lock but a limiter, which leaves the memory as it is.
+        let _growing = match self.ty.shared {
+            true => Some(self.growing.lock().unwrap_or_else(PoisonError::into_inner)),
+            false => None,
+        };
         let before = self.pages();
         let wanted = before.checked_add(pages)?;
         let bytes = wanted.checked_shl(self.ty.page_size_log2.into())?;
@@ -181,8 +269,7 @@ impl Memory {
         if self.pages() != before || !self.space.commit(len) {
             return None;
         }
-        // SAFETY: the definition is valid by construction.
-        unsafe { (*self.definition.get()).len = len };
+        self.atomic_len().store(len, Ordering::Release);
         Some(before)
     }
 }

@@ -75,7 +75,7 @@ fn instance(
         store,
         slots: std::ptr::null(),
         type_ids: std::ptr::null(),
-        memories: vec![memory(1)],
+        memories: vec![memory(1).into()],
         tables: vec![table(8)],
         tags: vec![77],
         data_bytes: Arc::from(*b"..hello.."),

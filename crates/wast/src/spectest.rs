@@ -1,5 +1,6 @@
 //! The module `spectest` that the official core scripts import: functions that print
-//! nothing, four globals, a table of 10 to 20 functions, a memory of 1 to 2 pages.
+//! nothing, four globals, a table of 10 to 20 functions, a memory of 1 to 2 pages, and a
+//! shared one.
 //!
 //! Not here: modules that a script registers itself.
 
@@ -60,5 +61,7 @@ pub fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<()> {
         page_size_log2: 16,
     };
     let memory = Memory::new(&mut *store, ty)?;
-    linker.define("spectest", "memory", memory)
+    linker.define("spectest", "memory", memory)?;
+    let memory = Memory::new(&mut *store, MemoryType { shared: true, ..ty })?;
+    linker.define("spectest", "shared_memory", memory)
 }

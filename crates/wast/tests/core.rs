@@ -64,7 +64,7 @@ fn one_table(features: CoreFeatures) -> CoreFeatures {
     let later = WasmFeatures::REFERENCE_TYPES
         | WasmFeatures::FUNCTION_REFERENCES
         | WasmFeatures::EXCEPTIONS;
-    CoreFeatures::new(one_memory(features).as_wasmparser() - later)
+    CoreFeatures::new(one_memory(features).proposals() - later)
 }
 
 /// One test for each set.
@@ -83,7 +83,7 @@ const ALL: CoreFeatures = CoreFeatures::SUPPORTED;
 /// What the proposals of scripts from before multiple memories had: some of them refuse
 /// what is valid now.
 fn one_memory(features: CoreFeatures) -> CoreFeatures {
-    CoreFeatures::new(features.as_wasmparser() - WasmFeatures::MULTI_MEMORY)
+    CoreFeatures::new(features.proposals() - WasmFeatures::MULTI_MEMORY)
 }
 
 sets! {

@@ -3,6 +3,7 @@
 //! The pure-value families (`int`, `float`, `conversion`, `simd`) only need the builder
 //! and the operand stack, see [`translate_value`]; the others get the whole translator.
 
+pub(crate) mod atomic;
 pub(crate) mod call;
 pub(crate) mod control;
 mod conversion;

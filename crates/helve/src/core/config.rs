@@ -6,6 +6,7 @@
 use crate::core::allocation::InstanceAllocationStrategy;
 use helve_base::limits::Limits;
 use helve_compile::Features;
+use helve_compile::features::WasmFeatures;
 use helve_model::Readings;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -111,6 +112,54 @@ impl Default for Config {
             profiler: ProfilingStrategy::None,
         }
     }
+}
+
+/// One method of [`Config`] for each proposal of core WebAssembly.
+macro_rules! core_features {
+    ($($(#[$doc:meta])* $method:ident = $flag:ident;)*) => {
+        impl Config {$(
+            $(#[$doc])*
+            pub fn $method(&mut self, on: bool) -> &mut Config {
+                let mut features = self.features.proposals();
+                features.set(WasmFeatures::$flag, on);
+                self.features = Features::new(features);
+                self
+            }
+        )*}
+    };
+}
+
+core_features! {
+    /// Whether modules may use the proposal: vectors of 128 bits (on by default).
+    wasm_simd = SIMD;
+    /// Whether modules may use the proposal: vector instructions whose results may depend
+    /// on the machine (on by default).
+    wasm_relaxed_simd = RELAXED_SIMD;
+    /// Whether modules may use the proposal: bulk operations (on by default).
+    wasm_bulk_memory = BULK_MEMORY;
+    /// Whether modules may use the proposal: reference types (on by default).
+    wasm_reference_types = REFERENCE_TYPES;
+    /// Whether modules may use the proposal: several results (on by default).
+    wasm_multi_value = MULTI_VALUE;
+    /// Whether modules may use the proposal: several memories (on by default).
+    wasm_multi_memory = MULTI_MEMORY;
+    /// Whether modules may use the proposal: memories and tables of 64 bits (on by default).
+    wasm_memory64 = MEMORY64;
+    /// Whether modules may use the proposal: tail calls (on by default).
+    wasm_tail_call = TAIL_CALL;
+    /// Whether modules may use the proposal: more in constants (on by default).
+    wasm_extended_const = EXTENDED_CONST;
+    /// Whether modules may use the proposal: exceptions (on by default).
+    wasm_exceptions = EXCEPTIONS;
+    /// Whether modules may use the proposal: typed function references (on by default).
+    wasm_function_references = FUNCTION_REFERENCES;
+    /// Whether modules may use the proposal: threads, which are atomic accesses and shared
+    /// memories (off by default). See [`SharedMemory`](crate::core::SharedMemory).
+    wasm_threads = THREADS;
+    /// Whether modules may use the proposal: arithmetic of 128 bits (off by default).
+    wasm_wide_arithmetic = WIDE_ARITHMETIC;
+    /// Whether modules may use the proposal: pages of other sizes (off by default).
+    wasm_custom_page_sizes = CUSTOM_PAGE_SIZES;
 }
 
 /// One method of [`Config`] for each feature of the Component Model that is gated.

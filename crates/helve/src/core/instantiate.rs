@@ -56,7 +56,7 @@ pub(crate) unsafe fn instantiate(
     // SAFETY: as the caller says; not used any more once the start function runs.
     let store = unsafe { ptr.get() };
     let usage = store.limiter.get().usage;
-    let images = match store.engine().config().images {
+    let images = match store.engine().config().images && !shares_memory(module) {
         true => module.inner().images.next(module.inner()),
         false => None,
     };
@@ -79,6 +79,12 @@ pub(crate) unsafe fn instantiate(
     let left = unsafe { call_raw(ptr, start.ptr, trampoline, args.as_mut_ptr()) };
     left.map_err(exit_error)?;
     Ok(id)
+}
+
+/// Whether a memory of the module may be in use by others already: then it gets its data
+/// segments one by one.
+fn shares_memory(module: &Module) -> bool {
+    module.inner().info.memories.values().any(|ty| ty.shared)
 }
 
 /// All but the active segments and the start function.

@@ -62,6 +62,15 @@ impl Memory {
         std::ptr::slice_from_raw_parts_mut(base, len)
     }
 
+    /// Fails unless it is of this store, and only used by it.
+    fn check_own(&self, store: &StoreOpaque) -> Result<()> {
+        helve_base::ensure!(
+            !self.record(store)?.ty().shared,
+            "the memory is shared with other threads: use Memory::as_shared"
+        );
+        Ok(())
+    }
+
     /// Its type, as declared.
     pub fn ty(&self, store: impl AsContext) -> Result<MemoryType> {
         Ok(*self.record(store.as_context().opaque())?.ty())
@@ -74,7 +83,7 @@ impl Memory {
 
     /// Its bytes.
     pub fn data<'a, T: 'static>(&self, store: &'a impl AsContext<Data = T>) -> Result<&'a [u8]> {
-        store.as_context().opaque().check(self.store)?;
+        self.check_own(store.as_context().opaque())?;
         // SAFETY: borrowed with the store.
         Ok(unsafe { &*self.bytes() })
     }
@@ -84,7 +93,7 @@ impl Memory {
         &self,
         store: &'a mut impl AsContextMut<Data = T>,
     ) -> Result<&'a mut [u8]> {
-        store.as_context().opaque().check(self.store)?;
+        self.check_own(store.as_context().opaque())?;
         // SAFETY: borrowed uniquely with the store.
         Ok(unsafe { &mut *self.bytes() })
     }
@@ -95,7 +104,7 @@ impl Memory {
         store: impl Into<StoreContextMut<'a, T>>,
     ) -> Result<(&'a mut [u8], &'a mut T)> {
         let mut store = store.into();
-        store.opaque().check(self.store)?;
+        self.check_own(store.opaque())?;
         // SAFETY: both borrowed for as long as the store; they are apart from each other.
         Ok(unsafe { (&mut *self.bytes(), store.into_data()) })
     }

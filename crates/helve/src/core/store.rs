@@ -39,6 +39,7 @@ use helve_base::vmctx::{VMGlobal, VMStoreContext, VMTable};
 use helve_base::{PrimaryMap, Result, ensure, entity_impl};
 use helve_vm::Limiter;
 use helve_vm::image::MemoryImage;
+use helve_vm::shared_memory::{MemoryOwner, SharedMemory};
 use std::any::Any;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -99,7 +100,7 @@ pub(crate) struct StoreOpaque {
     /// Core instances; they live as long as the store.
     pub instances: PrimaryMap<InstanceId, InstanceData>,
     /// Memories, tables and globals that the host made.
-    pub memories: Vec<Box<helve_vm::memory::Memory>>,
+    pub memories: Vec<MemoryOwner>,
     pub tables: Vec<Box<helve_vm::table::Table>>,
     pub globals: Vec<Box<helve_vm::global::Global>>,
     /// Tags that the host made.
@@ -130,12 +131,16 @@ impl StoreOpaque {
         &mut self,
         ty: &MemoryType,
         image: Option<&Arc<MemoryImage>>,
-    ) -> Result<Box<helve_vm::memory::Memory>> {
+    ) -> Result<MemoryOwner> {
         let bytes = ty.minimum.saturating_mul(ty.page_size());
         let maximum = ty.maximum.map(|pages| pages.saturating_mul(ty.page_size()));
         self.limiter.get().add_memory(bytes, maximum)?;
         let limit = self.engine.limits().memory_bytes;
-        helve_vm::memory::Memory::with_image(ty, limit, Some(self.engine.memories()), image)
+        if ty.shared {
+            return Ok(MemoryOwner::Shared(SharedMemory::new(ty, limit)?));
+        }
+        let pool = Some(self.engine.memories());
+        Ok(helve_vm::memory::Memory::with_image(ty, limit, pool, image)?.into())
     }
 
     /// A table with every element `init`, counted against the store's limits.
