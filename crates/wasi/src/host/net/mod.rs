@@ -31,6 +31,7 @@ pub use udp::{MAX_DATAGRAM, UdpSocket};
 use super::poll::Descriptor;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What one guest has of the network: its grants and how many sockets it may hold.
 #[derive(Clone)]
@@ -38,8 +39,7 @@ pub struct Network {
     /// What it may reach.
     pub grants: NetGrants,
     most_sockets: usize,
-    /// One count for itself and one for each open socket.
-    open: Arc<()>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Network {
@@ -48,22 +48,30 @@ impl Network {
         Network {
             grants,
             most_sockets,
-            open: Arc::new(()),
+            open: Arc::default(),
         }
     }
 
     fn slot(&self) -> NetResult<Slot> {
-        // Each `Network` that was cloned off counts too, which is why there are few.
-        if Arc::strong_count(&self.open) > self.most_sockets {
+        let slot = Slot(Arc::new(Counted(self.open.clone())));
+        if self.open.fetch_add(1, Ordering::AcqRel) >= self.most_sockets {
             return Err(NetError::NewSocketLimit);
         }
-        Ok(Slot(self.open.clone()))
+        Ok(slot)
     }
 }
 
-/// A socket's place in its guest's count.
+/// A socket's place in its guest's count, for as long as anything holds it.
 #[derive(Clone)]
-struct Slot(#[allow(dead_code, reason = "held for its count")] Arc<()>);
+struct Slot(#[allow(dead_code, reason = "held for its drop")] Arc<Counted>);
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// An open socket and its place in the count.
 struct Socket {
