@@ -380,7 +380,6 @@ impl Drop for OutgoingFrames {
         pipe.reader_gone = true;
         pipe.chunks.clear();
         pipe.bytes = 0;
-        drop(pipe);
         self.room.set(true);
     }
 }
@@ -396,8 +395,8 @@ impl Body for OutgoingFrames {
         let mut pipe = lock(&self.pipe);
         if let Some(chunk) = pipe.chunks.pop_front() {
             pipe.bytes -= chunk.len();
-            drop(pipe);
-            self.room.set(true);
+            // With the pipe held, so that the flag never says what is no longer so.
+            self.room.set(pipe.bytes < ROOM);
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         match &mut pipe.end {
@@ -479,6 +478,31 @@ mod tests {
         body.write(Bytes::from_static(b"o")).unwrap();
         let error = ErrorCode::HttpRequestBodySize(Some(1));
         assert_eq!(body.finish(None), Err(error));
+    }
+
+    #[test]
+    fn the_flag_says_what_is_so_whoever_is_faster() {
+        let (body, mut frames) = OutgoingBody::new(None, Side::Request);
+        let reader = std::thread::spawn(move || {
+            let mut read = 0;
+            while read < 20_000 {
+                let mut cx = Context::from_waker(Waker::noop());
+                if let Poll::Ready(Some(Ok(_))) = Pin::new(&mut frames).poll_frame(&mut cx) {
+                    read += 1;
+                }
+            }
+            frames
+        });
+        for _ in 0..20_000 {
+            while body.room() == Ok(0) {
+                std::thread::yield_now();
+            }
+            body.write(vec![0; ROOM].into()).unwrap();
+        }
+        let _frames = reader.join().unwrap();
+        assert!(body.room_flag().is_up());
+        body.write(vec![0; ROOM].into()).unwrap();
+        assert!(!body.room_flag().is_up());
     }
 
     #[test]

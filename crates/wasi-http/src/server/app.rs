@@ -14,7 +14,7 @@ use crate::host::error::ErrorCode;
 use crate::host::message::Scheme;
 use crate::p2::{OutgoingAnswer, Proxy};
 use helve::component::InstancePre;
-use helve::{Error, ErrorKind, Result, Store};
+use helve::{Error, ErrorKind, Result, Store, Trap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +43,8 @@ pub enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error.kind() {
+            // The epoch's deadline is its request's.
+            ErrorKind::Trap if error.trap() == Some(Trap::Interrupt) => Failure::TimedOut,
             ErrorKind::Trap => Failure::Trapped(error),
             ErrorKind::Host | ErrorKind::Bug => Failure::Host(error),
         }

@@ -100,10 +100,16 @@ async fn until_done<T: WasiView, R>(
     cx: &Accessor<T>,
     mut attempt: impl FnMut(WasiCtxView<'_>) -> Result<Attempt<R>>,
 ) -> Result<R> {
+    let mut round = 0u32;
     loop {
         match cx.with(|mut store| attempt(store.data_mut().wasi()))?? {
             Attempt::Done(result) => return Ok(result),
             Attempt::Wait(sources) => drop(wait_any(&sources).await),
+        }
+        // Who makes the source ready may need this thread to do so for good.
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(16) {
+            tokio::task::yield_now().await;
         }
     }
 }
