@@ -1,11 +1,13 @@
 //! `cargo xtask tidy`: the rules of the house, checked by a machine; `cargo xtask map`:
-//! the lines that ARCHITECTURE.md lacks, to be finished by a person.
+//! the lines that ARCHITECTURE.md lacks, to be finished by a person; `cargo xtask api`: what
+//! changed in the public API.
 //!
 //! Why: floors, unsafe code, file sizes and the map rot one harmless commit at a time.
 //! The checks run as a test too. Not here: formatting and lints (`cargo fmt`, clippy).
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod house;
 mod tidy;
 
@@ -43,7 +45,22 @@ fn run() -> Result<()> {
             }
             Ok(())
         }
-        _ => bail!("usage: cargo xtask tidy | map"),
+        Some("api") => {
+            let write = std::env::args().nth(2).as_deref() == Some("--write");
+            let differences = api::run(&house::root(), &house, write)?;
+            for difference in &differences {
+                eprintln!("{difference}");
+            }
+            if !differences.is_empty() {
+                bail!(
+                    "the public API differs in {} line(s) from what is recorded: if that is meant, \
+                     `cargo xtask api --write`, and say so in CHANGELOG.md",
+                    differences.len()
+                );
+            }
+            Ok(())
+        }
+        _ => bail!("usage: cargo xtask tidy | map | api [--write]"),
     }
 }
 

@@ -31,3 +31,21 @@ pub use helve_compile::Features as CoreFeatures;
 pub use helve_macros::bindgen;
 pub use helve_vm::Limiter;
 pub use helve_vm::exception::ThrownException;
+
+/// The guide's examples, so that they stay true.
+#[cfg(doctest)]
+mod guide {
+    macro_rules! pages {
+        ($($name:ident = $file:literal;)*) => {$(
+            #[doc = include_str!(concat!("../../../docs/src/", $file))]
+            pub struct $name;
+        )*};
+    }
+
+    pages! {
+        Tutorial = "tutorial.md";
+        Values = "values.md";
+        Async = "async.md";
+        Inspecting = "inspecting.md";
+    }
+}

@@ -86,6 +86,9 @@ worlds! {
     nested = "nested" in "tests/worlds/nested.wit";
     through = "through" in "tests/worlds/nested.wit";
     accessors = "accessors" in "tests/worlds/accessors.wit";
+    wasi_all = "all" in "../wasi/wit/p2";
+    wasi_command = "command" in "../wasi/wit/p2";
+    wasi_proxy = "proxy" in "../wasi/wit/p2";
     calls_import = "calls-import" in "tests/worlds/tasks.wit";
     calls_export = "calls-export" in "tests/worlds/tasks.wit";
     calls_both = "calls-both" in "tests/worlds/tasks.wit";

@@ -81,10 +81,20 @@ pub enum HandleState {
     Subtask(SubtaskState),
 }
 
+impl Slot {
+    /// What it stands for, if that is the end of a stream or future, or a subtask.
+    pub const fn waitable(&self) -> Option<WaitableId> {
+        match self.kind().is_waitable() {
+            true => Some(WaitableId(self.rep())),
+            false => None,
+        }
+    }
+}
+
 impl Arena {
     /// The state of what a slot stands for, if it has one.
     pub fn handle_state(&self, slot: Slot) -> Option<HandleState> {
-        let id = WaitableId(slot.rep());
+        let id = slot.waitable()?;
         match slot.kind() {
             kind if kind.has_payload() => self.copy_state(id).ok().map(HandleState::End),
             Kind::Subtask => self.subtask_state(id).ok().map(HandleState::Subtask),

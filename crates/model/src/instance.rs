@@ -185,6 +185,14 @@ impl<F: FlagStorage> Instances<F> {
         Ok(id)
     }
 
+    /// It is as new, in its place.
+    pub fn reset(&mut self, id: InstanceId) {
+        if let Some(place) = self.places.get_mut(id.0 as usize) {
+            place.locked_down = false;
+        }
+        self.flags.set(id, Flags::default());
+    }
+
     fn place(&self, id: InstanceId) -> Option<&Place> {
         self.places.get(id.0 as usize)
     }

@@ -191,6 +191,26 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(id)
     }
 
+    /// Makes an instance a new one, in the same place: nothing of it is left, as its user
+    /// knows, but its number and those that it is inside of.
+    pub fn recycle_instance(&mut self, id: InstanceId) -> Result<(), Trap> {
+        let callbacks = !self.readings.park_callbacks;
+        let fresh = ComponentInstance::new(&mut self.queue, callbacks)?;
+        let old = core::mem::replace(self.component_mut(id)?, fresh);
+        let lists = old.lists;
+        for list in [
+            lists.gate,
+            lists.enter,
+            lists.enter_exclusive,
+            lists.inner,
+            lists.outer,
+        ] {
+            self.queue.remove_list(list);
+        }
+        self.instances.reset(id);
+        Ok(())
+    }
+
     /// How free choices are made from now on.
     pub fn set_schedule(&mut self, schedule: Schedule) {
         self.queue.schedule = schedule;

@@ -141,6 +141,16 @@ impl Exceptions {
         self.tables.push(table);
     }
 
+    /// The global is gone, or will be.
+    pub fn remove_global(&mut self, global: *const VMGlobal) {
+        self.globals.retain(|watched| *watched != global);
+    }
+
+    /// The table is gone, or will be.
+    pub fn remove_table(&mut self, table: *const VMTable) {
+        self.tables.retain(|watched| *watched != table);
+    }
+
     /// How many there are, those included that nobody can reach any more.
     pub fn len(&self) -> usize {
         self.objects.len()

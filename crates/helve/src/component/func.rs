@@ -14,7 +14,7 @@ use crate::component::call::host::{first, first_mut};
 use crate::component::call::lane::Lane;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
-use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::state::{InstanceData, InstanceKey};
 use crate::component::typed::{ComponentNamedList, Lift, Lower, TypeCheck, lanes};
 use crate::component::types::{ComponentFunc, Home};
 use crate::component::value::{Val, lift_result, lower_passed};
@@ -30,7 +30,7 @@ use std::marker::PhantomData;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Func {
     store: StoreId,
-    instance: InstancePtr,
+    instance: InstanceKey,
     id: LiftedId,
 }
 
@@ -38,7 +38,7 @@ impl Func {
     pub(crate) fn new(instance: &InstanceData, id: LiftedId) -> Func {
         Func {
             store: instance.store_id(),
-            instance: instance.ptr(),
+            instance: instance.key(),
             id,
         }
     }
@@ -46,8 +46,23 @@ impl Func {
     /// Its instance.
     pub(crate) fn instance<'a>(&self, store: &'a StoreOpaque) -> Result<&'a InstanceData> {
         store.check(self.store)?;
-        // SAFETY: the store is alive, and this thread's, as it is borrowed.
-        Ok(unsafe { self.instance.get() })
+        let instance = store.components.live(self.instance)?;
+        // SAFETY: the store has it, and is this thread's, as it is borrowed.
+        Ok(unsafe { instance.get() })
+    }
+
+    /// One more instance imports it.
+    pub(crate) fn begin_use(&self, store: &StoreOpaque) -> Result<()> {
+        let users = &self.instance(store)?.users;
+        users.set(users.get().saturating_add(1));
+        Ok(())
+    }
+
+    /// An instance that imported it is gone.
+    pub(crate) fn end_use(&self, store: &StoreOpaque) {
+        if let Ok(instance) = self.instance(store) {
+            instance.users.set(instance.users.get().saturating_sub(1));
+        }
     }
 
     pub(crate) fn id(&self) -> LiftedId {
@@ -64,8 +79,10 @@ impl Func {
         store: &mut StoreOpaque,
     ) -> Result<(&'a InstanceData, &'a LiftedFunc)> {
         store.check(self.store)?;
-        // SAFETY: the store is alive, and this thread's; instances never move.
-        let instance: &'a InstanceData = unsafe { self.instance.get() };
+        let instance = store.components.live(self.instance)?;
+        // SAFETY: the store has it, and is this thread's; instances never move, and are
+        // only removed by whoever has the store itself.
+        let instance: &'a InstanceData = unsafe { instance.get() };
         Ok((instance, instance.lifted_func(store, self.id)?))
     }
 

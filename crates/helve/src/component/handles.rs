@@ -29,6 +29,8 @@ pub(crate) struct HostHandles(RefCell<HostTable>);
 struct HostTable {
     slots: Vec<HostSlot>,
     free: Vec<u32>,
+    /// How many handles there are of each resource type.
+    counts: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,9 @@ impl HostTable {
             .take_if(|_| slot.generation == handle.generation)?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(handle.index);
+        if let Some(count) = self.counts.get_mut(entry.key.as_u32() as usize) {
+            *count = count.saturating_sub(1);
+        }
         Some(entry)
     }
 }
@@ -73,6 +78,11 @@ impl HostHandles {
     /// A new handle.
     pub fn insert(&self, key: ResourceKey, rep: u32, owned: bool) -> Result<HostHandle> {
         let mut table = self.0.borrow_mut();
+        let at = key.as_u32() as usize;
+        if table.counts.len() <= at {
+            table.counts.resize(at + 1, 0);
+        }
+        table.counts[at] = table.counts[at].saturating_add(1);
         let entry = Some(HostEntry {
             key,
             rep,
@@ -110,6 +120,16 @@ impl HostHandles {
         );
         table.remove(handle);
         Ok((entry.key, entry.rep, entry.owned))
+    }
+
+    /// How many handles of a resource type the host has.
+    pub fn count(&self, key: ResourceKey) -> u32 {
+        let table = self.0.borrow();
+        table
+            .counts
+            .get(key.as_u32() as usize)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Ends a borrowed handle with its call, if the host has not.

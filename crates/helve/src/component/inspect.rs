@@ -1,8 +1,8 @@
 //! What a host can see of its instances: handles, tasks, and what they use.
 //!
 //! ```text
-//! instance.handles(&store)   every index of every component instance in it
-//! instance.usage(&store)     memory, handles, tasks of each component instance
+//! instance.handles(&mut store)   every index of every component instance in it
+//! instance.usage(&mut store)     memory, handles, tasks of each component instance
 //! store.tasks()              calls that are not over, their threads, what those wait for
 //! ```
 //!
@@ -20,7 +20,7 @@ use crate::component::part::Part;
 use crate::component::state::InstanceData;
 use crate::component::store::{Destructor, StoreShared};
 use crate::core;
-use crate::core::context::{AsContext, StoreContext};
+use crate::core::context::{AsContextMut, StoreContextMut};
 use crate::core::store::{Store, StoreOpaque};
 use helve_base::{EntityRef, Result};
 use helve_decode::plan::ComponentInstanceId;
@@ -139,13 +139,13 @@ impl Instance {
     /// # let component = Component::new(&engine, "(component)")?;
     /// # let mut store = Store::new(&engine, ());
     /// # let instance = Linker::new(&engine).instantiate(&mut store, &component)?;
-    /// for handle in instance.handles(&store)? {
+    /// for handle in instance.handles(&mut store)? {
     ///     println!("{handle}"); // root 1: owned resource `file` of the host
     /// }
     /// # Ok::<(), helve::Error>(())
     /// ```
-    pub fn handles(&self, store: impl AsContext) -> Result<Vec<HandleInfo>> {
-        let store = store.as_context();
+    pub fn handles(&self, mut store: impl AsContextMut) -> Result<Vec<HandleInfo>> {
+        let mut store = store.as_context_mut();
         Ok(handles(self.live_data(store.opaque())?))
     }
 
@@ -154,12 +154,13 @@ impl Instance {
     /// # Errors
     ///
     /// Where `store` is not the instance's, or the instance is gone.
-    pub fn usage(&self, store: impl AsContext) -> Result<Vec<Usage>> {
-        let store = store.as_context();
-        let data = self.live_data(store.opaque())?;
+    pub fn usage(&self, mut store: impl AsContextMut) -> Result<Vec<Usage>> {
+        let mut store = store.as_context_mut();
+        let store = &*store.opaque();
+        let data = self.live_data(store)?;
         let parts = data.parts.iter();
         Ok(parts
-            .map(|(id, part)| usage(store.opaque(), data, id, part))
+            .map(|(id, part)| usage(store, data, id, part))
             .collect())
     }
 }
@@ -196,6 +197,7 @@ fn maker(shared: &StoreShared, table_type: u32) -> Option<String> {
     let key = table_type.checked_sub(1)?;
     match shared.destructor(EntityRef::new(key as usize)).ok()? {
         Destructor::Host(_) => Some("the host".to_owned()),
+        Destructor::Gone => Some("an instance that is gone".to_owned()),
         Destructor::Guest(instance, id) => {
             // SAFETY: instances that define types are there as long as the types are.
             let plan = unsafe { instance.get() }.plan();
@@ -227,7 +229,7 @@ fn usage(store: &StoreOpaque, data: &InstanceData, id: ComponentInstanceId, part
         handle_limit: part.most_handles(),
         stream_ends: count(|kind| kind.has_payload()),
         subtasks: count(|kind| *kind == HandleKind::Subtask),
-        tasks: data.shared().drive.state().tasks_of(data.ptr(), id),
+        tasks: data.shared().drive.state().tasks_of(data, id),
     }
 }
 
@@ -248,14 +250,14 @@ fn memory_bytes(store: &StoreOpaque, instance: &core::Instance) -> usize {
 impl<T: 'static> Store<T> {
     /// Calls that are not over, of components that have anything async: who was called by
     /// whom, and what their threads wait for. Of others, calls are over when they return.
-    pub fn tasks(&self) -> Vec<TaskInfo> {
-        self.as_context().tasks()
+    pub fn tasks(&mut self) -> Vec<TaskInfo> {
+        self.as_context_mut().tasks()
     }
 }
 
-impl<T: 'static> StoreContext<'_, T> {
+impl<T: 'static> StoreContextMut<'_, T> {
     /// As [`Store::tasks`].
-    pub fn tasks(&self) -> Vec<TaskInfo> {
+    pub fn tasks(&mut self) -> Vec<TaskInfo> {
         self.opaque().components.shared().task_infos()
     }
 }

@@ -22,9 +22,10 @@ use crate::component::concurrent;
 use crate::component::drive;
 use crate::component::func::{Func, TypedFunc};
 use crate::component::fused;
+use crate::component::hook::Watched;
 use crate::component::link::{Binding, Bindings};
 use crate::component::resource::ResourceType;
-use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::state::{InstanceData, InstanceKey};
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
 use crate::core;
 use crate::core::context::{AsContext, AsContextMut, StoreContextMut};
@@ -40,7 +41,7 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance {
     store: StoreId,
-    instance: InstancePtr,
+    instance: InstanceKey,
 }
 
 /// An export of an instance, by its place: for looking it up more than once, and for
@@ -128,7 +129,7 @@ impl Instance {
         let opaque = store.opaque();
         let shared = opaque.components.shared();
         let data = InstanceData::new(component, opaque.ptr(), opaque.id(), shared);
-        let ptr = opaque.components.insert(Box::new(data));
+        let ptr = opaque.components.insert(Box::new(data))?;
         // SAFETY: the store keeps it where it is, and is borrowed as long as `data` is used.
         let data = unsafe { ptr.get() };
         bindings.apply(data, opaque)?;
@@ -148,14 +149,17 @@ impl Instance {
         }
         Ok(Instance {
             store: data.store_id(),
-            instance: ptr,
+            instance: data.key(),
         })
     }
 
+    /// Its place in its store.
+    pub(crate) fn key(&self) -> InstanceKey {
+        self.instance
+    }
+
     fn data<'a>(&self, store: &'a StoreOpaque) -> Option<&'a InstanceData> {
-        store.check(self.store).ok()?;
-        // SAFETY: the store is alive, and this thread's, as it is borrowed.
-        Some(unsafe { self.instance.get() })
+        self.live_data(store).ok()
     }
 
     /// The export `name`: of the root, or of the exported instance `parent`. A name with a
@@ -184,8 +188,9 @@ impl Instance {
     /// What the store has of it, or why it has nothing.
     pub(crate) fn live_data<'a>(&self, store: &'a StoreOpaque) -> Result<&'a InstanceData> {
         store.check(self.store)?;
-        self.data(store)
-            .ok_or_else(|| Error::msg("this component instance is gone"))
+        let instance = store.components.live(self.instance)?;
+        // SAFETY: the store has it, and is this thread's, as it is borrowed.
+        Ok(unsafe { instance.get() })
     }
 
     fn index(&self, store: &StoreOpaque, lookup: impl ExportLookup) -> Option<(ExportIndex, Item)> {
@@ -484,17 +489,36 @@ impl InstanceData {
                 found.ok_or_else(|| Error::new(Bug(format!("no core export `{name}`"))))
             }
             CoreDef::Lowered(id) => {
-                let func = get_or_make(self.lowered.get(*id), || self.make_lowered(store, *id))?;
+                let func = get_or_make(self.lowered.get(*id), || {
+                    self.owning(store, |store| self.make_lowered(store, *id))
+                })?;
                 Ok(core::Extern::Func(*func))
             }
             CoreDef::Builtin(id) => {
                 let func = get_or_make(self.builtins.get(*id), || {
-                    let slow = builtins::make(self, store, *id)?;
-                    fused::builtin(self, store, *id, slow)
+                    self.owning(store, |store| {
+                        let slow = builtins::make(self, store, *id)?;
+                        fused::builtin(self, store, *id, slow)
+                    })
                 })?;
                 Ok(core::Extern::Func(*func))
             }
         }
+    }
+
+    /// Host functions that `make` makes are this instance's, and end with it.
+    fn owning<R>(
+        &self,
+        store: &mut StoreOpaque,
+        make: impl FnOnce(&mut StoreOpaque) -> Result<R>,
+    ) -> Result<R> {
+        let before = store.host_functions.len();
+        let made = make(store);
+        let new = store
+            .host_functions
+            .split_off(before.min(store.host_functions.len()));
+        self.host_functions.borrow_mut().extend(new);
+        made
     }
 
     fn core_func(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<CoreFunc> {
@@ -562,6 +586,9 @@ impl InstanceData {
                 owner: lifted.owner,
                 chain: self.ancestors(lifted.owner).collect(),
                 shape: CallShape::new(self.types(), lifted.ty, self.component.lifted_programs(id)),
+                watch: self
+                    .watch(lifted.owner, || self.export_name(id))
+                    .map(Box::new),
             })
         })
     }
@@ -572,6 +599,27 @@ impl InstanceData {
             core::Extern::Table(table) => Ok(table),
             _ => Err(Error::new(Bug("a core definition that is no table".into()))),
         }
+    }
+
+    /// An imported function of the host's, with the hook around it if there is one.
+    fn watched(&self, owner: ComponentInstanceId, id: ImportedFuncId, func: HostFunc) -> HostFunc {
+        let path = || self.plan().imported_funcs[id].path.to_string().into();
+        match self.watch(owner, path) {
+            Some(watch) => Arc::new(Watched { watch, inner: func }),
+            None => func,
+        }
+    }
+
+    /// What the root calls a lifted function that it exports.
+    fn export_name(&self, id: LiftedId) -> Arc<str> {
+        let leaves = self.plan().export_leaves().into_iter();
+        let mut names = leaves.filter_map(|leaf| match leaf.item {
+            Item::Func(func) if matches!(func.func, FuncRef::Lifted(lifted) if lifted == id) => {
+                Some(leaf.path.to_string())
+            }
+            _ => None,
+        });
+        names.next().unwrap_or_else(|| format!("{id}")).into()
     }
 
     /// The core function of a `canon lower`.
@@ -602,11 +650,14 @@ impl InstanceData {
             FuncRef::Lifted(id) => Func::new(self, id),
             FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
                 Some(Binding::Guest(func)) => *func,
-                Some(Binding::Host(func)) if is_async => {
-                    let made = concurrent::host_func::make(store, caller, func.clone(), true)?;
+                Some(Binding::Host(func)) => {
+                    let func = self.watched(lowered.owner, id, func.clone());
+                    let made = match is_async {
+                        true => concurrent::host_func::make(store, caller, func, true)?,
+                        false => func.lower(store, caller)?,
+                    };
                     return Ok((made, None));
                 }
-                Some(Binding::Host(func)) => return Ok((func.clone().lower(store, caller)?, None)),
                 None => {
                     return Err(Error::new(Bug(
                         "an imported function that was not linked".into()

@@ -339,10 +339,11 @@ impl Bindings {
                 }
                 None => instance
                     .shared()
-                    .find_resource(imported.ty)
+                    .link_resource(imported.ty)
                     .ok_or_else(|| {
                         Error::msg(format!(
-                            "import `{}`: a resource type of another store",
+                            "import `{}`: a resource type of another store, or of an instance that \
+                         is gone",
                             imported.path
                         ))
                     })?,
@@ -359,6 +360,7 @@ impl Bindings {
             check_guest_func(instance, store, *ty, *func)
                 .with_context(|| format!("import `{path}`"))?;
             enters(instance, func.instance(store)?);
+            func.begin_use(store)?;
             set(&instance.imported_funcs, *id, Binding::Guest(*func));
         }
         for (id, module) in &self.modules {

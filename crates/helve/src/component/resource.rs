@@ -7,7 +7,7 @@
 //!
 //! Not here: guests' handle tables (`handles`), destructors of guests (`builtins`).
 
-use crate::component::handles::{HostHandle, ResourceKey};
+use crate::component::handles::HostHandle;
 use crate::component::state::InstanceData;
 use crate::component::typed::*;
 use crate::core::context::AsContextMut;
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     /// Of the host, standing for this Rust type.
     Host(TypeId),
     /// Of a component instance of this store.
-    Guest(StoreId, ResourceKey),
+    Guest(StoreId, u64),
     /// Of a component that is not instantiated.
     Uninstantiated(ResourceTypeId),
 }

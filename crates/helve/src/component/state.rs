@@ -25,18 +25,21 @@ use crate::component::call::scope::CallScope;
 use crate::component::component::Component;
 use crate::component::fused::Fused;
 use crate::component::handles::{HostHandles, ResourceKey};
+use crate::component::hook::{Hook, Watch};
 use crate::component::link::Binding;
 use crate::component::part::{Part, cannot_enter};
 use crate::component::resource::{Kind, ResourceType};
 use crate::component::store::StoreShared;
 use crate::core;
+use crate::core::host::HostContextBox;
 use crate::core::store::{StoreId, StorePtr};
 use helve_abi::types::{ResourceTypeId, Types};
 use helve_base::{Bug, EntityRef, Error, PrimaryMap, Result};
 use helve_decode::plan::*;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A component instance and all nested in it.
 pub(crate) struct InstanceData {
@@ -58,6 +61,16 @@ pub(crate) struct InstanceData {
     pub imported_modules: PrimaryMap<ImportedModuleId, OnceCell<core::Module>>,
     /// Contexts of generated adapters.
     pub fused: Fused,
+    /// What is told of its calls.
+    hook: Option<Hook>,
+    /// Which place in its store it has.
+    key: Cell<Option<InstanceKey>>,
+    /// Host functions that were made for its code.
+    pub host_functions: RefCell<Vec<HostContextBox>>,
+    /// How many imports of other instances are its exports.
+    pub users: Cell<usize>,
+    /// Whether a resource type of it is known outside of its tree.
+    pub linked: Cell<bool>,
     /// Whether calls of it are tasks.
     tasks: Cell<bool>,
     /// Whether a function it imports may wait.
@@ -101,6 +114,11 @@ impl InstanceData {
             imported_funcs: cells(&plan.imported_funcs),
             imported_modules: cells(&plan.imported_modules),
             fused: Fused::default(),
+            hook: shared.hook(),
+            key: Cell::new(None),
+            host_functions: RefCell::default(),
+            users: Cell::new(0),
+            linked: Cell::new(false),
             tasks: Cell::new(crate::component::drive::uses_tasks(plan)),
             may_wait: Cell::new(false),
             no_donuts: component.engine().config().readings.no_donuts,
@@ -112,6 +130,35 @@ impl InstanceData {
     #[inline]
     pub fn ptr(&self) -> InstancePtr {
         InstancePtr(NonNull::from(self))
+    }
+
+    /// What is told of calls of `function`, of the part `owner`.
+    pub fn watch(
+        &self,
+        owner: ComponentInstanceId,
+        function: impl FnOnce() -> Arc<str>,
+    ) -> Option<Watch> {
+        let hook = self.hook.clone()?;
+        Some(Watch {
+            hook,
+            instance: self.part(owner).path.clone(),
+            function: function(),
+        })
+    }
+
+    /// Its place in its store.
+    #[inline]
+    pub fn key(&self) -> InstanceKey {
+        self.key.get().unwrap_or(InstanceKey {
+            ptr: self.ptr(),
+            slot: u32::MAX,
+            serial: 0,
+        })
+    }
+
+    /// The store has given it a place.
+    pub fn set_key(&self, key: InstanceKey) {
+        self.key.set(Some(key));
     }
 
     pub fn plan(&self) -> &Plan {
@@ -187,6 +234,16 @@ impl InstanceData {
             false => Ok(rep),
             true => Ok(self.shared.wide_reps.borrow().get(rep)? as u32),
         }
+    }
+
+    /// The resource types that it defines, as far as it has got.
+    pub fn defined_resources(&self) -> impl Iterator<Item = ResourceKey> {
+        let defined = self
+            .plan()
+            .resources
+            .iter()
+            .filter(|(_, def)| matches!(def.origin, ResourceOrigin::Defined { .. }));
+        defined.filter_map(|(id, _)| self.resources.get(id)?.get().copied())
     }
 
     /// An instance and its ancestors, innermost first.
@@ -333,6 +390,15 @@ impl std::fmt::Debug for InstanceData {
     }
 }
 
+/// An instance by its place in its store, which tells it from a later one there: for
+/// handles that may outlive it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InstanceKey {
+    pub ptr: InstancePtr,
+    pub slot: u32,
+    pub serial: u64,
+}
+
 /// An instance by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct InstancePtr(NonNull<InstanceData>);
@@ -347,10 +413,10 @@ impl InstancePtr {
     ///
     /// # Safety
     ///
-    /// Its store must be alive for `'a`, and on this thread.
+    /// Its store must be alive and have it for `'a`, and be on this thread.
     #[inline]
     pub unsafe fn get<'a>(self) -> &'a InstanceData {
-        // SAFETY: instances live as long as their store, and never move.
+        // SAFETY: as the caller says; instances never move.
         unsafe { self.0.as_ref() }
     }
 

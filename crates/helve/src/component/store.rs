@@ -4,14 +4,16 @@
 //!
 //! # Safety
 //!
-//! Instances are boxed, never move and live as long as the store; everything in one that
+//! Instances are boxed, never move and live until they are removed, at the latest with the
+//! store, which is when no guest runs; everything in one that
 //! changes is in a cell. So shared references to them may be alive while guests run.
 
 use crate::component::concurrent::Concurrent;
 use crate::component::drive::Drive;
 use crate::component::handles::{HostHandles, ResourceKey};
+use crate::component::hook::Hook;
 use crate::component::resource::{Kind, ResourceType};
-use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::state::{InstanceData, InstanceKey, InstancePtr};
 use crate::component::wide_reps::WideReps;
 use crate::core::store::{StoreId, StorePtr};
 use helve_abi::types::ResourceTypeId;
@@ -40,12 +42,29 @@ pub(crate) struct StoreShared {
     /// Representations that are 64 bits wide.
     pub wide_reps: RefCell<WideReps>,
     resources: RefCell<Resources>,
+    hook: HookCell,
+}
+
+/// The store's hook, if it has one.
+#[derive(Default)]
+struct HookCell(RefCell<Option<Hook>>);
+
+impl std::fmt::Debug for HookCell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HookCell")
+            .field(&self.0.borrow().is_some())
+            .finish()
+    }
 }
 
 #[derive(Default)]
 struct Resources {
     infos: PrimaryMap<ResourceKey, ResourceInfo>,
     hosts: HashMap<ResourceType, ResourceKey>,
+    /// Keys of types that are gone, and of which nothing is left.
+    free: Vec<ResourceKey>,
+    /// Counts guests' resource types.
+    serial: u64,
 }
 
 impl std::fmt::Debug for Resources {
@@ -73,9 +92,21 @@ pub(crate) enum Destructor {
     Host(HostDtor),
     /// The instance that defines it: the plan knows the core function.
     Guest(InstancePtr, ResourceTypeId),
+    /// None any more: the instance that defined it is gone.
+    Gone,
 }
 
 impl StoreShared {
+    /// Sets what is told of calls of instances that are made from now on.
+    pub fn set_hook(&self, hook: Hook) {
+        self.hook.0.replace(Some(hook));
+    }
+
+    /// What is told of calls of instances that are made now.
+    pub fn hook(&self) -> Option<Hook> {
+        self.hook.0.borrow().clone()
+    }
+
     /// The key of a resource type of the host. The last destructor given counts.
     pub fn host_resource(
         &self,
@@ -107,15 +138,38 @@ impl StoreShared {
         name: Option<Arc<str>>,
     ) -> ResourceKey {
         let mut resources = self.resources.borrow_mut();
-        let key = resources.infos.next_key();
-        let ty = ResourceType(Kind::Guest(store, key));
-        resources.infos.push(ResourceInfo {
+        resources.serial += 1;
+        let ty = ResourceType(Kind::Guest(store, resources.serial));
+        let info = ResourceInfo {
             ty,
             name,
             dtor: Destructor::Guest(instance, id),
-        });
+        };
+        let key = match resources.free.pop() {
+            Some(key) => {
+                resources.infos[key] = info;
+                key
+            }
+            None => resources.infos.push(info),
+        };
         resources.hosts.insert(ty, key);
         key
+    }
+
+    /// The resource types that an instance defines end with it.
+    pub fn retire_resources(&self, instance: &InstanceData) {
+        let mut resources = self.resources.borrow_mut();
+        for key in instance.defined_resources() {
+            let Some(info) = resources.infos.get_mut(key) else {
+                continue;
+            };
+            info.dtor = Destructor::Gone;
+            let ty = info.ty;
+            resources.hosts.remove(&ty);
+            if !instance.linked.get() && self.host_handles.count(key) == 0 {
+                resources.free.push(key);
+            }
+        }
     }
 
     /// What ends resources of a type.
@@ -157,6 +211,16 @@ impl StoreShared {
         Ok(self.scopes.borrow_mut().begin()?)
     }
 
+    /// The key of a resource type that another instance is about to use.
+    pub fn link_resource(&self, ty: ResourceType) -> Option<ResourceKey> {
+        let key = self.find_resource(ty)?;
+        if let Ok(Destructor::Guest(definer, _)) = self.destructor(key) {
+            // SAFETY: types that can be found are of instances that the store has.
+            unsafe { definer.get() }.linked.set(true);
+        }
+        Some(key)
+    }
+
     /// The key of a resource type, if an instance uses it.
     pub fn find_resource(&self, ty: ResourceType) -> Option<ResourceKey> {
         self.resources.borrow().hosts.get(&ty).copied()
@@ -167,7 +231,17 @@ impl StoreShared {
 #[derive(Debug, Default)]
 pub(crate) struct ComponentStore {
     shared: Rc<StoreShared>,
-    instances: Vec<NonNull<InstanceData>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Counts instances.
+    serial: u64,
+}
+
+/// A place for an instance.
+#[derive(Debug)]
+struct Slot {
+    serial: u64,
+    instance: Option<NonNull<InstanceData>>,
 }
 
 impl ComponentStore {
@@ -176,18 +250,66 @@ impl ComponentStore {
         self.shared.clone()
     }
 
-    /// Keeps an instance: its address, which is good as long as the store.
-    pub fn insert(&mut self, instance: Box<InstanceData>) -> InstancePtr {
+    /// Keeps an instance: its address, which is good until it is removed.
+    pub fn insert(&mut self, instance: Box<InstanceData>) -> Result<InstancePtr> {
+        self.serial += 1;
         // SAFETY: a box is never null.
-        let instance = unsafe { NonNull::new_unchecked(Box::into_raw(instance)) };
-        self.instances.push(instance);
-        InstancePtr::from_raw(instance)
+        let place = unsafe { NonNull::new_unchecked(Box::into_raw(instance)) };
+        let slot = Slot {
+            serial: self.serial,
+            instance: Some(place),
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                u32::try_from(self.slots.len() - 1)?
+            }
+        };
+        let ptr = InstancePtr::from_raw(place);
+        // SAFETY: just made, and kept.
+        unsafe { ptr.get() }.set_key(InstanceKey {
+            ptr,
+            slot: at,
+            serial: self.serial,
+        });
+        Ok(ptr)
     }
+
+    /// The instance, unless it was removed.
+    #[inline]
+    pub fn live(&self, key: InstanceKey) -> Result<InstancePtr> {
+        match self.slots.get(key.slot as usize) {
+            Some(slot) if slot.serial == key.serial => Ok(key.ptr),
+            _ => Err(gone()),
+        }
+    }
+
+    /// Takes an instance out.
+    pub fn remove(&mut self, key: InstanceKey) -> Option<Box<InstanceData>> {
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        if slot.serial != key.serial {
+            return None;
+        }
+        let instance = slot.instance.take()?;
+        slot.serial = 0;
+        self.free.push(key.slot);
+        // SAFETY: from `Box::into_raw` in `insert`, and taken out once.
+        Some(unsafe { Box::from_raw(instance.as_ptr()) })
+    }
+}
+
+#[cold]
+fn gone() -> Error {
+    Error::msg("this component instance is gone: it was removed from the store")
 }
 
 impl Drop for ComponentStore {
     fn drop(&mut self) {
-        for instance in self.instances.drain(..) {
+        for instance in self.slots.drain(..).filter_map(|slot| slot.instance) {
             // SAFETY: from `Box::into_raw` in `insert`, and dropped once, with the store.
             drop(unsafe { Box::from_raw(instance.as_ptr()) });
         }

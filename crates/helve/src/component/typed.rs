@@ -40,6 +40,7 @@ mod scalar;
 mod string;
 mod tuple;
 mod variant;
+mod view;
 
 pub use crate::component::call::lane::Lane;
 pub use crate::component::lift::LiftContext;
@@ -48,6 +49,7 @@ pub use check::{CheckFn, TypeCheck};
 pub use helve_abi::layout::{Layout, PointerWidth, VariantLayout};
 pub use helve_abi::types::{FuncType, InterfaceType, Types};
 pub(crate) use scalar::character;
+pub use view::{WasmList, WasmStr};
 
 use helve_abi::error::AbiError;
 use helve_base::{Bug, Error, Result};

@@ -190,3 +190,9 @@ impl<'a, T: 'static, S: AsContextMut<Data = T>> From<&'a mut S> for StoreContext
         store.as_context_mut()
     }
 }
+
+impl<'a, T: 'static, S: AsContext<Data = T>> From<&'a S> for StoreContext<'a, T> {
+    fn from(store: &'a S) -> Self {
+        store.as_context()
+    }
+}

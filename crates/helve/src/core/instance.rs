@@ -111,6 +111,11 @@ impl Instance {
         Instance { store, id }
     }
 
+    /// Its number in its store.
+    pub(crate) fn id(self) -> InstanceId {
+        self.id
+    }
+
     pub(crate) fn get(self, store: &StoreOpaque) -> Result<&InstanceData> {
         store.check(self.store)?;
         store

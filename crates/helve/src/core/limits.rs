@@ -61,6 +61,16 @@ pub(crate) struct Usage {
     instances: usize,
 }
 
+/// What an instance had that is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Freed {
+    pub memories: usize,
+    pub memory_bytes: u64,
+    pub tables: usize,
+    pub table_elements: u64,
+    pub context_bytes: u64,
+}
+
 /// What the guests of one store have, and may have.
 pub(crate) struct StoreLimiter {
     store: StorePtr,
@@ -146,6 +156,18 @@ impl StoreLimiter {
         );
         self.usage.instances += 1;
         Ok(())
+    }
+
+    /// What an instance had is free again.
+    pub fn remove(&mut self, freed: &Freed) {
+        let usage = &mut self.usage;
+        let table_bytes = freed.table_elements.saturating_mul(ELEMENT_BYTES);
+        let table_bytes = table_bytes.saturating_add(freed.context_bytes);
+        usage.memory_bytes = usage.memory_bytes.saturating_sub(freed.memory_bytes);
+        usage.table_bytes = usage.table_bytes.saturating_sub(table_bytes);
+        usage.memories = usage.memories.saturating_sub(freed.memories);
+        usage.tables = usage.tables.saturating_sub(freed.tables);
+        usage.instances = usage.instances.saturating_sub(1);
     }
 
     fn custom_allows(&mut self, growth: Growth) -> bool {

@@ -40,6 +40,7 @@ pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod instance;
+pub(crate) mod instances;
 pub(crate) mod instantiate;
 pub(crate) mod interrupt;
 pub(crate) mod lazy;

@@ -31,12 +31,12 @@ use crate::core::engine::Engine;
 use crate::core::exception::ExceptionsBox;
 use crate::core::global::HostTag;
 use crate::core::host::HostContextBox;
-use crate::core::instance::InstanceData;
+use crate::core::instances::Instances;
 use crate::core::interrupt::{self, Interrupts};
-use crate::core::limits::{Growth, LimiterBox, StoreLimiter};
+use crate::core::limits::{Freed, Growth, LimiterBox, StoreLimiter};
 use helve_base::core_type::{MemoryType, RefType, TableType, ValType};
 use helve_base::vmctx::{VMGlobal, VMStoreContext, VMTable};
-use helve_base::{PrimaryMap, Result, ensure, entity_impl};
+use helve_base::{Result, ensure, entity_impl};
 use helve_vm::Limiter;
 use helve_vm::image::MemoryImage;
 use helve_vm::shared_memory::{MemoryOwner, SharedMemory};
@@ -97,8 +97,9 @@ pub(crate) struct StoreOpaque {
     engine: Engine,
     /// What components keep per store.
     pub components: ComponentStore,
-    /// Core instances; they live as long as the store.
-    pub instances: PrimaryMap<InstanceId, InstanceData>,
+    /// Core instances; they live as long as the store, or as the component instance that
+    /// they are of.
+    pub instances: Instances,
     /// Memories, tables and globals that the host made.
     pub memories: Vec<MemoryOwner>,
     pub tables: Vec<Box<helve_vm::table::Table>>,
@@ -170,6 +171,37 @@ impl StoreOpaque {
             // SAFETY: as the caller says.
             unsafe { self.exceptions.get_mut().add_table(table) }
         }
+    }
+
+    /// Ends a core instance that nothing refers to any more.
+    pub fn remove_instance(&mut self, instance: crate::core::Instance) {
+        let Some(data) = self.instances.remove(instance.id()) else {
+            return;
+        };
+        let info = &data.module.inner().info;
+        let counts = &info.counts;
+        let mut freed = Freed {
+            context_bytes: info.offsets.size().into(),
+            ..Freed::default()
+        };
+        for (memory, _) in info.memories.iter().skip(counts.imported_memories as usize) {
+            freed.memories += 1;
+            // SAFETY: of an instance that is still there.
+            freed.memory_bytes += unsafe { (*data.vm.memory(memory)).len } as u64;
+        }
+        for (table, _) in info.tables.iter().skip(counts.imported_tables as usize) {
+            freed.tables += 1;
+            let table = data.vm.table(table);
+            // SAFETY: as above.
+            freed.table_elements += unsafe { (*table).len } as u64;
+            self.exceptions.get_mut().remove_table(table);
+        }
+        for (global, _) in info.globals.iter().skip(counts.imported_globals as usize) {
+            self.exceptions
+                .get_mut()
+                .remove_global(data.vm.global(global));
+        }
+        self.limiter.get().remove(&freed);
     }
 
     /// Which store this is.
@@ -256,7 +288,7 @@ impl<T: 'static> Store<T> {
                 id: StoreId::next(),
                 engine: engine.clone(),
                 components: ComponentStore::default(),
-                instances: PrimaryMap::new(),
+                instances: Instances::default(),
                 memories: Vec::new(),
                 tables: Vec::new(),
                 globals: Vec::new(),

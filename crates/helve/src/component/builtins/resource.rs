@@ -116,8 +116,9 @@ pub(crate) fn destroy(
 ) -> Result<()> {
     match shared.destructor(key)? {
         Destructor::Host(dtor) => dtor(store, rep),
+        Destructor::Gone => Ok(()),
         Destructor::Guest(definer, id) => {
-            // SAFETY: of the same store, which is alive.
+            // SAFETY: of the same store, which is alive and has it.
             let definer = unsafe { definer.get() };
             let caller = caller.filter(|(instance, _)| std::ptr::eq(*instance, definer));
             destroy_guest(definer, id, rep, caller.map(|(_, part)| part))

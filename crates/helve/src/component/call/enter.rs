@@ -18,6 +18,7 @@
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
+use crate::component::hook::Watch;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
@@ -150,6 +151,8 @@ pub(crate) struct LiftedFunc {
     /// The owner and its ancestors: what a call of the host enters.
     pub chain: Box<[ComponentInstanceId]>,
     pub shape: CallShape,
+    /// What is told of the host's calls.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl LiftedFunc {
@@ -157,6 +160,22 @@ impl LiftedFunc {
     /// `lift` reads the results'.
     #[inline]
     pub fn call<R>(
+        &self,
+        instance: &InstanceData,
+        caller: Option<ComponentInstanceId>,
+        lower: impl FnOnce(&mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
+        lift: impl FnOnce(&mut LiftContext<'_>, &[Lane]) -> Result<R>,
+    ) -> Result<R> {
+        match &self.watch {
+            Some(watch) if caller.is_none() => watch.around_guest(instance.store(), || {
+                self.call_unwatched(instance, caller, lower, lift)
+            }),
+            _ => self.call_unwatched(instance, caller, lower, lift),
+        }
+    }
+
+    #[inline]
+    fn call_unwatched<R>(
         &self,
         instance: &InstanceData,
         caller: Option<ComponentInstanceId>,

@@ -107,7 +107,7 @@ pub(crate) trait HostCallable: Send + Sync + 'static {
 }
 
 /// [`HostCallable::lower`] of any one type.
-fn lower_as<C: HostCallable>(
+pub(crate) fn lower_as<C: HostCallable>(
     func: Arc<C>,
     store: &mut StoreOpaque,
     caller: Caller,

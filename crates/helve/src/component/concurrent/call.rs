@@ -305,6 +305,13 @@ pub(super) struct Start {
     progress: Arc<Progress>,
 }
 
+impl Start {
+    /// Whose function is to be called.
+    pub fn instance(&self) -> NonNull<InstanceData> {
+        self.instance
+    }
+}
+
 /// A call, and the side that gives it its result.
 pub(super) fn slot<R, L, U>(
     mailbox: &Arc<Mailbox>,

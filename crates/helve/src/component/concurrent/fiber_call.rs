@@ -47,6 +47,11 @@ pub(super) struct FiberCall {
 }
 
 impl FiberCall {
+    /// Whose function was called.
+    pub fn instance(&self) -> NonNull<InstanceData> {
+        self.instance
+    }
+
     fn parts<'a>(&self) -> (&'a InstanceData, &'a LiftedFunc) {
         // SAFETY: both live as long as the store, which runs this.
         unsafe { (self.instance.as_ref(), self.lifted.as_ref()) }

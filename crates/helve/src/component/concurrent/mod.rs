@@ -57,6 +57,7 @@ use side::Tokens;
 use slots::{Key, Slots};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -145,6 +146,19 @@ impl Concurrent {
     /// A seed schedules: the clock is a virtual one from now on.
     pub fn make_virtual(&self) {
         self.state.borrow_mut().clock.make_virtual();
+    }
+
+    /// Whether a call of this instance is to begin, or is under way on a fiber.
+    pub fn calls(&self, instance: NonNull<InstanceData>) -> bool {
+        let state = self.state.borrow();
+        state
+            .starts
+            .iter()
+            .any(|start| start.instance() == instance)
+            || state
+                .fibers
+                .iter()
+                .any(|(_, call)| call.instance() == instance)
     }
 
     /// Values that nobody wants: ended as soon as no guest runs.

@@ -21,6 +21,7 @@ use crate::component::call::lane::Lane;
 use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
+use crate::component::component::Component;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
@@ -56,9 +57,12 @@ pub(super) struct About {
 /// All such built-ins of a store, and the element types they are about.
 #[derive(Default)]
 pub(super) struct Ends {
-    about: Vec<About>,
-    /// Element types seen so far, one of each: where one was seen first.
-    types: Vec<(InstancePtr, Option<InterfaceType>)>,
+    about: Vec<Option<About>>,
+    /// Numbers of built-ins whose instances are gone.
+    free: Vec<u32>,
+    /// Element types seen so far, one of each: where there is one. None where there is none
+    /// any more.
+    types: Vec<Option<Seen>>,
     ids: HashMap<(InstancePtr, Option<InterfaceType>), TypeId>,
 }
 
@@ -83,20 +87,46 @@ fn payload(instance: &InstanceData, op: &CanonBuiltin) -> Option<(Shape, Option<
     }
 }
 
-/// Whether two element types are one, resources by what they are in the store.
-fn same(
-    a: (&InstanceData, Option<InterfaceType>),
-    b: (&InstanceData, Option<InterfaceType>),
-) -> bool {
-    match (a.1, b.1) {
-        (None, None) => true,
-        (Some(ty), Some(other)) => a.0.types().equal(
-            ty,
-            b.0.types(),
-            other,
-            &mut |x, y| matches!((a.0.resource(x), b.0.resource(y)), (Ok(x), Ok(y)) if x == y),
-        ),
-        _ => false,
+/// An element type that was seen.
+struct Seen {
+    component: Component,
+    /// Where. Only followed where the type has handles, which are what they are there.
+    instance: InstancePtr,
+    payload: Option<InterfaceType>,
+    /// Whether it has handles.
+    handles: bool,
+    /// Whether that instance is gone.
+    gone: bool,
+}
+
+impl Seen {
+    fn new(instance: &InstanceData, payload: Option<InterfaceType>) -> Seen {
+        let types = instance.types();
+        Seen {
+            component: instance.component.clone(),
+            instance: instance.ptr(),
+            payload,
+            handles: payload
+                .is_some_and(|ty| types.contains_handle(ty) || types.contains_async_value(ty)),
+            gone: false,
+        }
+    }
+
+    /// Whether it is this one, resources by what they are in the store.
+    fn is(&self, other: &InstanceData, payload: Option<InterfaceType>) -> bool {
+        match (self.payload, payload) {
+            (None, None) => true,
+            (Some(ty), Some(other_ty)) => {
+                let mut same = |x, y| {
+                    // SAFETY: of the same store, which has it: `Ends::forget`.
+                    let known = unsafe { self.instance.get() }.resource(x);
+                    matches!((known, other.resource(y)), (Ok(x), Ok(y)) if x == y)
+                };
+                let types = &self.component.plan().types;
+                types.equal(ty, other.types(), other_ty, &mut same)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -152,10 +182,10 @@ impl super::State {
 impl Ends {
     /// The element type that this number stands for.
     pub(super) fn type_text(&self, ty: TypeId) -> Option<String> {
-        let (instance, payload) = *self.types.get(ty.get().checked_sub(1)? as usize)?;
-        // SAFETY: instances live as long as their store, which is at hand.
-        let types = unsafe { instance.get() }.types();
-        Some(types.display(payload?).to_string())
+        let at = ty.get().checked_sub(1)? as usize;
+        let seen = self.types.get(at)?.as_ref()?;
+        let types = &seen.component.plan().types;
+        Some(types.display(seen.payload?).to_string())
     }
 
     /// The number of a built-in; 0 for one that has none.
@@ -174,7 +204,7 @@ impl Ends {
         let layout = payload.map(|ty| types.layout(ty));
         let form = Form::Memory(options.width);
         let programs = instance.component.programs();
-        ends.about.push(About {
+        let about = About {
             shape,
             ty,
             plain: is_plain(payload),
@@ -185,7 +215,14 @@ impl Ends {
             size: layout.map_or(0, |layout| layout.size(options.width)),
             align: layout.map_or(1, |layout| layout.align(options.width)),
             bulk: payload.is_none_or(|ty| types.is_bulk(ty)),
-        });
+        };
+        if let Some(number) = ends.free.pop()
+            && let Some(place) = ends.about.get_mut(number as usize - 1)
+        {
+            *place = Some(about);
+            return Ok(number);
+        }
+        ends.about.push(Some(about));
         Ok(ends.about.len() as u32)
     }
 
@@ -195,25 +232,53 @@ impl Ends {
         if let Some(id) = self.ids.get(&key) {
             return *id;
         }
-        let found = self.types.iter().position(|(other, ty)| {
-            // SAFETY: of the same store, which is alive.
-            same((unsafe { other.get() }, *ty), (instance, payload))
-        });
+        let known =
+            |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.is(instance, payload));
+        let found = self.types.iter().position(known);
+        if let Some(place) = found.and_then(|at| self.types.get_mut(at))
+            && place.as_ref().is_some_and(|seen| seen.gone)
+        {
+            *place = Some(Seen::new(instance, payload));
+        }
         let id = type_number(found.unwrap_or_else(|| {
-            self.types.push(key);
+            self.types.push(Some(Seen::new(instance, payload)));
             self.types.len() - 1
         }));
         self.ids.insert(key, id);
         id
     }
 
-    /// Where an element type was seen first.
+    /// Where an element type is, if an instance that has it is there.
     pub fn seen(&self, ty: TypeId) -> Option<(InstancePtr, Option<InterfaceType>)> {
-        self.types.get((ty.get() as usize).checked_sub(1)?).copied()
+        let seen = self
+            .types
+            .get((ty.get() as usize).checked_sub(1)?)?
+            .as_ref()?;
+        (!seen.gone).then_some((seen.instance, seen.payload))
+    }
+
+    /// An instance is gone. Element types without handles stay; a number of one with handles
+    /// is not used again, as the host may have an end of such a stream.
+    pub fn forget(&mut self, instance: InstancePtr) {
+        for (number, about) in (1..).zip(&mut self.about) {
+            if about.take_if(|about| about.instance == instance).is_some() {
+                self.free.push(number);
+            }
+        }
+        self.ids.retain(|(other, _), _| *other != instance);
+        for place in &mut self.types {
+            let Some(seen) = place.as_mut().filter(|seen| seen.instance == instance) else {
+                continue;
+            };
+            seen.gone = true;
+            if seen.handles {
+                *place = None;
+            }
+        }
     }
 
     pub fn about(&self, number: u32) -> Option<&About> {
-        self.about.get((number as usize).checked_sub(1)?)
+        self.about.get((number as usize).checked_sub(1)?)?.as_ref()
     }
 
     /// What `stream.new` or `future.new` makes.

@@ -47,6 +47,7 @@ use helve_model::instance::{FlagStorage, Flags};
 use helve_model::{Effect, InstanceId, Instances, Store, Tables, TaskId, ThreadId, WaitableId};
 use helve_vm::fibers::Suspended;
 use std::cell::{RefCell, RefMut};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// The tables of parts, found by the model's numbers.
@@ -150,6 +151,10 @@ struct Reply {
 /// What a store keeps for its tasks.
 pub(crate) struct State {
     pub(crate) model: Model,
+    /// Numbers of instances that are gone, by the parent that they have.
+    numbers: HashMap<Option<InstanceId>, Vec<InstanceId>>,
+    /// The same, all of them.
+    gone: HashSet<u32>,
     /// Threads whose stacks are suspended.
     stopped: ByNumber<ThreadId, Stopped>,
     roles: ByNumber<ThreadId, Role>,
@@ -194,6 +199,8 @@ impl Default for State {
     fn default() -> State {
         State {
             model: Store::with(PartTables::default(), Instances::default()),
+            numbers: HashMap::new(),
+            gone: HashSet::new(),
             stopped: ByNumber::default(),
             roles: ByNumber::default(),
             lanes: ByNumber::default(),
@@ -269,9 +276,8 @@ impl State {
     }
 
     /// How many tasks of a component instance there are.
-    pub(crate) fn tasks_of(&self, instance: InstancePtr, part: ComponentInstanceId) -> u32 {
-        // SAFETY: see the module.
-        let Some(id) = unsafe { instance.get() }.part(part).model_id.get() else {
+    pub(crate) fn tasks_of(&self, instance: &InstanceData, part: ComponentInstanceId) -> u32 {
+        let Some(id) = instance.part(part).model_id.get() else {
             return 0;
         };
         let tasks = self.model.task_infos();
@@ -280,7 +286,9 @@ impl State {
     }
 
     pub(crate) fn any_instance(&self) -> Option<InstancePtr> {
-        self.model.tables.0.first().map(|(instance, _)| *instance)
+        let mut all = (0u32..).zip(&self.model.tables.0);
+        let alive = all.find(|(number, _)| !self.gone.contains(number))?;
+        Some(alive.1.0)
     }
 
     /// The result of a synchronous call as a core value, until its caller takes it.
@@ -317,11 +325,42 @@ impl State {
         let readings = instance.component.engine().config().readings;
         self.model.set_readings(readings);
         self.schedule(instance.component.engine(), &instance.shared().concurrent);
-        self.model.tables.0.push(key);
-        self.model.instances.flags_mut().0.push(key);
-        let id = self.model.add_instance(parent)?;
+        let reused = self.numbers.get_mut(&parent).and_then(Vec::pop);
+        let id = match reused {
+            Some(id) => {
+                self.gone.remove(&id.get());
+                let at = id.get() as usize;
+                if let Some(place) = self.model.tables.0.get_mut(at) {
+                    *place = key;
+                }
+                if let Some(place) = self.model.instances.flags_mut().0.get_mut(at) {
+                    *place = key;
+                }
+                id
+            }
+            None => {
+                self.model.tables.0.push(key);
+                self.model.instances.flags_mut().0.push(key);
+                self.model.add_instance(parent)?
+            }
+        };
         instance.part(part).model_id.set(Some(id));
         Ok(id)
+    }
+
+    /// An instance is gone of which no call is under way: its numbers are used again.
+    pub(crate) fn forget(&mut self, instance: &InstanceData) {
+        for part in instance.parts.keys() {
+            let Some(id) = instance.part(part).model_id.take() else {
+                continue;
+            };
+            self.gone.insert(id.get());
+            if self.model.recycle_instance(id).is_ok() {
+                let parent = self.model.instances.parent(id);
+                self.numbers.entry(parent).or_default().push(id);
+            }
+        }
+        self.ends.forget(instance.ptr());
     }
 }
 
