@@ -1,7 +1,7 @@
 //! A component of the world `wasi:cli/command` 0.3: instantiate it, run it.
 
 use helve::component::{Accessor, Component, Instance, Linker, TypedFunc};
-use helve::{AsContext as _, AsContextMut, Error, Result};
+use helve::{AsContextMut, Error, Result};
 use std::time::Duration;
 
 /// The interface a command exports; any 0.3 version of it is found.
@@ -18,7 +18,7 @@ pub async fn finish<T: Send + 'static>(mut store: impl AsContextMut<Data = T>) -
         .run_concurrent(async |cx: &Accessor<T>| -> Result<()> {
             // First what is ready now, then what takes time.
             let mut pause = Duration::ZERO;
-            while !cx.with(|store| store.as_context().tasks().is_empty())? {
+            while !cx.with(|mut store| store.tasks().is_empty())? {
                 tokio::time::sleep(pause).await;
                 pause = (pause + Duration::from_millis(1)).min(Duration::from_millis(20));
             }
