@@ -7,6 +7,7 @@
 //! helve-fuzz core FROM TO           core modules of wasm-smith, against wasmi
 //! helve-fuzz core-one N [FILE]
 //! helve-fuzz values FILE            vectors of values.py, on real components
+//! helve-fuzz programs FILE          whole programs of programs.py, through components
 //! helve-fuzz big                    what is too heavy for CI
 //! helve-fuzz many N                 calls at once, then N rounds of calls and streams
 //! ```
@@ -19,6 +20,8 @@ mod many;
 mod mutant_runs;
 #[path = "../../crates/helve/tests/mutants/mod.rs"]
 mod mutants;
+#[path = "../../crates/helve/tests/programs/replay.rs"]
+mod programs;
 #[path = "../../crates/helve/tests/values/replay.rs"]
 mod replay;
 #[path = "../../crates/helve/tests/concurrent/support.rs"]
@@ -45,6 +48,7 @@ fn main() {
         ["core-one", n] => core::one(number(n), None),
         ["core-one", n, file] => core::one(number(n), Some(file)),
         ["values", file] => values(file),
+        ["programs", file] => programs(file),
         ["big"] => big::run(),
         ["many", rounds] => {
             many::at_once("start", 100_000);
@@ -57,7 +61,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | big | many N"
+                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | programs FILE | big | many N"
             );
             std::process::exit(2);
         }
@@ -96,4 +100,22 @@ fn values(file: &str) {
             .take(40)
             .for_each(|wrong| println!("FINDING values: {wrong}"));
     }
+}
+
+/// Replays whole programs.
+fn programs(file: &str) {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let mut config = helve::Config::new();
+    config.all_features(true);
+    let report = programs::replay_all(&helve::Engine::new(&config).expect("an engine"), &text);
+    println!(
+        "{} programs, {} actions, {} wrong",
+        report.programs,
+        report.actions,
+        report.wrong.len()
+    );
+    report
+        .wrong
+        .iter()
+        .for_each(|wrong| println!("FINDING programs: {wrong}"));
 }

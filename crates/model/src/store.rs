@@ -232,6 +232,11 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.frames.get(below).map(|frame| frame.thread)
     }
 
+    /// How many threads there have been so far.
+    pub fn threads_made(&self) -> u64 {
+        self.serial
+    }
+
     /// Counts the threads of the store up to this one.
     pub fn serial(&self, thread: ThreadId) -> Option<u64> {
         self.threads.get(thread.0).map(|thread| thread.serial)

@@ -4,6 +4,7 @@
 //! `data/traces.txt`: one operation per line, `=>`, what it returned or `trap`; `#` starts
 //! a new trace. Instances are 0 and 1; a type 1 is of numbers, 2 of something else, 3 of
 //! nothing. An operation that traps must leave everything as it was: the trace goes on.
+//! `fuzz/handles.py` records such traces; `HELVE_TRACES` names another file to replay.
 
 use helve_model::stream::Buffer;
 use helve_model::*;
@@ -269,7 +270,15 @@ fn state(number: u32) -> SubtaskState {
 fn traces() {
     let mut world = World::new();
     let mut trace = "";
-    for line in include_str!("data/traces.txt").lines() {
+    let text = match std::env::var("HELVE_TRACES") {
+        Ok(path) => std::fs::read_to_string(path).unwrap(),
+        Err(_) => concat!(
+            include_str!("data/traces.txt"),
+            include_str!("data/traces_more.txt")
+        )
+        .into(),
+    };
+    for line in text.lines() {
         if line.starts_with('#') {
             trace = line;
             world = World::new();

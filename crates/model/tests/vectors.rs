@@ -16,7 +16,8 @@
 //! run, `x` trap, which ends the run. Threads have serial numbers. Kinds: `s` a function
 //! that is not async, `a` async but synchronously lifted, `w` stackful, `c` callback.
 //! Values: `n` none, `o1` an owned, `b1` a borrowed resource of type 1, `s1` a stream,
-//! `f1` a future. `HELVE_VECTORS` names another file to replay.
+//! `f1` a future. `fuzz/programs.py` records such runs; `HELVE_VECTORS` names another file
+//! to replay.
 
 use helve_model::stream::Buffer;
 use helve_model::*;
@@ -297,6 +298,12 @@ impl World {
             "ccancel" => store.copy_cancel(n(4), end(&words[1..]), flag(words[5])),
             "cdrop" => store.copy_drop(n(4), end(&words[1..])),
             "binc" => store.backpressure_inc(),
+            "bincs" => {
+                for _ in 1..n(1) {
+                    let _ = store.backpressure_inc()?;
+                }
+                store.backpressure_inc()
+            }
             "bdec" => store.backpressure_dec(),
             "ecnew" => store.error_context_new("x"),
             "ecdrop" => store.error_context_drop(n(1)),
@@ -510,7 +517,11 @@ fn replay(run: &str) -> Result<usize, String> {
 fn recorded_programs() {
     let text = match std::env::var("HELVE_VECTORS") {
         Ok(path) => std::fs::read_to_string(path).unwrap(),
-        Err(_) => include_str!("vectors/programs.txt").into(),
+        Err(_) => concat!(
+            include_str!("vectors/programs.txt"),
+            include_str!("vectors/aimed.txt")
+        )
+        .into(),
     };
     let (mut runs, mut actions) = (0, 0);
     for run in text.split("# ").filter(|run| !run.is_empty()) {

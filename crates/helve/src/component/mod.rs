@@ -60,6 +60,8 @@ mod wave;
 mod wide_reps;
 
 pub use component::Component;
+#[doc(hidden)]
+pub use concurrent::steps;
 pub use concurrent::{
     Accessor, Call, Cancelled, Destination, Flat, FutureReader, FutureWriter, Source, Stall,
     StalledTask, StalledThread, StreamConsumer, StreamProducer, StreamReader, StreamState,

@@ -128,8 +128,8 @@ fn choose(shared: &StoreShared, count: usize, woken: usize) -> (usize, usize) {
     (state.turns % count, 0)
 }
 
-/// Lets one guest thread run.
-fn tick(shared: &StoreShared) {
+/// Lets one guest thread run, if one can.
+pub(super) fn tick(shared: &StoreShared) {
     let (next, instance) = {
         let mut drive = shared.drive.state();
         let next = drive.model.tick();

@@ -31,6 +31,8 @@ mod run;
 pub(crate) mod side;
 pub(crate) mod slots;
 pub(crate) mod stall;
+#[doc(hidden)]
+pub mod steps;
 pub(crate) mod stream_host;
 
 pub use accessor::Accessor;
