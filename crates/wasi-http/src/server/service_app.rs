@@ -29,6 +29,7 @@ pub struct ServiceApp<T: WasiHttpView> {
     /// Requests that one instance serves, and at a time.
     reuse: usize,
     concurrency: usize,
+    cores: usize,
     ticks: Option<Ticks>,
     workers: Mutex<Vec<Worker>>,
 }
@@ -70,6 +71,7 @@ impl<T: WasiHttpView> ServiceApp<T> {
             make_store: Box::new(make_store),
             reuse: reuse.max(1),
             concurrency: concurrency.max(1),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             ticks: None,
             workers: Mutex::default(),
         }
@@ -86,10 +88,7 @@ impl<T: WasiHttpView> ServiceApp<T> {
     fn give(&self, mut job: Job, metrics: &Metrics) -> Result<()> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|w| !w.state.dead.load(Ordering::Acquire) && !w.jobs.is_closed());
-        while let Some(at) = workers
-            .iter()
-            .position(|w| w.state.running.load(Ordering::Acquire) < self.concurrency)
-        {
+        while let Some(at) = self.least_busy(&workers) {
             match self.hand(&mut workers, at, job) {
                 Ok(()) => return Ok(()),
                 Err(back) => job = back,
@@ -102,6 +101,17 @@ impl<T: WasiHttpView> ServiceApp<T> {
         let last = workers.len() - 1;
         let handed = self.hand(&mut workers, last, job);
         handed.map_err(|_| Error::msg("a new instance ended at once"))
+    }
+
+    /// The worker to give a job to; `None`: a new one. Each core has one before any has two
+    /// requests, as a worker runs on one core at a time.
+    fn least_busy(&self, workers: &[Worker]) -> Option<usize> {
+        let running = |worker: &Worker| worker.state.running.load(Ordering::Acquire);
+        let least = workers.iter().enumerate().min_by_key(|(_, w)| running(w));
+        let (at, worker) = least?;
+        let busy = running(worker);
+        let fits = busy == 0 || (busy < self.concurrency && workers.len() >= self.cores);
+        fits.then_some(at)
     }
 
     /// Hands a job to the worker at a place; without its share left, or ended, it goes.
