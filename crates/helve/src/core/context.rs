@@ -35,12 +35,6 @@ pub struct StoreContextMut<'a, T: 'static> {
 
 // SAFETY: it stands for a `&mut StoreInner<T>`, see `Store`.
 unsafe impl<T: Send> Send for StoreContextMut<'_, T> {}
-// SAFETY: shared, it only reads, see `Store`.
-unsafe impl<T: Sync> Sync for StoreContextMut<'_, T> {}
-// SAFETY: it stands for a `&StoreInner<T>`, see `Store`.
-unsafe impl<T: Sync> Send for StoreContext<'_, T> {}
-// SAFETY: as above.
-unsafe impl<T: Sync> Sync for StoreContext<'_, T> {}
 
 impl<'a, T: 'static> StoreContext<'a, T> {
     /// # Safety

@@ -74,8 +74,7 @@ pub struct Store<T: 'static> {
 // SAFETY: a store owns all that its raw pointers lead to, host closures in it are `Send`,
 // and no thread keeps anything of it while none of its guests runs.
 unsafe impl<T: Send> Send for Store<T> {}
-// SAFETY: `&Store` gives out `&T` and reads only.
-unsafe impl<T: Sync> Sync for Store<T> {}
+// Not `Sync`: looking at a store's tasks and handles first notes what is only on the stack.
 
 /// What [`Store`] points to.
 #[repr(C)]

@@ -90,8 +90,8 @@ impl<T: WasiHttpView> ServiceApp<T> {
         workers.retain(|w| !w.state.dead.load(Ordering::Acquire) && !w.jobs.is_closed());
         while let Some(at) = self.least_busy(&workers) {
             match self.hand(&mut workers, at, job) {
-                Ok(()) => return Ok(()),
-                Err(back) => job = back,
+                None => return Ok(()),
+                Some(back) => job = back,
             }
         }
         drop(workers);
@@ -99,8 +99,10 @@ impl<T: WasiHttpView> ServiceApp<T> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.push(worker);
         let last = workers.len() - 1;
-        let handed = self.hand(&mut workers, last, job);
-        handed.map_err(|_| Error::msg("a new instance ended at once"))
+        match self.hand(&mut workers, last, job) {
+            None => Ok(()),
+            Some(_) => Err(Error::msg("a new instance ended at once")),
+        }
     }
 
     /// The worker to give a job to; `None`: a new one. Each core has one before any has two
@@ -115,9 +117,10 @@ impl<T: WasiHttpView> ServiceApp<T> {
     }
 
     /// Hands a job to the worker at a place; without its share left, or ended, it goes.
-    fn hand(&self, workers: &mut Vec<Worker>, at: usize, job: Job) -> Result<(), Job> {
+    /// The job comes back where nobody took it.
+    fn hand(&self, workers: &mut Vec<Worker>, at: usize, job: Job) -> Option<Job> {
         let Some(worker) = workers.get_mut(at) else {
-            return Err(job);
+            return Some(job);
         };
         worker.state.running.fetch_add(1, Ordering::AcqRel);
         worker.given += 1;
@@ -126,7 +129,7 @@ impl<T: WasiHttpView> ServiceApp<T> {
         if used_up || sent.is_err() {
             workers.swap_remove(at);
         }
-        sent.map_err(|e| e.0)
+        sent.err().map(|e| e.0)
     }
 
     fn start(&self, time: Duration, metrics: &Metrics) -> Result<Worker> {

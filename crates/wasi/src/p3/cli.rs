@@ -78,6 +78,9 @@ fn output<T: WasiView>(
     )
 }
 
+/// Which of a context's outputs a function is about.
+type OutputOf = fn(&crate::WasiCtx) -> &Stdout;
+
 fn terminals<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     resource::<T, TerminalInput>(
         &mut linker.instance("wasi:cli/terminal-input@0.3.0")?,
@@ -95,7 +98,7 @@ fn terminals<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
             .transpose()?;
         Ok(made)
     })?;
-    let outputs: [(&str, &str, fn(&crate::WasiCtx) -> &Stdout); 2] = [
+    let outputs: [(&str, &str, OutputOf); 2] = [
         (
             "wasi:cli/terminal-stdout@0.3.0",
             "get-terminal-stdout",

@@ -39,10 +39,13 @@ impl Wait {
     }
 }
 
+/// Says how something ended, and the future that hears it.
+pub type Ending<E> = (oneshot::Sender<Ended<E>>, FutureReader<Ended<E>>);
+
 /// A future of how something ended, and who says so. Where nobody does, it went well.
 pub fn ended<T: 'static, E: Lower + Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,
-) -> Result<(oneshot::Sender<Ended<E>>, FutureReader<Ended<E>>)>
+) -> Result<Ending<E>>
 where
     Ended<E>: Lower,
 {
