@@ -51,13 +51,16 @@ fn linker(engine: &Engine) -> Result<Linker<Host>> {
     Ok(linker)
 }
 
+/// What `both` returns.
+type Both = Result<(String, String), String>;
+
 /// The functions of `demo:akit/pipeline`.
 struct Pipeline {
     upper: TypedFunc<(String,), (String,)>,
     squares: TypedFunc<(u32,), (StreamReader<u32>,)>,
     sum: TypedFunc<(StreamReader<u32>,), (u64,)>,
     later: TypedFunc<(String,), (FutureReader<String>,)>,
-    both: TypedFunc<(String, String), (Result<(String, String), String>,)>,
+    both: TypedFunc<(String, String), (Both,)>,
 }
 
 impl Pipeline {
