@@ -116,10 +116,11 @@ fn the_host_is_waited_for() {
     let start = instance
         .get_typed_func::<(u32,), (u32,)>(&mut store, "start")
         .unwrap();
-    let call = block_on(store.run_concurrent(async |accessor| {
+    // In a tuple: the call itself is not waited for.
+    let (call,) = block_on(store.run_concurrent(async |accessor| {
         let call = start.call_concurrent(accessor, (1,));
         crate::support::wait(10).await;
-        call
+        (call,)
     }))
     .unwrap();
     let stall = store.stall();
