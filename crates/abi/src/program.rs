@@ -19,7 +19,7 @@
 //! Programs are memoised per type and form, and records are written out in place only
 //! while they are small: the size of all programs is linear in the size of the types'
 //! graph, however large the tree is. Running one recurses at most
-//! [`MAX_DEPTH`](crate::types::MAX_DEPTH) deep.
+//! [`MAX_DEPTH`] deep.
 //!
 //! In flat form a variant's payloads share core values. What a core value really is (an
 //! `i64` that holds an `f32` for one of the cases) follows from the signature; a client

@@ -25,7 +25,7 @@ pub struct Grants {
 
     /// Let the guest use the network: all of it, or what PATTERN says
     ///
-    /// PATTERN is [KIND:]HOST[:PORT]. KIND is tcp, udp, dns or http (all four if not
+    /// PATTERN is `[KIND:]HOST[:PORT]`. KIND is tcp, udp, dns or http (all four if not
     /// given), or listen, for a local address to accept connections at. HOST is an address,
     /// ADDRESS/BITS, a name, *.NAME or *. May be given several times, or with commas. A
     /// name can be looked up, and the addresses found can be reached.

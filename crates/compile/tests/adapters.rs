@@ -189,8 +189,12 @@ fn random_types_in_every_pairing_of_options() {
             gate: random.next(2) == 0,
         };
         let compiled = compiler.compile_adapters(&types, &[shape]);
-        let compiled = compiled
-            .unwrap_or_else(|error| panic!("round {round}: {}: {error:?}", types.display_func(ty)));
+        let compiled = compiled.unwrap_or_else(|error| {
+            panic!(
+                "round {round}: {}: {shape:?} {error:#}",
+                types.display_func(ty)
+            )
+        });
         assert_eq!(compiled.adapters().count(), shape.pieces().len());
         subprograms += compiled.subprograms().count();
     }

@@ -30,7 +30,7 @@
 //! `run`, `arch::enter`, generated code, `suspend`. None of these Rust frames owns
 //! anything, so a suspended fiber may be dropped, or resumed by another thread.
 //!
-//! The [`Continuation`] stands in the record area above the stack's base: entering a
+//! The `Continuation` stands in the record area above the stack's base: entering a
 //! pooled fiber allocates nothing.
 //!
 //! # Safety

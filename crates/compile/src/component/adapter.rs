@@ -58,11 +58,7 @@ pub(super) fn adapter(
     let [context, values @ ..] = &*params else {
         return Err(bug("an adapter without a context".into()));
     };
-    let lends = types[shape.ty]
-        .params
-        .iter()
-        .any(|(_, ty)| types.contains_borrow(*ty));
-
+    let lends = shape.lends(types);
     let mut emit = Emit::new(b, shared, shape, AdapterSide::Caller, *context, target);
     let flags = emit.enter(values, &own.clif);
     let kept = emit.fresh_slots();

@@ -154,6 +154,12 @@ impl AdapterShape {
         matches!(caller.result_passing, Passing::Memory)
     }
 
+    /// Whether the function borrows anything from its caller.
+    pub(super) fn lends(&self, types: &Types) -> bool {
+        let mut params = types[self.ty].params.iter();
+        params.any(|(_, ty)| types.contains_borrow(*ty))
+    }
+
     /// Whether all that the function lends are parameters of their own: then the adapter
     /// itself keeps account of the loans.
     pub(super) fn lends_directly(&self, types: &Types) -> bool {

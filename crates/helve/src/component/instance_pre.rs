@@ -50,7 +50,7 @@ impl<T: 'static> InstancePre<T> {
         }))
     }
 
-    /// Makes an instance, as [`Linker::instantiate`] does.
+    /// Makes an instance, as [`Linker::instantiate`](crate::component::Linker::instantiate) does.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let mut store = store.as_context_mut();
         ensure!(

@@ -238,8 +238,13 @@ pub(crate) fn make(
         return Ok(func);
     };
     if let (Some(caller), Some(context)) = (caller, NonNull::new(context)) {
-        // Calls that go the slow way use its code for values.
-        let _ = caller.adapter.set(AdapterPtr(context));
+        // Calls that go the slow way use its code for values, but for what a task borrows,
+        // which only the store counts.
+        let types = instance.types();
+        let mut params = types[caller.shape.ty].params.iter();
+        if !params.any(|(_, ty)| types.contains_borrow(*ty)) {
+            let _ = caller.adapter.set(AdapterPtr(context));
+        }
     }
     Ok(match adapter.code {
         Some(_) => func,
