@@ -182,7 +182,7 @@ fn no_world_is_left_out() {
             if name.starts_with("streams-")
                 || name.starts_with("types-") && path.ends_with("tasks.wit")
             {
-                continue; // in `concurrent`
+                continue; // worlds with streams: not compiled by any test yet
             }
             if name == "included" && path.ends_with("nested.wit") {
                 continue; // part of `through`

@@ -11,8 +11,10 @@
 //!
 //! A component whose plan has anything async runs all its calls this way; the others know
 //! nothing of tasks. A built-in asks the model; where the same thread goes on, it returns
-//! at once, else it hands the effect over and suspends. Lifting and lowering between two
-//! guests go through dynamic values. Not here yet: host functions that wait.
+//! at once, else it hands the effect over and suspends. Calls between guests are generated
+//! adapters, noted on the stack until somebody asks (`noted`); values of those that can't be
+//! go through dynamic ones. Not here: host functions that wait, and host ends of streams
+//! (`concurrent`).
 //!
 //! # Safety
 //!
