@@ -1,5 +1,5 @@
-//! Runs WebAssembly scripts (`.wast`): core and component directives, with the
-//! `spectest` module that the official scripts import.
+//! Runs WebAssembly scripts (`.wast`): core and component directives, threads, with the
+//! `spectest` module and the `host` instance that scripts import.
 //!
 //! Every directive is tried, whatever became of those before it; a [`Report`] lists the
 //! ones that did not hold. Trap texts are compared by substring, the texts of invalid
@@ -11,9 +11,11 @@
 mod cancellable;
 mod component_value;
 mod core_value;
+mod host;
 mod report;
 mod script;
 mod spectest;
+mod thread;
 
 pub use report::{Failure, Report};
 pub use script::{Options, run};

@@ -39,4 +39,10 @@ impl Report {
     pub fn is_success(&self) -> bool {
         self.failures.is_empty()
     }
+
+    /// Takes in what became of a thread of the script.
+    pub(crate) fn add(&mut self, other: Report) {
+        self.held += other.held;
+        self.failures.extend(other.failures);
+    }
 }

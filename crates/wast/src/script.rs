@@ -5,7 +5,9 @@
 //! Not here: how values are written and compared (`core_value.rs`, `component_value.rs`).
 
 use crate::cancellable::Blanked;
-use crate::report::{Failure, Report};
+use crate::host::{self, Host};
+use crate::report::Report;
+use crate::thread::{self, Script, Shared};
 use crate::{component_value, core_value, spectest};
 use helve::{Engine, Error, Result, Store, Trap, component, core};
 use std::collections::HashMap;
@@ -44,56 +46,34 @@ impl Default for Options {
 /// A script that cannot be parsed is one failure, at the place of the error.
 pub fn run(name: &str, text: &str, options: &Options) -> Report {
     let mut report = Report::default();
-    let fail = |span: wast::token::Span, message: String| {
-        let (line, column) = span.linecol_in(text);
-        Failure {
-            script: name.to_string(),
-            line: line + 1,
-            column: column + 1,
-            message,
-        }
-    };
+    let script = Script { name, text };
     let blanked = Blanked::new(text);
     let mut lexer = wast::lexer::Lexer::new(&blanked.text);
     lexer.allow_confusing_unicode(true);
     let buffer = match parser::ParseBuffer::new_with_lexer(lexer) {
         Ok(buffer) => buffer,
         Err(e) => {
-            report.failures.push(fail(e.span(), e.message()));
+            report.failures.push(script.failure(e.span(), e.message()));
             return report;
         }
     };
-    let script = match parser::parse::<Wast<'_>>(&buffer) {
-        Ok(script) => script,
+    let parsed = match parser::parse::<Wast<'_>>(&buffer) {
+        Ok(parsed) => parsed,
         Err(e) => {
-            report.failures.push(fail(e.span(), e.message()));
+            report.failures.push(script.failure(e.span(), e.message()));
             return report;
         }
     };
-    let mut starts: Vec<usize> = script
-        .directives
-        .iter()
-        .map(|d| d.span().offset())
-        .collect();
-    starts.push(text.len());
-    let mut context = match Context::new(options, &blanked) {
-        Ok(context) => context,
+    match Context::new(options, script, &blanked) {
+        Ok(mut context) => thread::run(&mut context, parsed.directives, text.len()),
         Err(e) => {
+            let start = wast::token::Span::from_offset(0);
             report
                 .failures
-                .push(fail(wast::token::Span::from_offset(0), format!("{e:#}")));
-            return report;
-        }
-    };
-    for (directive, place) in script.directives.into_iter().zip(starts.windows(2)) {
-        let span = directive.span();
-        context.place = place[0]..place[1];
-        match context.directive(directive) {
-            Ok(()) => report.held += 1,
-            Err(e) => report.failures.push(fail(span, format!("{e:#}"))),
+                .push(script.failure(start, format!("{e:#}")));
+            report
         }
     }
-    report
 }
 
 /// A module or a component, not yet instantiated.
@@ -125,10 +105,12 @@ impl std::fmt::Display for Values {
     }
 }
 
-struct Context<'a> {
+/// What directives of one thread share.
+pub struct Context<'a> {
+    pub script: Script<'a>,
     blanked: &'a Blanked,
     /// Where the directive's text is.
-    place: Range<usize>,
+    pub place: Range<usize>,
     words: bool,
     engine: Engine,
     store: Store<()>,
@@ -137,19 +119,33 @@ struct Context<'a> {
     last_definition: Option<Definition>,
     instances: HashMap<String, Instance>,
     last_instance: Option<Instance>,
+    host: Host,
+    /// What a thread was handed of its script's instances.
+    shared: HashMap<String, Shared>,
 }
 
 impl<'a> Context<'a> {
-    fn new(options: &Options, blanked: &'a Blanked) -> Result<Context<'a>> {
+    fn new(options: &Options, script: Script<'a>, blanked: &'a Blanked) -> Result<Context<'a>> {
         let engine = Engine::new(&options.config)?;
+        Context::of_engine(engine, options.words, script, blanked)
+    }
+
+    fn of_engine(
+        engine: Engine,
+        words: bool,
+        script: Script<'a>,
+        blanked: &'a Blanked,
+    ) -> Result<Context<'a>> {
         let mut store = Store::new(&engine, ());
         // Fails where fuel is not counted; then nobody needs any.
         let _ = store.set_fuel(u64::MAX);
         let mut core_linker = core::Linker::new(&engine);
         core_linker.allow_shadowing(true);
         spectest::define(&mut core_linker, &mut store)?;
+        host::define_core(&mut core_linker)?;
         Ok(Context {
-            words: options.words,
+            words,
+            script,
             blanked,
             place: 0..0,
             engine,
@@ -159,18 +155,42 @@ impl<'a> Context<'a> {
             last_definition: None,
             instances: HashMap::new(),
             last_instance: None,
+            host: Host::default(),
+            shared: HashMap::new(),
         })
     }
 
-    fn directive(&mut self, directive: WastDirective<'_>) -> Result<()> {
+    /// What a thread starts with: a store of its own, all definitions, and the shared
+    /// memories of instance `shared`.
+    pub fn child(&mut self, shared: Option<Id<'_>>) -> Result<Context<'a>> {
+        let mut child =
+            Context::of_engine(self.engine.clone(), self.words, self.script, self.blanked)?;
+        child.definitions = self.definitions.clone();
+        child.last_definition = self.last_definition.clone();
+        if let Some(id) = shared {
+            let mut memories = Shared::new();
+            if let Instance::Core(instance) = self.instance(Some(id))? {
+                for (name, item) in instance.exports(&self.store)? {
+                    if let Some(memory) = item.into_memory()
+                        && let Some(memory) = memory.as_shared(&self.store)?
+                    {
+                        memories.push((name, memory));
+                    }
+                }
+            }
+            child.shared.insert(id.name().to_string(), memories);
+        }
+        Ok(child)
+    }
+
+    pub fn directive(&mut self, directive: WastDirective<'_>) -> Result<()> {
         match directive {
             WastDirective::Module(mut wat) => {
                 let name = wat.name();
                 let definition = self.compile(&mut wat)?;
                 self.define(name, definition.clone());
                 let instance = self.instantiate(&definition)?;
-                self.name(name, instance);
-                Ok(())
+                self.name(name, instance)
             }
             WastDirective::ModuleDefinition(mut wat) => {
                 let name = wat.name();
@@ -188,8 +208,7 @@ impl<'a> Context<'a> {
                 let definition =
                     definition.ok_or_else(|| Error::msg("no such module definition"))?;
                 let made = self.instantiate(&definition)?;
-                self.name(instance, made);
-                Ok(())
+                self.name(instance, made)
             }
             WastDirective::AssertMalformed {
                 module: mut wat,
@@ -248,7 +267,7 @@ impl<'a> Context<'a> {
                 Err(Error::msg("stack switching is not supported"))
             }
             WastDirective::Thread(_) | WastDirective::Wait { .. } => {
-                Err(Error::msg("threads are not supported"))
+                Err(Error::msg("a thread inside a directive"))
             }
         }
     }
@@ -285,11 +304,17 @@ impl<'a> Context<'a> {
         self.last_definition = Some(definition);
     }
 
-    fn name(&mut self, name: Option<Id<'_>>, instance: Instance) {
+    /// Names `instance`. Others can import it by that name, as if it had been registered.
+    fn name(&mut self, name: Option<Id<'_>>, instance: Instance) -> Result<()> {
         if let Some(id) = name {
             self.instances.insert(id.name().to_string(), instance);
+            if let Instance::Core(instance) = instance {
+                self.core_linker
+                    .instance(&mut self.store, id.name(), instance)?;
+            }
         }
         self.last_instance = Some(instance);
+        Ok(())
     }
 
     fn instantiate(&mut self, definition: &Definition) -> Result<Instance> {
@@ -308,6 +333,8 @@ impl<'a> Context<'a> {
         component: &component::Component,
     ) -> Result<component::Instance> {
         let mut linker = component::Linker::new(&self.engine);
+        linker.allow_shadowing(true);
+        self.host.define(&mut linker, component)?;
         for import in component.imports() {
             if let Some(Instance::Component(instance)) = self.instances.get(import) {
                 linker
@@ -327,6 +354,13 @@ impl<'a> Context<'a> {
     }
 
     fn register(&mut self, name: &str, module: Option<Id<'_>>) -> Result<()> {
+        if let Some(memories) = module.and_then(|id| self.shared.get(id.name())) {
+            for (export, memory) in memories.clone() {
+                let memory = memory.in_store(&mut self.store)?;
+                self.core_linker.define(name, &export, memory)?;
+            }
+            return Ok(());
+        }
         match self.instance(module)? {
             Instance::Core(instance) => self.core_linker.instance(&mut self.store, name, instance),
             instance @ Instance::Component(_) => {
