@@ -6,7 +6,8 @@ use crate::load::{self, Host};
 use clap::Args;
 use helve::component::{Component, Invocation, Linker};
 use helve::{
-    CompileMode, Context as _, Engine, Error, ErrorKind, ProfilingStrategy, Result, Schedule, Store,
+    CompileMode, Context as _, Engine, Error, ErrorKind, ProfilingStrategy, Result, Schedule,
+    Store, bail,
 };
 use helve_wasi::host::executor;
 use helve_wasi::{I32Exit, WasiCtxBuilder, p2, p3};
@@ -138,6 +139,21 @@ impl From<Profile> for ProfilingStrategy {
     }
 }
 
+/// That there is something to run; else what can be done with the component instead.
+fn is_command(component: &Component) -> Result<()> {
+    let exports = |start: &str| component.exports().any(|name| name.starts_with(start));
+    let instead = if exports("wasi:cli/run@") {
+        return Ok(());
+    } else if exports("wasi:http/") {
+        "; it answers HTTP requests: `helve serve` runs it"
+    } else if component.exports().next().is_some() {
+        "; `--invoke 'name(args)'` calls an export, `helve inspect` lists them"
+    } else {
+        ", nor anything else"
+    };
+    bail!("the component is not a command: it exports no `wasi:cli/run`{instead}")
+}
+
 const FAILED: u8 = 1;
 const TRAPPED: u8 = 134;
 
@@ -193,6 +209,7 @@ impl Run {
                 let command = p3::Command::instantiate(&mut *store, component, linker);
                 return command.with_context(place)?.run(store);
             }
+            is_command(component).with_context(place)?;
             let command = p2::Command::instantiate(&mut *store, component, linker);
             return command.with_context(place)?.run(store);
         };

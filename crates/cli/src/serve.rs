@@ -309,9 +309,13 @@ impl Kind {
         } else if exports("wasi:http/incoming-handler@0.2") {
             Ok(Kind::Proxy)
         } else {
+            let instead = match exports("wasi:cli/run@") {
+                true => "; it is a command: `helve run` runs it",
+                false => "",
+            };
             bail!(
                 "it answers no requests: it exports neither `wasi:http/handler@0.3` nor \
-                 `wasi:http/incoming-handler@0.2`"
+                 `wasi:http/incoming-handler@0.2`{instead}"
             )
         }
     }

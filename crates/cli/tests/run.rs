@@ -226,3 +226,24 @@ fn scripts() {
         "{bad:?}"
     );
 }
+
+/// What is no command is refused with what can be done instead.
+#[test]
+fn what_is_no_command() {
+    let folder = tempfile::tempdir().unwrap();
+    for (export, instead) in [
+        ("wasi:http/handler@0.3.0", "`helve serve` runs it"),
+        ("wasi:http/incoming-handler@0.2.0", "`helve serve` runs it"),
+        ("acme:kit/first@2.0.0", "`--invoke 'name(args)'` calls"),
+    ] {
+        let file = folder.path().join("other.wat");
+        let text = format!(r#"(component (instance $i) (export "{export}" (instance $i)))"#);
+        std::fs::write(&file, text).unwrap();
+        let said = ["is not a command", instead];
+        expect(&["run", &file.display().to_string()], 1, "", &said);
+    }
+    let file = folder.path().join("empty.wat");
+    std::fs::write(&file, "(component)").unwrap();
+    let said = ["`wasi:cli/run`, nor anything else"];
+    expect(&["run", &file.display().to_string()], 1, "", &said);
+}

@@ -133,14 +133,23 @@ fn a_changed_file_is_served_and_a_broken_one_is_not() {
 #[test]
 fn what_answers_no_requests_is_not_served() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("empty.wat");
-    std::fs::write(&file, "(component)").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_helve"))
-        .args(["serve", "--addr", "127.0.0.1:0"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("it answers no requests"), "{said}");
+    for (text, instead) in [
+        ("(component)", "`wasi:http/incoming-handler@0.2`"),
+        (
+            r#"(component (instance $i) (export "wasi:cli/run@0.3.0" (instance $i)))"#,
+            "`helve run` runs it",
+        ),
+    ] {
+        let file = folder.path().join("other.wat");
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_helve"))
+            .args(["serve", "--addr", "127.0.0.1:0"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("it answers no requests"), "{said}");
+        assert!(said.contains(instead), "{said}");
+    }
 }

@@ -24,10 +24,7 @@ impl Command {
     ) -> Result<Command> {
         let instance = linker.instantiate(&mut store, component)?;
         let interface = instance.get_export(&mut store, None, RUN).ok_or_else(|| {
-            Error::msg(
-                "the component is not a command: it exports no `wasi:cli/run@0.2`; \
-                 a component with other exports is used through the library",
-            )
+            Error::msg("the component is not a command: it exports no `wasi:cli/run@0.2`")
         })?;
         let run = instance
             .get_export(&mut store, Some(&interface), "run")
