@@ -2,10 +2,12 @@
 //!
 //! `run` and `serve` share it.
 
+use crate::buckets::{Buckets, Opened};
 use clap::Args;
-use helve::Result;
+use helve::{Context as _, Result, bail};
 use helve_wasi::{Denied, DirPerms, FilePerms, NetRule, WasiCtx, WasiCtxBuilder};
-use std::path::PathBuf;
+use helve_wasi_http::host::client::{Client, ClientSettings, Roots};
+use std::path::{Path, PathBuf};
 
 /// Options that grant something.
 #[derive(Args, Clone)]
@@ -38,6 +40,51 @@ pub struct Grants {
         default_missing_value = "all"
     )]
     net: Vec<Net>,
+
+    /// Give the guest a value of `wasi:config`
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = parse_env)]
+    config: Vec<(String, String)>,
+
+    /// Give the guest the values of `wasi:config` that FILE has: a KEY=VALUE on each line
+    ///
+    /// Empty lines and lines that start with # say nothing. What --config says counts more.
+    #[arg(long, value_name = "FILE")]
+    config_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    buckets: Buckets,
+
+    /// Whose word on the name of an HTTPS server counts: platform, bundled (a list that
+    /// helve has), or auto, which is bundled where the platform trusts nobody
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHOSE")]
+    tls_roots: TlsRoots,
+}
+
+/// The values of `--tls-roots`.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum TlsRoots {
+    Auto,
+    Platform,
+    Bundled,
+}
+
+impl From<TlsRoots> for Roots {
+    fn from(roots: TlsRoots) -> Roots {
+        match roots {
+            TlsRoots::Auto => Roots::Auto,
+            TlsRoots::Platform => Roots::Platform,
+            TlsRoots::Bundled => Roots::Bundled,
+        }
+    }
+}
+
+/// What was granted, opened: what the guests of one command share.
+#[derive(Clone)]
+pub struct Granted {
+    grants: Grants,
+    config: Vec<(String, String)>,
+    buckets: Opened,
+    client: Client,
 }
 
 /// A folder of the host and its name for the guest.
@@ -94,17 +141,68 @@ fn parse_env(s: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The values of a `--config-file`.
+fn config_file(path: &Path) -> Result<Vec<(String, String)>> {
+    let place = || format!("cannot read the configuration `{}`", path.display());
+    let text = std::fs::read_to_string(path).with_context(place)?;
+    let mut values = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match parse_env(line) {
+            Ok(value) => values.push(value),
+            Err(_) => bail!("`{}`, line {number}: expected KEY=VALUE", path.display()),
+        }
+    }
+    Ok(values)
+}
+
 impl Grants {
+    /// Opens what guests share.
+    ///
+    /// # Errors
+    /// Where a file of it cannot be read or opened.
+    pub fn open(&self) -> Result<Granted> {
+        let mut config = match &self.config_file {
+            Some(path) => config_file(path)?,
+            None => Vec::new(),
+        };
+        config.extend(self.config.iter().cloned());
+        Ok(Granted {
+            grants: self.clone(),
+            config,
+            buckets: self.buckets.open()?,
+            client: Client::new(ClientSettings {
+                roots: self.tls_roots.into(),
+                ..ClientSettings::default()
+            }),
+        })
+    }
+}
+
+impl Granted {
+    /// The HTTP client that all guests share.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// A context with all of it.
     pub fn builder(&self) -> Result<WasiCtxBuilder> {
+        let grants = &self.grants;
         let mut ctx = WasiCtx::builder().on_denied(say);
-        if self.inherit_env {
+        if grants.inherit_env {
             ctx = ctx.inherit_env();
         }
-        for (name, value) in &self.env {
+        for (name, value) in &grants.env {
             ctx = ctx.env(name, value);
         }
-        for folder in &self.dirs {
+        for (key, value) in &self.config {
+            ctx = ctx.config(key, value);
+        }
+        ctx = self.buckets.grant(ctx);
+        for folder in &grants.dirs {
             let (dirs, files) = if folder.read_only {
                 (DirPerms::READ, FilePerms::READ)
             } else {
@@ -112,7 +210,7 @@ impl Grants {
             };
             ctx = ctx.preopened_dir(&folder.host, &folder.guest, dirs, files)?;
         }
-        for net in &self.net {
+        for net in &grants.net {
             ctx = match net {
                 Net::All => ctx.inherit_network(),
                 Net::Rule(rule) => ctx.net([rule.clone()]),
@@ -127,6 +225,8 @@ fn say(denied: &Denied) {
     let remedy = match denied {
         Denied::Network(rule) => format!("`--net={rule}` would grant it"),
         Denied::ReadOnly(_) => "`--dir` without `:ro` would grant it".into(),
+        Denied::Config => "`--config KEY=VALUE` would give it one".into(),
+        Denied::Bucket(name) => format!("`--keyvalue {name}=memory` would grant it"),
         Denied::Outside(_) => "another `--dir` would grant it".into(),
         _ => "no option grants it".into(),
     };
@@ -135,7 +235,21 @@ fn say(denied: &Denied) {
 
 #[cfg(test)]
 mod tests {
-    use super::Folder;
+    use super::{Folder, config_file};
+
+    #[test]
+    fn files_of_values_are_lines() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "# one\n\na=1\n b = c=d \n").unwrap();
+        let values = config_file(file.path()).unwrap();
+        assert_eq!(
+            values,
+            [("a".into(), "1".into()), ("b ".into(), " c=d".into())]
+        );
+        std::fs::write(&file, "a=1\nb\n").unwrap();
+        let error = config_file(file.path()).unwrap_err().to_string();
+        assert!(error.ends_with("line 2: expected KEY=VALUE"), "{error}");
+    }
 
     #[test]
     fn folders_have_two_names_and_a_mode() {

@@ -13,7 +13,8 @@ use helve::component::{Component, Linker, ResourceTable};
 use helve::{
     CompileMode, Config, Context as _, Engine, Error, InstanceAllocationStrategy, Result, bail,
 };
-use helve_wasi::{WasiCtx, WasiCtxView, WasiView, p2, p3, preview1};
+use helve_wasi::{WasiCtx, WasiCtxView, WasiView, config, keyvalue, p2, p3, preview1};
+use helve_wasi_http::host::client::Client;
 use helve_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -30,10 +31,10 @@ pub struct Host {
 
 impl Host {
     /// The data of a store whose guest was granted this.
-    pub fn new(ctx: WasiCtx) -> Host {
+    pub fn new(ctx: WasiCtx, client: Client) -> Host {
         Host {
             ctx,
-            http: WasiHttpCtx::new(),
+            http: WasiHttpCtx::with_client(client),
             table: ResourceTable::new(),
         }
     }
@@ -96,6 +97,8 @@ pub fn hosts(engine: &Engine) -> Result<Linker<Host>> {
     helve_wasi_http::p2::add_to_linker(&mut linker)?;
     p3::add_to_linker(&mut linker)?;
     helve_wasi_http::p3::add_to_linker(&mut linker)?;
+    config::add_to_linker(&mut linker)?;
+    keyvalue::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

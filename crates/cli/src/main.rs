@@ -18,6 +18,7 @@
 
 mod bindgen;
 mod bounds;
+mod buckets;
 mod compile;
 mod explore;
 mod grants;

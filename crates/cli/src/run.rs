@@ -1,7 +1,7 @@
 //! `helve run`: a command, or one call of any other export.
 
 use crate::bounds::Bounds;
-use crate::grants::Grants;
+use crate::grants::{Granted, Grants};
 use crate::load::{self, Host};
 use clap::Args;
 use helve::component::{Component, Invocation, Linker};
@@ -168,11 +168,12 @@ impl Run {
     }
 
     fn run(&self) -> Result<Result<(), ()>> {
-        let ctx = self.context()?.inherit_stdio().build();
+        let granted = self.grants.open()?;
+        let ctx = self.context(&granted)?.inherit_stdio().build();
         let engine = self.engine()?;
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
-        let mut store = Store::new(&engine, Host::new(ctx));
+        let mut store = Store::new(&engine, Host::new(ctx, granted.client()));
         self.bounds.start(&mut store, || {
             eprintln!("error: the guest was still waiting for something when its time was up");
             std::process::exit(TRAPPED.into());
@@ -191,8 +192,9 @@ impl Run {
         (component, linker): (&Component, &Linker<Host>),
         seed: u64,
     ) -> Result<Result<(), ()>> {
-        let ctx = self.context()?.build();
-        let mut store = Store::new(component.engine(), Host::new(ctx));
+        let granted = self.grants.open()?;
+        let ctx = self.context(&granted)?.build();
+        let mut store = Store::new(component.engine(), Host::new(ctx, granted.client()));
         store.set_schedule(Schedule::Seed(seed));
         self.run_in(&mut store, (component, linker), &mut std::io::sink())
     }
@@ -254,13 +256,13 @@ impl Run {
         error
     }
 
-    fn context(&self) -> Result<WasiCtxBuilder> {
+    fn context(&self, granted: &Granted) -> Result<WasiCtxBuilder> {
         let name = self
             .file
             .file_name()
             .unwrap_or(self.file.as_os_str())
             .to_string_lossy();
-        let ctx = self.grants.builder()?;
+        let ctx = granted.builder()?;
         Ok(ctx.arg(name).args(&self.args))
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! The server itself is `helve_wasi_http::server`.
 
-use crate::grants::Grants;
+use crate::grants::{Granted, Grants};
 use crate::load::{self, Host};
 use clap::Args;
 use helve::component::Component;
@@ -143,7 +143,7 @@ const TICKS: Ticks = Ticks {
 struct Maker {
     engine: Engine,
     file: PathBuf,
-    grants: Grants,
+    grants: Granted,
     reuse: Option<usize>,
     concurrency: usize,
 }
@@ -161,7 +161,7 @@ impl Serve {
         let maker = Maker {
             engine: self.limits.engine()?,
             file: self.file.clone(),
-            grants: self.grants.clone(),
+            grants: self.grants.open()?,
             reuse: self.limits.reuse,
             concurrency: self.limits.concurrency,
         };
@@ -270,7 +270,10 @@ impl Maker {
         let pre = linker.instantiate_pre(&component).with_context(place)?;
         let kind = Kind::of(&component).with_context(place)?;
         let (engine, grants) = (self.engine.clone(), self.grants.clone());
-        let store = move || Ok(Store::new(&engine, Host::new(context(&grants)?)));
+        let store = move || {
+            let host = Host::new(context(&grants)?, grants.client());
+            Ok(Store::new(&engine, host))
+        };
         Ok(match kind {
             Kind::Proxy => {
                 Arc::new(ProxyApp::new(pre, self.reuse.unwrap_or(1), store).ticks(TICKS))
@@ -284,7 +287,7 @@ impl Maker {
 }
 
 /// What a guest sees: the grants, and stdout and stderr to print to.
-fn context(grants: &Grants) -> Result<WasiCtx> {
+fn context(grants: &Granted) -> Result<WasiCtx> {
     let ctx = grants.builder()?;
     Ok(ctx
         .stdout(Stdout::inherit_stdout())

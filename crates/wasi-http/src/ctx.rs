@@ -1,5 +1,6 @@
 //! What a store needs for HTTP beside what it needs for WASI.
 
+use crate::host::client::Client;
 use crate::host::fields::FieldLimits;
 use helve::component::ResourceTable;
 use helve_wasi::{WasiCtx, WasiView};
@@ -10,12 +11,23 @@ use helve_wasi::{WasiCtx, WasiView};
 pub struct WasiHttpCtx {
     /// Bounds of each set of fields.
     pub field_limits: FieldLimits,
+    /// What sends requests. Contexts may have the same one: its connections are then kept
+    /// for all of them.
+    pub client: Client,
 }
 
 impl WasiHttpCtx {
-    /// The defaults.
+    /// The defaults, and a client of its own.
     pub fn new() -> WasiHttpCtx {
         WasiHttpCtx::default()
+    }
+
+    /// The defaults, and this client.
+    pub fn with_client(client: Client) -> WasiHttpCtx {
+        WasiHttpCtx {
+            field_limits: FieldLimits::default(),
+            client,
+        }
     }
 }
 

@@ -7,13 +7,15 @@
 
 use crate::host::denied::{Denials, Denied};
 use crate::host::fs::{Descriptor, DirGrant, DirPerms, FilePerms};
+use crate::host::keyvalue::Bucket;
 use crate::host::net::{NetGrants, NetRule, Network};
 use crate::host::random::Random;
 use crate::host::stdio::{Stdin, Stdout};
+use crate::keyvalue::Granted;
 use helve::component::ResourceTable;
 use helve::{Context as _, Result};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
 
 /// What one guest was granted; made by [`WasiCtx::builder`].
 pub struct WasiCtx {
@@ -24,12 +26,17 @@ pub struct WasiCtx {
     pub(crate) stderr: Stdout,
     pub(crate) preopens: Vec<(Descriptor, String)>,
     pub(crate) random: Random,
-    pub(crate) start: Instant,
     pub(crate) max_random_bytes: u64,
     pub(crate) network: Network,
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) keyvalue: Granted,
+    pub(crate) denials: Denials,
     /// The guest's insecure seed, once it was asked for.
     insecure_seed: Option<(u64, u64)>,
 }
+
+/// Open buckets of one guest, unless [`WasiCtxBuilder::max_open_buckets`] says otherwise.
+const MOST_BUCKETS: usize = 1000;
 
 /// Open sockets of one guest, unless [`WasiCtxBuilder::max_sockets`] says otherwise.
 const MOST_SOCKETS: usize = 1000;
@@ -46,14 +53,18 @@ impl WasiCtx {
                 stderr: Stdout::sink(),
                 preopens: Vec::new(),
                 random: Random::new(),
-                start: Instant::now(),
                 max_random_bytes: 64 << 20,
                 network: Network::new(NetGrants::default(), MOST_SOCKETS),
+                config: BTreeMap::new(),
+                keyvalue: Granted {
+                    most_open: MOST_BUCKETS,
+                    ..Granted::default()
+                },
+                denials: Denials::default(),
                 insecure_seed: None,
             },
             folders: Vec::new(),
             net: Vec::new(),
-            denials: Denials::default(),
             max_sockets: MOST_SOCKETS,
         }
     }
@@ -77,7 +88,6 @@ pub struct WasiCtxBuilder {
     ctx: WasiCtx,
     folders: Vec<(cap_std::fs::Dir, String, DirPerms, FilePerms)>,
     net: Vec<NetRule>,
-    denials: Denials,
     max_sockets: usize,
 }
 
@@ -181,10 +191,33 @@ impl WasiCtxBuilder {
         self
     }
 
+    /// Sets a value of `wasi:config`; a second value for one key replaces the first.
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.ctx.config.insert(key.into(), value.into());
+        self
+    }
+
+    /// Lets the guest open a bucket of `wasi:keyvalue` by a name; a second bucket of one name
+    /// replaces the first.
+    pub fn bucket(mut self, name: impl Into<String>, bucket: Bucket) -> Self {
+        let name = name.into();
+        let buckets = &mut self.ctx.keyvalue.buckets;
+        buckets.retain(|(own, _)| *own != name);
+        buckets.push((name, bucket));
+        self
+    }
+
+    /// Bounds the handles of `wasi:keyvalue`, buckets and `cas`, that the guest has open at
+    /// a time (default 1000).
+    pub fn max_open_buckets(mut self, handles: usize) -> Self {
+        self.ctx.keyvalue.most_open = handles;
+        self
+    }
+
     /// Calls `listener` when the guest is denied something: once for each grant that was
     /// missing, at most 20 times.
     pub fn on_denied(mut self, listener: impl Fn(&Denied) + Send + Sync + 'static) -> Self {
-        self.denials = Denials::new(listener);
+        self.ctx.denials = Denials::new(listener);
         self
     }
 
@@ -203,10 +236,10 @@ impl WasiCtxBuilder {
     /// The finished context.
     pub fn build(self) -> WasiCtx {
         let mut ctx = self.ctx;
-        let grants = NetGrants::new(self.net, self.denials.clone());
+        let grants = NetGrants::new(self.net, ctx.denials.clone());
         ctx.network = Network::new(grants, self.max_sockets);
         for (dir, name, dir_perms, file_perms) in self.folders {
-            let grant = DirGrant::new(&name, self.denials.clone());
+            let grant = DirGrant::new(&name, ctx.denials.clone());
             let descriptor = Descriptor::dir(dir, dir_perms, file_perms, grant);
             ctx.preopens.push((descriptor, name));
         }

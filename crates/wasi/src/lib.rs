@@ -35,9 +35,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod config;
 mod ctx;
 mod error;
 pub mod host;
+pub mod keyvalue;
 pub mod p2;
 pub mod p3;
 pub mod preview1;
@@ -46,4 +48,5 @@ pub use ctx::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 pub use error::I32Exit;
 pub use host::denied::Denied;
 pub use host::fs::{DirPerms, FilePerms};
+pub use host::keyvalue::{Bucket, BucketLimits};
 pub use host::net::NetRule;

@@ -1,25 +1,32 @@
-//! The HTTP client: one connection for each request, checked against the grants.
+//! The HTTP client: each request is checked against the grants, connections are kept for the
+//! next one.
 //!
 //! ```text
-//!   check authority -> look up -> connect (first address that answers) -> TLS -> send
-//!                                 connect_timeout                  first_byte_timeout
+//!   check authority --+--> a kept connection --------------------+--> send --> body
+//!                     +--> connect (`connect.rs`), one in        |     first_byte_timeout
+//!                          connect_timeout ----------------------+          between_bytes
 //! ```
+//!
+//! Which connections are kept, and for how long, is `hyper-util`'s business. A client may
+//! serve many guests: what one may not reach it does not, as each request is checked.
 
 use super::body::BoxBody;
-use super::error::{DnsErrorPayload, ErrorCode};
+use super::connect::Connector;
+pub use super::connect::Roots;
+use super::error::ErrorCode;
 use super::message::RequestOptions;
 use bytes::Bytes;
 use helve_wasi::host::net::NetGrants;
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use http_body::{Body, Frame};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, timeout};
 
 /// Where a guest's option says nothing.
@@ -29,235 +36,155 @@ fn span(nanos: Option<u64>) -> Duration {
     nanos.map_or(DEFAULT_TIMEOUT, Duration::from_nanos)
 }
 
-/// Sends `request`, whose URI must have scheme and authority; the response's head, with its
-/// body still to come.
-///
-/// # Errors
-/// `HttpRequestDenied` without a grant; else what went wrong on the way.
-pub async fn send(
-    grants: NetGrants,
-    mut request: http::Request<BoxBody>,
-    options: RequestOptions,
-) -> Result<http::Response<BoxBody>, ErrorCode> {
-    let uri = request.uri().clone();
-    let tls = match uri.scheme() {
-        None => return Err(ErrorCode::HttpRequestUriInvalid),
-        Some(scheme) if *scheme == Scheme::HTTP => false,
-        Some(scheme) if *scheme == Scheme::HTTPS => true,
+/// What bounds a client, and whom it trusts.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Requests whose response is not complete yet, of all guests (default 1000). One more
+    /// fails with `connection-limit-reached`.
+    pub requests: usize,
+    /// Connections to one server that are kept for a next request (default 32).
+    pub idle_per_host: usize,
+    /// How long a connection is kept (default 30 s).
+    pub idle_time: Duration,
+    /// Whose word on a server's name counts.
+    pub roots: Roots,
+}
+
+impl Default for ClientSettings {
+    fn default() -> ClientSettings {
+        ClientSettings {
+            requests: 1000,
+            idle_per_host: 32,
+            idle_time: Duration::from_secs(30),
+            roots: Roots::default(),
+        }
+    }
+}
+
+/// A client and its connections; clones share them.
+#[derive(Clone)]
+pub struct Client {
+    inner: legacy::Client<Connector, BoxBody>,
+    requests: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Default for Client {
+    fn default() -> Client {
+        Client::new(ClientSettings::default())
+    }
+}
+
+impl Client {
+    /// A client without a connection yet.
+    pub fn new(settings: ClientSettings) -> Client {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(settings.idle_time)
+            .pool_max_idle_per_host(settings.idle_per_host);
+        let most = settings.requests.min(Semaphore::MAX_PERMITS);
+        Client {
+            inner: builder.build(Connector::new(settings.roots)),
+            requests: Arc::new(Semaphore::new(most)),
+        }
+    }
+
+    /// Sends `request`, whose URI must have scheme and authority; the response's head, with
+    /// its body still to come.
+    ///
+    /// # Errors
+    /// `HttpRequestDenied` without a grant; else what went wrong on the way.
+    pub async fn send(
+        &self,
+        grants: &NetGrants,
+        mut request: http::Request<BoxBody>,
+        options: RequestOptions,
+    ) -> Result<http::Response<BoxBody>, ErrorCode> {
+        let (host, port) = aim(&mut request)?;
+        if !grants.check_http(&host, port) {
+            return Err(ErrorCode::HttpRequestDenied);
+        }
+        let permit = self.requests.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| ErrorCode::ConnectionLimitReached)?;
+        let mut connecting = capture_connection(&mut request);
+        let connected = async {
+            connecting.wait_for_connection_metadata().await;
+        };
+        let mut exchange = pin!(self.inner.request(request));
+        let response = tokio::select! {
+            biased;
+            response = &mut exchange => response,
+            connected = timeout(span(options.connect_timeout), connected) => {
+                connected.map_err(|_| ErrorCode::ConnectionTimeout)?;
+                let first_byte = span(options.first_byte_timeout);
+                let exchange = timeout(first_byte, exchange).await;
+                exchange.map_err(|_| ErrorCode::ConnectionReadTimeout)?
+            }
+        };
+        let between = span(options.between_bytes_timeout);
+        Ok(response.map_err(error_code)?.map(|body| {
+            BoxBody::new(Patient {
+                body,
+                between,
+                sleep: Box::pin(tokio::time::sleep(between)),
+                _permit: permit,
+            })
+        }))
+    }
+}
+
+/// Checks where a request goes; host and port. What is before an `@` there is for nobody
+/// else, and goes.
+fn aim(request: &mut http::Request<BoxBody>) -> Result<(String, u16), ErrorCode> {
+    let invalid = || ErrorCode::HttpRequestUriInvalid;
+    let uri = request.uri_mut();
+    let port = match uri.scheme() {
+        None => return Err(invalid()),
+        Some(scheme) if *scheme == Scheme::HTTP => 80,
+        Some(scheme) if *scheme == Scheme::HTTPS => 443,
         Some(_) => return Err(ErrorCode::HttpProtocolError),
     };
-    let authority = uri.authority().ok_or(ErrorCode::HttpRequestUriInvalid)?;
-    let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let authority = uri.authority().ok_or_else(invalid)?;
+    if let Some((_, place)) = authority.as_str().rsplit_once('@') {
+        let place = place.parse::<Authority>().map_err(|_| invalid())?;
+        let mut parts = uri.clone().into_parts();
+        parts.authority = Some(place);
+        *uri = http::Uri::from_parts(parts).map_err(|_| invalid())?;
+    }
+    let authority = uri.authority().ok_or_else(invalid)?;
     let host = authority.host().trim_matches(['[', ']']).to_owned();
-    if !grants.check_http(&host, port) {
-        return Err(ErrorCode::HttpRequestDenied);
-    }
-    // Without the user part, which is for nobody else.
-    let field = match authority.as_str().rsplit_once('@') {
-        Some((_, field)) => field,
-        None => authority.as_str(),
-    };
-    let field = http::HeaderValue::from_str(field).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-    let connecting = connect(&grants, &host, port);
-    let tcp = timeout(span(options.connect_timeout), connecting)
-        .await
-        .map_err(|_| ErrorCode::ConnectionTimeout)??;
-    let first_byte = span(options.first_byte_timeout);
-    let exchange = async {
-        if tls {
-            let (stream, http2) = encrypt(tcp, &host).await?;
-            if http2 {
-                return http2_exchange(stream, request).await;
-            }
-            prepare(&mut request, field);
-            http1_exchange(stream, request).await
-        } else {
-            prepare(&mut request, field);
-            http1_exchange(tcp, request).await
+    Ok((host, authority.port_u16().unwrap_or(port)))
+}
+
+/// Why an exchange failed: what the connector or a body of ours says, if one of them does.
+fn error_code(error: legacy::Error) -> ErrorCode {
+    let mut source = std::error::Error::source(&error);
+    while let Some(inner) = source {
+        if let Some(code) = inner.downcast_ref::<ErrorCode>() {
+            return code.clone();
         }
-    };
-    let response = timeout(first_byte, exchange)
-        .await
-        .map_err(|_| ErrorCode::ConnectionReadTimeout)??;
-    let between = span(options.between_bytes_timeout);
-    Ok(response.map(|body| {
-        BoxBody::new(Patient {
-            body,
-            between,
-            sleep: Box::pin(tokio::time::sleep(between)),
-        })
-    }))
-}
-
-/// What HTTP/1.1 wants: a host field, and a target without scheme and authority.
-fn prepare(request: &mut http::Request<BoxBody>, host: http::HeaderValue) {
-    request.headers_mut().insert(http::header::HOST, host);
-    let path = request.uri().path_and_query().cloned();
-    let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
-    *request.uri_mut() = http::Uri::from(path);
-}
-
-async fn connect(grants: &NetGrants, host: &str, port: u16) -> Result<TcpStream, ErrorCode> {
-    let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-        Ok(ip) => vec![(ip, port).into()],
-        Err(_) => {
-            let found = tokio::net::lookup_host((host, port)).await;
-            let found: Vec<SocketAddr> = found.map_err(|e| dns_error(&e))?.collect();
-            let ips: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
-            grants.remember(host, &ips);
-            found
+        if let Some(error) = inner.downcast_ref::<hyper::Error>() {
+            return ErrorCode::of(error);
         }
-    };
-    let mut last = ErrorCode::DestinationNotFound;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(e) => last = connect_error(&e),
-        }
+        source = inner.source();
     }
-    Err(last)
-}
-
-fn dns_error(error: &std::io::Error) -> ErrorCode {
-    ErrorCode::DnsError(DnsErrorPayload {
-        rcode: Some(error.to_string()),
-        info_code: None,
-    })
-}
-
-fn connect_error(error: &std::io::Error) -> ErrorCode {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::ConnectionRefused => ErrorCode::ConnectionRefused,
-        ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            ErrorCode::DestinationIpUnroutable
-        }
-        _ => ErrorCode::DestinationUnavailable,
-    }
-}
-
-/// Trust in what the bundled list of authorities signs.
-static TLS: LazyLock<Result<Arc<rustls::ClientConfig>, rustls::Error>> = LazyLock::new(|| {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-});
-
-/// The stream in TLS, and whether the other side speaks HTTP/2.
-async fn encrypt(
-    tcp: TcpStream,
-    host: &str,
-) -> Result<(tokio_rustls::client::TlsStream<TcpStream>, bool), ErrorCode> {
-    let config = TLS.as_ref().map_err(ErrorCode::internal)?;
-    let name = rustls::pki_types::ServerName::try_from(host.to_owned())
-        .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-    let connector = tokio_rustls::TlsConnector::from(config.clone());
-    let stream = connector.connect(name, tcp).await.map_err(|e| {
-        let inner = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-        match inner {
-            Some(rustls::Error::InvalidCertificate(_)) => ErrorCode::TlsCertificateError,
-            _ => ErrorCode::TlsProtocolError,
-        }
-    })?;
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((stream, http2))
-}
-
-async fn http1_exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: http::Request<BoxBody>,
-) -> Result<http::Response<BoxBody>, ErrorCode> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(ErrorCode::from)?;
-    let driver = Driver(tokio::spawn(async move {
-        let _ = connection.await;
-    }));
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(ErrorCode::from)?;
-    Ok(response.map(|body| driver.keep(body)))
-}
-
-async fn http2_exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: http::Request<BoxBody>,
-) -> Result<http::Response<BoxBody>, ErrorCode> {
-    let io = TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-        .await
-        .map_err(ErrorCode::from)?;
-    let driver = Driver(tokio::spawn(async move {
-        let _ = connection.await;
-    }));
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(ErrorCode::from)?;
-    Ok(response.map(|body| driver.keep(body)))
-}
-
-/// The task that moves a connection's bytes; it ends with whoever wants them.
-struct Driver(tokio::task::JoinHandle<()>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Driver {
-    fn keep(self, body: hyper::body::Incoming) -> BoxBody {
-        BoxBody::new(Driven {
-            body,
-            _driver: self,
-        })
-    }
-}
-
-/// A response's body, with the task that its bytes come by.
-struct Driven {
-    body: hyper::body::Incoming,
-    _driver: Driver,
-}
-
-impl Body for Driven {
-    type Data = Bytes;
-    type Error = ErrorCode;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(ErrorCode::from)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
+    ErrorCode::HttpProtocolError
 }
 
 /// A body each piece of which must come within a time.
 struct Patient {
-    body: BoxBody,
+    body: hyper::body::Incoming,
     between: Duration,
     sleep: Pin<Box<Sleep>>,
+    /// Counts among the requests until it is gone.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Body for Patient {
@@ -271,7 +198,7 @@ impl Body for Patient {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             let next = Instant::now() + self.between.min(DEFAULT_TIMEOUT);
             self.sleep.as_mut().reset(next);
-            return Poll::Ready(frame);
+            return Poll::Ready(frame.map(|frame| frame.map_err(ErrorCode::from)));
         }
         match self.sleep.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Some(Err(ErrorCode::ConnectionReadTimeout))),

@@ -132,10 +132,11 @@ impl ErrorCode {
     }
 }
 
-impl From<hyper::Error> for ErrorCode {
-    fn from(error: hyper::Error) -> ErrorCode {
+impl ErrorCode {
+    /// What went wrong on a connection.
+    pub(crate) fn of(error: &hyper::Error) -> ErrorCode {
         // A body of ours that failed says so itself.
-        let mut source = std::error::Error::source(&error);
+        let mut source = std::error::Error::source(error);
         while let Some(inner) = source {
             if let Some(code) = inner.downcast_ref::<ErrorCode>() {
                 return code.clone();
@@ -153,5 +154,11 @@ impl From<hyper::Error> for ErrorCode {
         } else {
             ErrorCode::HttpProtocolError
         }
+    }
+}
+
+impl From<hyper::Error> for ErrorCode {
+    fn from(error: hyper::Error) -> ErrorCode {
+        ErrorCode::of(&error)
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod client;
+mod connect;
 pub mod error;
 pub mod fields;
 pub mod message;

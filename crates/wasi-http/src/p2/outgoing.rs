@@ -5,7 +5,6 @@ use super::body::Outgoing;
 use super::incoming::IncomingResponse;
 use crate::bind::func;
 use crate::host::body::{self, BoxBody, IncomingBody, OutgoingBody, OutgoingFrames, Side};
-use crate::host::client;
 use crate::host::error::ErrorCode;
 use crate::host::fields::Fields;
 use crate::host::message::{
@@ -334,11 +333,12 @@ fn handle(
         Err(code) => return Ok(Err(code)),
     };
     let grants = host.ctx.network().grants.clone();
+    let client = host.http.client.clone();
     let state = Arc::new(Mutex::new(FutureState::Waiting));
     let done = Flag::new(false);
     let (to, flag) = (state.clone(), done.clone());
     let task = helve_wasi::host::executor::spawn(async move {
-        let result = client::send(grants, request, options).await;
+        let result = client.send(&grants, request, options).await;
         *to.lock().unwrap_or_else(PoisonError::into_inner) = FutureState::Ready(result);
         flag.set(true);
     })?;

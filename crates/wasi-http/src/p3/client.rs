@@ -5,7 +5,6 @@ use super::request::Request;
 use super::response::Response;
 use crate::WasiHttpView;
 use crate::host::body::{IncomingBody, Side};
-use crate::host::client;
 use crate::host::error::ErrorCode;
 use crate::host::fields::Fields;
 use crate::host::message::{RequestOptions, Scheme};
@@ -31,10 +30,11 @@ pub fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
 type Answered = Result<Resource<Response>, ErrorCode>;
 
 async fn send<T: WasiHttpView>(cx: &Accessor<T>, request: Resource<Request>) -> Result<Answered> {
-    let (request, grants) = cx.with(|mut store| -> Result<_> {
+    let (request, grants, client) = cx.with(|mut store| -> Result<_> {
         let view = store.data_mut().http();
         let grants = view.ctx.network().grants.clone();
-        Ok((view.table.delete(request)?, grants))
+        let client = view.http.client.clone();
+        Ok((view.table.delete(request)?, grants, client))
     })??;
     let uri = match uri(&request) {
         Ok(uri) => uri,
@@ -57,7 +57,7 @@ async fn send<T: WasiHttpView>(cx: &Accessor<T>, request: Resource<Request>) -> 
     *http.headers_mut() = headers;
     // A task of the executor: the guest's body moves only while the store's loop runs, and
     // the connection's must not wait for that.
-    let response = match client::send(grants, http, options).await {
+    let response = match client.send(&grants, http, options).await {
         Ok(response) => response,
         Err(code) => {
             transmission.failed(&code);

@@ -14,11 +14,11 @@ use crate::host::error::ErrorCode;
 use crate::host::message::Scheme;
 use crate::p2::{OutgoingAnswer, Proxy};
 use helve::component::InstancePre;
-use helve::{Error, ErrorKind, Result, Store, Trap};
+use helve::{Error, ErrorKind, Result, Store, Trap, UpdateDeadline};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Why a request got no answer from its guest.
@@ -69,8 +69,9 @@ pub trait App: Send + Sync + 'static {
 /// Makes the store of a new instance.
 pub(super) type MakeStore<T> = Box<dyn Fn() -> Result<Store<T>> + Send + Sync>;
 
-/// What keeps a guest that spins from holding its thread for ever: the engine's epoch, which
-/// the embedder moves on.
+/// What keeps a guest that computes from holding its thread: at each tick of the engine's
+/// epoch, which the embedder moves on, it lets others go first, and in the end it is
+/// interrupted.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticks {
     /// How often the epoch moves.
@@ -78,13 +79,25 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// The ticks until `time` has gone by, and then some.
-    pub(super) fn within(self, time: Duration) -> u64 {
-        let ticks = time.as_nanos() / self.every.as_nanos().max(1);
-        u64::try_from(ticks)
-            .unwrap_or(u64::MAX / 4)
-            .min(u64::MAX / 4)
-            + 2
+    /// Interrupts guests of `store` once `is_over` says so.
+    pub(super) fn watch<T: 'static>(
+        self,
+        store: &mut Store<T>,
+        is_over: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
+        store.epoch_deadline_callback(move |_| {
+            Ok(match is_over() {
+                true => UpdateDeadline::Interrupt,
+                false => UpdateDeadline::Yield(1),
+            })
+        });
+        store.set_epoch_deadline(1);
+    }
+
+    /// Interrupts guests of `store` after this time.
+    pub(super) fn limit<T: 'static>(self, store: &mut Store<T>, time: Duration) {
+        let began = Instant::now();
+        self.watch(store, move || began.elapsed() >= time);
     }
 }
 
@@ -154,7 +167,7 @@ impl<T: WasiHttpView> ProxyApp<T> {
 
     fn limit(&self, store: &mut Store<T>, time: Duration) {
         if let Some(ticks) = self.ticks {
-            store.set_epoch_deadline(ticks.within(time));
+            ticks.limit(store, time);
         }
     }
 

@@ -7,6 +7,8 @@
 //!
 //!   a worker that has had its share gets no more; it ends when its guest is idle
 //!   a worker whose guest trapped gets no more; its other requests end with it
+//!   a worker whose guest took too long gets no more; its other requests have as much time
+//!   again, then it is dropped
 //! ```
 
 use super::app::{Answering, App, Failure, MakeStore, Ticks};
@@ -17,10 +19,10 @@ use crate::host::message::Scheme;
 use crate::p3::{Answer, Service};
 use helve::component::{Accessor, InstancePre};
 use helve::{Error, Result, Store};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Instances of a WASI 0.3 service.
 pub struct ServiceApp<T: WasiHttpView> {
@@ -31,6 +33,7 @@ pub struct ServiceApp<T: WasiHttpView> {
     concurrency: usize,
     cores: usize,
     ticks: Option<Ticks>,
+    began: Instant,
     workers: Mutex<Vec<Worker>>,
 }
 
@@ -45,8 +48,34 @@ struct Worker {
 #[derive(Default)]
 struct WorkerState {
     running: AtomicUsize,
+    /// It gets no more requests.
+    retired: AtomicBool,
+    /// Nothing in it will go on.
     dead: AtomicBool,
     ending: AtomicBool,
+    /// When its guest was last seen to compute at a tick, in milliseconds since the app was
+    /// made; 0: not yet.
+    computed: AtomicU64,
+    /// Told when it is to end, whatever it does.
+    kill: Notify,
+}
+
+impl WorkerState {
+    /// A guest took too long: it has no more than that time again, whatever else it does.
+    fn retire(self: &Arc<Self>, time: Duration) {
+        if self.retired.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let state = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            state.kill.notify_one();
+        });
+    }
+
+    fn takes_requests(&self) -> bool {
+        !self.retired.load(Ordering::Acquire) && !self.dead.load(Ordering::Acquire)
+    }
 }
 
 /// One request and where its answer goes.
@@ -73,6 +102,7 @@ impl<T: WasiHttpView> ServiceApp<T> {
             concurrency: concurrency.max(1),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             ticks: None,
+            began: Instant::now(),
             workers: Mutex::default(),
         }
     }
@@ -87,7 +117,7 @@ impl<T: WasiHttpView> ServiceApp<T> {
     /// Gives a job to a worker with room, or to a new one.
     fn give(&self, mut job: Job, metrics: &Metrics) -> Result<()> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.retain(|w| !w.state.dead.load(Ordering::Acquire) && !w.jobs.is_closed());
+        workers.retain(|w| w.state.takes_requests() && !w.jobs.is_closed());
         while let Some(at) = self.least_busy(&workers) {
             match self.hand(&mut workers, at, job) {
                 None => return Ok(()),
@@ -105,11 +135,23 @@ impl<T: WasiHttpView> ServiceApp<T> {
         }
     }
 
+    /// Whether a guest was computing at one of the last ticks: who comes would have to wait.
+    fn computes(&self, worker: &Worker) -> bool {
+        let Some(ticks) = self.ticks else {
+            return false;
+        };
+        let last = worker.state.computed.load(Ordering::Acquire);
+        let ago = since(self.began).saturating_sub(last);
+        last != 0 && u128::from(ago) <= 2 * ticks.every.as_millis()
+    }
+
     /// The worker to give a job to; `None`: a new one. Each core has one before any has two
     /// requests, as a worker runs on one core at a time.
     fn least_busy(&self, workers: &[Worker]) -> Option<usize> {
         let running = |worker: &Worker| worker.state.running.load(Ordering::Acquire);
-        let least = workers.iter().enumerate().min_by_key(|(_, w)| running(w));
+        let places = workers.iter().enumerate();
+        let open = places.filter(|(_, w)| running(w) == 0 || !self.computes(w));
+        let least = open.min_by_key(|(_, w)| running(w));
         let (at, worker) = least?;
         let busy = running(worker);
         let fits = busy == 0 || (busy < self.concurrency && workers.len() >= self.cores);
@@ -136,14 +178,18 @@ impl<T: WasiHttpView> ServiceApp<T> {
         metrics.instance();
         let mut store = (self.make_store)()?;
         if let Some(ticks) = self.ticks {
-            store.set_epoch_deadline(ticks.within(time));
+            ticks.limit(&mut store, time);
         }
         let instance = self.component.instantiate(&mut store)?;
         let service = Service::new(&mut store, instance)?;
         let (jobs, receiver) = mpsc::unbounded_channel();
         let state = Arc::new(WorkerState::default());
-        let pause = self.ticks.map(|ticks| (ticks, time));
-        tokio::spawn(work(store, service, receiver, state.clone(), pause));
+        let pause = self.ticks.map(|ticks| Pause {
+            ticks,
+            time,
+            began: self.began,
+        });
+        tokio::spawn(live(store, service, receiver, state.clone(), pause));
         Ok(Worker {
             jobs,
             state,
@@ -152,55 +198,98 @@ impl<T: WasiHttpView> ServiceApp<T> {
     }
 }
 
-/// An instance's life: jobs until there are no more, then whatever its guest still does.
+/// How an instance's guest is kept from holding its thread.
+#[derive(Clone, Copy)]
+struct Pause {
+    ticks: Ticks,
+    /// What a request may take.
+    time: Duration,
+    began: Instant,
+}
+
+/// Milliseconds since then.
+fn since(then: Instant) -> u64 {
+    u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An instance's life: its work, unless that has to be ended.
+async fn live<T: WasiHttpView>(
+    store: Store<T>,
+    service: Service,
+    jobs: mpsc::UnboundedReceiver<Job>,
+    state: Arc<WorkerState>,
+    pause: Option<Pause>,
+) {
+    tokio::select! {
+        ended = work(store, service, jobs, state.clone(), pause) => if let Err(error) = ended {
+            eprintln!("helve: an instance failed: {error:#}");
+        },
+        () = state.kill.notified() => {
+            eprintln!("helve: an instance was ended: its guest went on after its time");
+        }
+    }
+    state.dead.store(true, Ordering::Release);
+}
+
+/// Jobs until there are no more, then whatever the guest still does.
 async fn work<T: WasiHttpView>(
     mut store: Store<T>,
     service: Service,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     state: Arc<WorkerState>,
-    pause: Option<(Ticks, Duration)>,
-) {
-    let during = state.clone();
-    let accepted = store
+    pause: Option<Pause>,
+) -> Result<()> {
+    let alive = Arc::new(Mutex::new(Instant::now()));
+    if let Some(Pause { ticks, time, began }) = pause {
+        let (alive, state) = (alive.clone(), state.clone());
+        let last = move || *alive.lock().unwrap_or_else(PoisonError::into_inner);
+        ticks.watch(&mut store, move || {
+            state.computed.store(since(began).max(1), Ordering::Release);
+            last().elapsed() >= time
+        });
+    }
+    store
         .run_concurrent(async move |cx: &Accessor<T>| -> Result<()> {
-            if let Some((ticks, time)) = pause {
-                cx.spawn(renew(cx.clone(), ticks, time, during.clone()))?;
+            if let Some(Pause { ticks, time, .. }) = pause {
+                let every = (time / 4).clamp(ticks.every, Duration::from_secs(1));
+                cx.spawn(stay_alive(alive, every, state.clone()))?;
             }
             while let Some(job) = jobs.recv().await {
-                if during.dead.load(Ordering::Acquire) {
+                if state.dead.load(Ordering::Acquire) {
                     let _ = job.answer.send(Err(Failure::InstanceEnded));
                     continue;
                 }
-                cx.spawn(answer(cx.clone(), service.clone(), job, during.clone()))?;
+                cx.spawn(answer(cx.clone(), service.clone(), job, state.clone()))?;
             }
-            during.ending.store(true, Ordering::Release);
+            state.ending.store(true, Ordering::Release);
             Ok(())
         })
-        .await;
-    let ended = match accepted.and_then(|done| done) {
-        Ok(()) => helve_wasi::p3::finish(&mut store).await,
-        Err(e) => Err(e),
-    };
-    state.dead.store(true, Ordering::Release);
-    if let Err(error) = ended {
-        eprintln!("helve: an instance failed: {error:#}");
+        .await??;
+    let finishing = helve_wasi::p3::finish(&mut store);
+    match pause {
+        Some(Pause { time, .. }) => match tokio::time::timeout(time, finishing).await {
+            Ok(finished) => finished,
+            // What waits for what never comes must not be kept for ever.
+            Err(_) => Err(Error::msg("its guest was not done in its time")),
+        },
+        None => finishing.await,
     }
 }
 
-/// Moves the deadline on for as long as the store's loop runs: whoever spins in a guest
-/// keeps it from that.
-async fn renew<T: WasiHttpView>(
-    cx: Accessor<T>,
-    ticks: Ticks,
-    time: Duration,
+/// Says now and then that the store's loop runs: whoever keeps it from that for long is
+/// interrupted.
+async fn stay_alive(
+    alive: Arc<Mutex<Instant>>,
+    every: Duration,
     state: Arc<WorkerState>,
 ) -> Result<()> {
     while !state.ending.load(Ordering::Acquire) {
-        cx.with(|mut store| store.set_epoch_deadline(ticks.within(time)))?;
-        tokio::time::sleep((time / 4).clamp(ticks.every, Duration::from_secs(1))).await;
+        *alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        tokio::time::sleep(every).await;
     }
     // What the guest still does has as much again.
-    cx.with(|mut store| store.set_epoch_deadline(ticks.within(time)))
+    *alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    Ok(())
 }
 
 /// Answers one job within its time.
@@ -217,7 +306,10 @@ async fn answer<T: WasiHttpView>(
             state.dead.store(true, Ordering::Release);
             Failure::from(error)
         }),
-        () = tokio::time::sleep(job.time) => Err(Failure::TimedOut),
+        () = tokio::time::sleep(job.time) => {
+            state.retire(job.time);
+            Err(Failure::TimedOut)
+        }
         () = job.answer.closed() => Err(Failure::NoAnswer),
     };
     state.running.fetch_sub(1, Ordering::AcqRel);

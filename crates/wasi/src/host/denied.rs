@@ -14,6 +14,10 @@ pub enum Denied {
     ReadOnly(String),
     /// A path that leads out of the granted folder of this name.
     Outside(String),
+    /// Values of `wasi:config`: none at all were given.
+    Config,
+    /// The bucket of this name, of `wasi:keyvalue`.
+    Bucket(String),
 }
 
 impl fmt::Display for Denied {
@@ -22,6 +26,8 @@ impl fmt::Display for Denied {
             Denied::Network(rule) => write!(f, "use of the network: {rule}"),
             Denied::ReadOnly(name) => write!(f, "a change in `{name}`, which is read-only"),
             Denied::Outside(name) => write!(f, "a path that leads out of `{name}`"),
+            Denied::Config => f.write_str("a configuration: it has no value at all"),
+            Denied::Bucket(name) => write!(f, "the key-value bucket `{name}`"),
         }
     }
 }

@@ -10,13 +10,26 @@ use tokio::task::AbortHandle;
 /// # Errors
 /// Where there is none: guests that wait are called from within tokio's.
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<AbortHandle> {
-    let handle = Handle::try_current().map_err(|_| {
+    Ok(handle()?.spawn(future).abort_handle())
+}
+
+/// Runs `work`, which waits for a disk, on a thread for such things.
+///
+/// # Errors
+/// As for [`spawn`].
+pub fn spawn_blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<tokio::task::JoinHandle<R>> {
+    Ok(handle()?.spawn_blocking(work))
+}
+
+fn handle() -> Result<Handle> {
+    Handle::try_current().map_err(|_| {
         Error::msg(
             "a host function has to wait, and this thread runs no tokio executor: call the \
              guest with `call_async` inside one",
         )
-    })?;
-    Ok(handle.spawn(future).abort_handle())
+    })
 }
 
 /// Runs `future` to its end on this thread, with an executor of its own.

@@ -8,6 +8,7 @@ pub mod denied;
 pub mod errno;
 pub mod executor;
 pub mod fs;
+pub mod keyvalue;
 pub mod net;
 pub mod poll;
 pub mod random;

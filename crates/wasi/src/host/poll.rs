@@ -1,27 +1,27 @@
-//! Waiting: for a moment, for a file descriptor, for a flag, for the first of several.
+//! Waiting: for a file descriptor, for a flag, for the first of several or a moment.
 //!
-//! A source says how it would become ready ([`Readiness`]); [`wait_any`] is a future that
-//! ends when one is. Whether a descriptor is ready is always asked of the kernel, with
+//! A source says how it would become ready ([`Readiness`]); [`first_of`] is a future that
+//! ends when one may be. Whether a descriptor is ready is always asked of the kernel, with
 //! `poll(2)`; the executor's reactor (tokio's) only says when it is worth asking again.
 //!
 //! ```text
-//!   ready_now ----some----> done
+//!   is_ready ----some----> done
 //!      |  ^
 //!     none +----------------------------+
 //!      v                                |
 //!   sleep: one timer, one waker per descriptor and flag, whichever is first
 //! ```
 //!
-//! Not here: what is waited for (`stdio.rs`, `net/`, `stream.rs`).
+//! Not here: what is waited for (`stdio.rs`, `net/`, `stream.rs`), and the clock, which is
+//! the store's.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -159,8 +159,6 @@ impl Flag {
 pub enum Readiness {
     /// It is.
     Now,
-    /// At this moment.
-    At(Instant),
     /// When this descriptor can be read without blocking.
     Readable(Arc<Descriptor>),
     /// When this descriptor can be written without blocking.
@@ -176,7 +174,6 @@ impl Readiness {
     pub fn is_ready(&self) -> bool {
         match self {
             Readiness::Now => true,
-            Readiness::At(when) => *when <= Instant::now(),
             Readiness::Readable(fd) => fd.is_readable(),
             Readiness::Writable(fd) => fd.is_writable(),
             Readiness::Flag(flag) => flag.is_up(),
@@ -188,7 +185,6 @@ impl Readiness {
     pub async fn wait(&self) {
         match self {
             Readiness::Now => {}
-            Readiness::At(when) => tokio::time::sleep_until((*when).into()).await,
             Readiness::Readable(fd) => fd.readable().await,
             Readiness::Writable(fd) => fd.writable().await,
             Readiness::Flag(flag) => flag.wait().await,
@@ -197,44 +193,24 @@ impl Readiness {
     }
 }
 
-/// The places in `sources` of all that are ready at this moment.
-pub fn ready_now(sources: &[Readiness]) -> Vec<u32> {
-    let places = (0u32..).zip(sources);
-    places
-        .filter_map(|(place, source)| source.is_ready().then_some(place))
-        .collect()
-}
-
-/// Waits until one of `sources` is ready; returns the places of all that are.
+/// Waits until one of `sources` may be ready, or the moment that `timer` waits for is
+/// there.
 ///
-/// Where none ever can be, this waits for ever: so do the rules of `wasi:io/poll`.
-pub async fn wait_any(sources: &[Readiness]) -> Vec<u32> {
-    loop {
-        let ready = ready_now(sources);
-        if !ready.is_empty() || sources.is_empty() {
-            return ready;
-        }
-        first_of(sources).await;
-    }
-}
-
-async fn first_of(sources: &[Readiness]) {
-    // One timer does for all moments.
-    let moments = sources.iter().filter_map(|source| match source {
-        Readiness::At(when) => Some(*when),
-        _ => None,
-    });
-    let earliest = moments.min().map(Readiness::At);
-    let others = sources
+/// Without any this waits for ever: so do the rules of `wasi:io/poll`.
+pub async fn first_of<S>(sources: &[Readiness], timer: Option<S>)
+where
+    S: Future + Send,
+{
+    let mut timer = pin!(timer);
+    let mut waits: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = sources
         .iter()
-        .filter(|source| !matches!(source, Readiness::At(_) | Readiness::Never));
-    let mut waits: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = others
-        .chain(earliest.as_ref())
+        .filter(|source| !matches!(source, Readiness::Never))
         .map(|source| Box::pin(source.wait()) as _)
         .collect();
     std::future::poll_fn(|cx| {
-        let ready = waits.iter_mut().any(|w| w.as_mut().poll(cx).is_ready());
-        if ready {
+        let late = timer.as_mut().as_pin_mut();
+        let late = late.is_some_and(|timer| timer.poll(cx).is_ready());
+        if late || waits.iter_mut().any(|w| w.as_mut().poll(cx).is_ready()) {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -251,26 +227,23 @@ pub fn block_until_writable(fd: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The moment `span` from now, at most a century off, so that no sum overflows.
-pub fn after(span: Duration) -> Instant {
-    let century = Duration::from_secs(100 * 365 * 24 * 3600);
-    let now = Instant::now();
-    now.checked_add(span.min(century)).unwrap_or(now)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn the_first_of_several_ends_the_wait() {
-        let soon = Instant::now() + Duration::from_millis(20);
-        let late = soon + Duration::from_secs(60);
-        let sources = [Readiness::Never, Readiness::At(late), Readiness::At(soon)];
-        assert_eq!(wait_any(&sources).await, [2]);
-        assert!(Instant::now() >= soon);
-        let sources = [Readiness::Now, Readiness::Never, Readiness::Now];
-        assert_eq!(wait_any(&sources).await, [0, 2]);
+        let never = std::future::pending::<()>;
+        let sources = [Readiness::Never, Readiness::Now];
+        first_of(&sources, Some(never())).await;
+        first_of(&[Readiness::Never], Some(std::future::ready(()))).await;
+        let flag = Flag::new(false);
+        let sources = [Readiness::Never, Readiness::Flag(flag.clone())];
+        let task = tokio::spawn(async move { first_of(&sources, Some(never())).await });
+        tokio::task::yield_now().await;
+        assert!(!task.is_finished());
+        flag.set(true);
+        task.await.unwrap();
     }
 
     #[tokio::test]
@@ -278,20 +251,20 @@ mod tests {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let reader = Readiness::Readable(Descriptor::new(reader.into()));
         assert!(!reader.is_ready());
-        let task = tokio::spawn(async move { wait_any(&[Readiness::Never, reader]).await });
+        let task = tokio::spawn(async move { reader.wait().await });
         tokio::task::yield_now().await;
         std::io::Write::write_all(&mut writer, b"x").unwrap();
-        assert_eq!(task.await.unwrap(), [1]);
+        task.await.unwrap();
     }
 
     #[tokio::test]
     async fn a_flag_ends_the_wait_and_a_file_is_always_ready() {
         let flag = Flag::new(false);
         let source = Readiness::Flag(flag.clone());
-        let task = tokio::spawn(async move { wait_any(&[source]).await });
+        let task = tokio::spawn(async move { source.wait().await });
         tokio::task::yield_now().await;
         flag.set(true);
-        assert_eq!(task.await.unwrap(), [0]);
+        task.await.unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
         Descriptor::new(file.into()).readable().await;
     }

@@ -11,10 +11,11 @@
 //!      +--------------------------+
 //! ```
 
-use crate::host::poll::{Readiness, wait_any};
+use crate::host::poll::{Readiness, first_of};
 use crate::{WasiCtxView, WasiView};
 use helve::component::{Accessor, ComponentNamedList, Lift, LinkerInstance, Lower};
 use helve::{Result, StoreContextMut};
+use std::future::Ready;
 use std::sync::Arc;
 
 /// Defines `name` as a function with one result.
@@ -100,15 +101,25 @@ async fn until_done<T: WasiView, R>(
     cx: &Accessor<T>,
     mut attempt: impl FnMut(WasiCtxView<'_>) -> Result<Attempt<R>>,
 ) -> Result<R> {
-    let mut round = 0u32;
+    let mut rounds = Rounds::default();
     loop {
         match cx.with(|mut store| attempt(store.data_mut().wasi()))?? {
             Attempt::Done(result) => return Ok(result),
-            Attempt::Wait(sources) => drop(wait_any(&sources).await),
+            Attempt::Wait(sources) => first_of(&sources, None::<Ready<()>>).await,
         }
-        // Who makes the source ready may need this thread to do so for good.
-        round = round.wrapping_add(1);
-        if round.is_multiple_of(16) {
+        rounds.another().await;
+    }
+}
+
+/// Counts attempts: who makes a source ready may need this thread to do so for good.
+#[derive(Default)]
+pub(crate) struct Rounds(u32);
+
+impl Rounds {
+    /// After a wait, before the next attempt.
+    pub async fn another(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+        if self.0.is_multiple_of(16) {
             tokio::task::yield_now().await;
         }
     }

@@ -4,9 +4,9 @@ use super::bind::func;
 use super::io::Pollable;
 use crate::WasiView;
 use crate::host::clock;
-use crate::host::poll::Readiness;
-use helve::Result;
 use helve::component::{ComponentType, Lift, Linker, Lower};
+use helve::{Result, StoreContextMut};
+use std::time::Duration;
 
 /// A moment (`wall-clock.datetime`): seconds and nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
@@ -43,28 +43,24 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     })?;
 
     let mut monotonic = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
-    func(&mut monotonic, "now", |host, (): ()| {
-        Ok(clock::monotonic_now(host.ctx.start))
+    monotonic.func_wrap("now", |mut cx: StoreContextMut<'_, T>, (): ()| {
+        Ok((clock::nanos(cx.now()),))
     })?;
     func(&mut monotonic, "resolution", |_, (): ()| Ok(1u64))?;
     func(
         &mut monotonic,
         "subscribe-instant",
         |host, (when,): (u64,)| {
-            let moment = clock::instant_at(host.ctx.start, when);
-            Ok(host.table.push(Pollable::fixed(
-                moment.map_or(Readiness::Never, Readiness::At),
-            ))?)
+            let pollable = Pollable::at(Duration::from_nanos(when));
+            Ok(host.table.push(pollable)?)
         },
     )?;
-    func(
-        &mut monotonic,
+    monotonic.func_wrap(
         "subscribe-duration",
-        |host, (span,): (u64,)| {
-            let moment = clock::instant_at(std::time::Instant::now(), span);
-            Ok(host.table.push(Pollable::fixed(
-                moment.map_or(Readiness::Never, Readiness::At),
-            ))?)
+        |mut cx: StoreContextMut<'_, T>, (span,): (u64,)| {
+            let when = cx.now().saturating_add(Duration::from_nanos(span));
+            let table = cx.data_mut().wasi().table;
+            Ok((table.push(Pollable::at(when))?,))
         },
     )
 }

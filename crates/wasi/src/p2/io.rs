@@ -3,15 +3,16 @@
 //! A stream that failed once stays closed, as the interface asks; the error it failed
 //! with is a resource of its own. Functions that wait are attempts (`bind.rs`).
 
-use super::bind::{Attempt, func, resource, waiting};
+use super::bind::{Attempt, Rounds, func, resource, waiting};
 use crate::host::errno::ErrorCode;
-use crate::host::poll::{Readiness, ready_now};
+use crate::host::poll::{Readiness, first_of};
 use crate::host::stream::{InputStream, MAX_TRANSFER, OutputStream, StreamError as HostError};
 use crate::{WasiCtxView, WasiView};
 use helve::component::{
-    ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceTable,
+    Accessor, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceTable,
 };
-use helve::{Result, ensure};
+use helve::{Result, StoreContextMut, ensure};
+use std::time::Duration;
 
 /// Why a stream failed (`wasi:io/error.error`).
 pub struct IoError(pub std::io::Error);
@@ -27,6 +28,8 @@ impl IoError {
 pub struct Pollable(Source);
 
 enum Source {
+    /// This late, on the store's clock.
+    At(Duration),
     Fixed(Readiness),
     Input(Resource<Input>),
     Output(Resource<Output>),
@@ -38,12 +41,33 @@ impl Pollable {
         Pollable(Source::Fixed(readiness))
     }
 
-    fn readiness(&self, table: &ResourceTable) -> Result<Readiness> {
-        Ok(match &self.0 {
+    /// One for a moment on the store's clock.
+    pub(crate) fn at(moment: Duration) -> Pollable {
+        Pollable(Source::At(moment))
+    }
+
+    fn awaited(&self, table: &ResourceTable) -> Result<Awaited> {
+        Ok(Awaited::Ready(match &self.0 {
+            Source::At(moment) => return Ok(Awaited::At(*moment)),
             Source::Fixed(readiness) => readiness.clone(),
             Source::Input(stream) => table.get(stream)?.readiness(),
             Source::Output(stream) => table.get(stream)?.readiness(),
-        })
+        }))
+    }
+}
+
+/// What a pollable waits for, at the time it is asked.
+enum Awaited {
+    At(Duration),
+    Ready(Readiness),
+}
+
+impl Awaited {
+    fn is_ready(&self, now: Duration) -> bool {
+        match self {
+            Awaited::At(moment) => *moment <= now,
+            Awaited::Ready(readiness) => readiness.is_ready(),
+        }
     }
 }
 
@@ -215,49 +239,64 @@ pub(super) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
 
 fn poll<T: WasiView>(poll: &mut LinkerInstance<'_, T>) -> Result<()> {
     resource::<T, Pollable>(poll, "pollable")?;
-    func(
-        poll,
+    poll.func_wrap(
         "[method]pollable.ready",
-        |host, (pollable,): (Resource<Pollable>,)| {
-            Ok(host.table.get(&pollable)?.readiness(host.table)?.is_ready())
+        |mut cx: StoreContextMut<'_, T>, (pollable,): (Resource<Pollable>,)| {
+            let now = cx.now();
+            let table = cx.data_mut().wasi().table;
+            Ok((table.get(&pollable)?.awaited(table)?.is_ready(now),))
         },
     )?;
-    block(poll)?;
-    waiting(
-        poll,
+    poll.func_wrap_async(
+        "[method]pollable.block",
+        |cx: Accessor<T>, (pollable,): (Resource<Pollable>,)| async move {
+            wait_any(&cx, &[pollable]).await.map(drop)
+        },
+    )?;
+    poll.func_wrap_async(
         "poll",
-        |host, (pollables,): &mut (Vec<Resource<Pollable>>,)| {
+        |cx: Accessor<T>, (pollables,): (Vec<Resource<Pollable>>,)| async move {
             ensure!(
                 !pollables.is_empty(),
                 "`wasi:io/poll.poll` was called with an empty list"
             );
-            let mut sources = Vec::with_capacity(pollables.len());
-            for pollable in pollables.iter() {
-                sources.push(host.table.get(pollable)?.readiness(host.table)?);
-            }
-            let ready = ready_now(&sources);
-            Ok(if ready.is_empty() {
-                Attempt::Wait(sources)
-            } else {
-                Attempt::Done(ready)
-            })
+            Ok((wait_any(&cx, &pollables).await?,))
         },
     )
 }
 
-fn block<T: WasiView>(poll: &mut LinkerInstance<'_, T>) -> Result<()> {
-    super::bind::waiting_proc(
-        poll,
-        "[method]pollable.block",
-        |host, (pollable,): &mut (Resource<Pollable>,)| {
-            let readiness = host.table.get(pollable)?.readiness(host.table)?;
-            Ok(if readiness.is_ready() {
-                Attempt::Done(())
-            } else {
-                Attempt::Wait(vec![readiness])
-            })
-        },
-    )
+/// The places of all that are ready, once one is.
+async fn wait_any<T: WasiView>(
+    cx: &Accessor<T>,
+    pollables: &[Resource<Pollable>],
+) -> Result<Vec<u32>> {
+    let mut rounds = Rounds::default();
+    loop {
+        let (now, awaited) = cx.with(|mut store| -> Result<_> {
+            let now = store.now();
+            let table = store.data_mut().wasi().table;
+            let awaited = pollables.iter().map(|p| table.get(p)?.awaited(table));
+            Ok((now, awaited.collect::<Result<Vec<Awaited>>>()?))
+        })??;
+        let places = (0u32..).zip(&awaited);
+        let ready = places.filter(|(_, awaited)| awaited.is_ready(now));
+        let ready: Vec<u32> = ready.map(|(place, _)| place).collect();
+        if !ready.is_empty() {
+            return Ok(ready);
+        }
+        // One timer does for all moments.
+        let mut earliest: Option<Duration> = None;
+        let mut sources = Vec::with_capacity(awaited.len());
+        for awaited in awaited {
+            match awaited {
+                Awaited::At(at) => earliest = Some(earliest.map_or(at, |first| first.min(at))),
+                Awaited::Ready(readiness) => sources.push(readiness),
+            }
+        }
+        let timer = earliest.map(|at| cx.sleep(at.saturating_sub(now)));
+        first_of(&sources, timer).await;
+        rounds.another().await;
+    }
 }
 
 fn input_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {

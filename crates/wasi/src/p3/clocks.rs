@@ -2,11 +2,10 @@
 
 use crate::WasiView;
 use crate::host::clock;
-use crate::host::poll::Readiness;
 use crate::p2::bind::func;
-use helve::Result;
 use helve::component::{Accessor, ComponentType, Lift, Linker, Lower};
-use std::time::{Duration, Instant as Moment, SystemTime, UNIX_EPOCH};
+use helve::{Result, StoreContextMut};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `system-clock.instant`: seconds and nanoseconds since 1970, seconds rounded down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
@@ -50,30 +49,18 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     func(&mut system, "get-resolution", |_, (): ()| Ok(1u64))?;
 
     let mut monotonic = linker.instance("wasi:clocks/monotonic-clock@0.3.0")?;
-    func(&mut monotonic, "now", |host, (): ()| {
-        Ok(clock::monotonic_now(host.ctx.start))
+    monotonic.func_wrap("now", |mut cx: StoreContextMut<'_, T>, (): ()| {
+        Ok((clock::nanos(cx.now()),))
     })?;
     func(&mut monotonic, "get-resolution", |_, (): ()| Ok(1u64))?;
     monotonic.func_wrap_async(
         "wait-until",
         |cx: Accessor<T>, (when,): (u64,)| async move {
-            let start = cx.with(|mut store| store.data_mut().wasi().ctx.start)?;
-            wait(clock::instant_at(start, when)).await;
-            Ok(())
+            let span = Duration::from_nanos(when).saturating_sub(cx.now()?);
+            cx.sleep(span).await
         },
     )?;
-    monotonic.func_wrap_async("wait-for", |_: Accessor<T>, (span,): (u64,)| async move {
-        let when = Moment::now().checked_add(Duration::from_nanos(span));
-        wait(when).await;
-        Ok(())
+    monotonic.func_wrap_async("wait-for", |cx: Accessor<T>, (span,): (u64,)| async move {
+        cx.sleep(Duration::from_nanos(span)).await
     })
-}
-
-/// Waits until a moment; for ever where the platform cannot say it.
-async fn wait(when: Option<Moment>) {
-    match when {
-        Some(when) if when <= Moment::now() => {}
-        Some(when) => Readiness::At(when).wait().await,
-        None => Readiness::Never.wait().await,
-    }
 }

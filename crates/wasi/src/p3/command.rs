@@ -19,7 +19,7 @@ pub async fn finish<T: Send + 'static>(mut store: impl AsContextMut<Data = T>) -
             // First what is ready now, then what takes time.
             let mut pause = Duration::ZERO;
             while !cx.with(|mut store| store.tasks().is_empty())? {
-                tokio::time::sleep(pause).await;
+                cx.sleep(pause).await?;
                 pause = (pause + Duration::from_millis(1)).min(Duration::from_millis(20));
             }
             Ok(())

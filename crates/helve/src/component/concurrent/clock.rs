@@ -6,16 +6,20 @@
 //!             is at once as late as the next sleeper wants
 //! ```
 //!
-//! A virtual clock makes timeouts part of what a seed decides, and costs no waiting. Not
-//! here: wall clocks.
+//! A virtual clock makes timeouts part of what a seed decides, and costs no waiting. A
+//! sleep that is dropped leaves nothing behind: nobody waits for it, and no time is skipped
+//! to. Not here: wall clocks.
 
 use super::{Accessor, Concurrent};
 use crate::component::has_data::HasData;
+use crate::core::context::{AsContextMut, StoreContextMut};
+use crate::core::store::Store;
 use helve_base::Result;
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// What one turn of the loop takes on a virtual clock.
@@ -26,9 +30,15 @@ pub(super) struct Clock {
     start: Instant,
     /// The time, where it is virtual.
     now: Option<Duration>,
-    /// Who sleeps on the virtual clock; the number tells sleepers of one moment apart.
-    sleepers: BTreeMap<(Duration, u64), Waker>,
+    sleepers: Sleepers,
     last: u64,
+}
+
+/// Who sleeps on the virtual clock; the number tells sleepers of one moment apart.
+type Sleepers = Arc<Mutex<BTreeMap<(Duration, u64), Waker>>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Clock {
@@ -36,7 +46,7 @@ impl Default for Clock {
         Clock {
             start: Instant::now(),
             now: None,
-            sleepers: BTreeMap::new(),
+            sleepers: Sleepers::default(),
             last: 0,
         }
     }
@@ -64,7 +74,8 @@ impl Clock {
 
     fn due(&mut self, now: Duration) -> Vec<Waker> {
         let mut due = Vec::new();
-        while let Some(first) = self.sleepers.first_entry() {
+        let mut sleepers = lock(&self.sleepers);
+        while let Some(first) = sleepers.first_entry() {
             if first.key().0 > now {
                 break;
             }
@@ -75,8 +86,8 @@ impl Clock {
 
     /// Nothing else is left to do: it is as late as the next sleeper wants.
     pub fn skip(&mut self) -> Vec<Waker> {
-        let first = self.sleepers.first_key_value();
-        let Some((at, _)) = first.map(|((at, number), _)| (*at, *number)) else {
+        let first = lock(&self.sleepers).first_key_value().map(|(key, _)| key.0);
+        let Some(at) = first else {
             return Vec::new();
         };
         self.now = self.now.map(|now| now.max(at));
@@ -87,7 +98,7 @@ impl Clock {
 impl Concurrent {
     /// Whether someone sleeps on the virtual clock.
     pub fn sleeps(&self) -> bool {
-        !self.state.borrow().clock.sleepers.is_empty()
+        !lock(&self.state.borrow().clock.sleepers).is_empty()
     }
 
     fn now(&self) -> Duration {
@@ -129,11 +140,16 @@ impl Timers {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes `waker` at a moment.
-    fn wake_at(self: &Arc<Self>, at: Instant, waker: &Waker) {
+    /// A number of its own for one who wants to be woken at a moment.
+    fn number(&self) -> u64 {
         let mut state = self.lock();
         state.last += 1;
-        let key = (at, state.last);
+        state.last
+    }
+
+    /// Wakes `waker` at a moment.
+    fn wake_at(self: &Arc<Self>, key: (Instant, u64), waker: &Waker) {
+        let mut state = self.lock();
         state.sleepers.insert(key, waker.clone());
         if !state.runs {
             let timers = self.clone();
@@ -165,6 +181,85 @@ impl Timers {
     }
 }
 
+/// A place among the sleepers of either clock; given up when it is dropped.
+enum Place {
+    Real(Arc<Timers>, (Instant, u64)),
+    Virtual(Sleepers, (Duration, u64)),
+}
+
+impl Place {
+    fn wake(&self, waker: &Waker) {
+        match self {
+            Place::Real(timers, key) => timers.wake_at(*key, waker),
+            Place::Virtual(sleepers, key) => {
+                lock(sleepers).insert(*key, waker.clone());
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        match self {
+            Place::Real(timers, key) => timers.lock().sleepers.remove(key),
+            Place::Virtual(sleepers, key) => lock(sleepers).remove(key),
+        };
+    }
+}
+
+/// Ready once the clock is so late.
+struct Sleep<T: 'static, D: HasData + ?Sized> {
+    accessor: Accessor<T, D>,
+    time: Duration,
+    until: Option<Duration>,
+    place: Option<Place>,
+}
+
+impl<T: 'static, D: HasData + ?Sized> Future for Sleep<T, D> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = &mut *self;
+        let (time, until, place) = (this.time, &mut this.until, &mut this.place);
+        let late = this.accessor.with_store(|store| {
+            let timers = store.engine().timers().clone();
+            let shared = store.components.shared();
+            let mut state = shared.concurrent.state.borrow_mut();
+            let clock = &mut state.clock;
+            let until = *until.get_or_insert(clock.now().saturating_add(time));
+            if clock.now() >= until {
+                return true;
+            }
+            let place = place.get_or_insert_with(|| match clock.now {
+                None => {
+                    let number = timers.number();
+                    // Later than the platform can say: looked at again now and then.
+                    let at = clock.start.checked_add(until);
+                    let at = at.unwrap_or_else(|| Instant::now() + FAR);
+                    Place::Real(timers, (at, number))
+                }
+                Some(_) => {
+                    clock.last += 1;
+                    Place::Virtual(clock.sleepers.clone(), (until, clock.last))
+                }
+            });
+            place.wake(cx.waker());
+            false
+        });
+        match late {
+            Ok(false) => Poll::Pending,
+            Ok(true) => {
+                *place = None;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// Later than anybody waits for.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl<T: 'static, D: HasData + ?Sized> Accessor<T, D> {
     /// The time since the store was made, on its event loop's clock: the machine's
     /// monotonic one, or a virtual one where a seed schedules
@@ -186,36 +281,25 @@ impl<T: 'static, D: HasData + ?Sized> Accessor<T, D> {
     ///
     /// Outside the store's event loop.
     pub fn sleep(&self, time: Duration) -> impl Future<Output = Result<()>> + Send + 'static {
-        let accessor = self.clone();
-        let mut until = None;
-        let mut number = None;
-        poll_fn(move |cx| {
-            let polled = accessor.with_store(|store| {
-                let timers = store.engine().timers().clone();
-                let shared = store.components.shared();
-                let mut state = shared.concurrent.state.borrow_mut();
-                let clock = &mut state.clock;
-                let now = clock.now();
-                let until = *until.get_or_insert(now.saturating_add(time));
-                if now >= until {
-                    return Poll::Ready(());
-                }
-                if clock.now.is_none() {
-                    timers.wake_at(clock.start + until, cx.waker());
-                    return Poll::Pending;
-                }
-                let number = *number.get_or_insert_with(|| {
-                    clock.last += 1;
-                    clock.last
-                });
-                clock.sleepers.insert((until, number), cx.waker().clone());
-                Poll::Pending
-            });
-            match polled {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-                Err(error) => Poll::Ready(Err(error)),
-            }
-        })
+        Sleep {
+            accessor: self.clone(),
+            time,
+            until: None,
+            place: None,
+        }
+    }
+}
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// As [`Accessor::now`], for host functions that do not wait.
+    pub fn now(&mut self) -> Duration {
+        self.opaque().components.shared().concurrent.now()
+    }
+}
+
+impl<T: 'static> Store<T> {
+    /// As [`Accessor::now`].
+    pub fn now(&mut self) -> Duration {
+        self.as_context_mut().now()
     }
 }
