@@ -68,8 +68,8 @@ pub struct Run {
     /// How choices are made that the Component Model leaves open: in order, or seed:N
     ///
     /// A seed decides which of several threads runs, which event comes first and whose
-    /// host call is answered first, on a clock that does not wait: the same seed makes the
-    /// same choices again. `helve explore` tries many.
+    /// host call is answered first, on a clock that does not wait, and the guest's random
+    /// numbers: the same seed makes the same choices again. `helve explore` tries many.
     #[arg(long, default_value = "in-order", value_name = "HOW")]
     schedule: Order,
 
@@ -169,7 +169,11 @@ impl Run {
 
     fn run(&self) -> Result<Result<(), ()>> {
         let granted = self.grants.open()?;
-        let ctx = self.context(&granted)?.inherit_stdio().build();
+        let mut ctx = self.context(&granted)?.inherit_stdio();
+        if let Schedule::Seed(seed) = self.schedule.0 {
+            ctx = ctx.seeded_random(seed);
+        }
+        let ctx = ctx.build();
         let engine = self.engine()?;
         let component = load::component(&engine, &self.file)?;
         let linker = load::hosts(&engine)?;
@@ -193,7 +197,7 @@ impl Run {
         seed: u64,
     ) -> Result<Result<(), ()>> {
         let granted = self.grants.open()?;
-        let ctx = self.context(&granted)?.build();
+        let ctx = self.context(&granted)?.seeded_random(seed).build();
         let mut store = Store::new(component.engine(), Host::new(ctx, granted.client()));
         store.set_schedule(Schedule::Seed(seed));
         self.run_in(&mut store, (component, linker), &mut std::io::sink())

@@ -27,6 +27,24 @@ fn seeds_of_one_run() {
 }
 
 #[test]
+fn seeds_decide_how_late_it_is() {
+    let file = guest("sleeps.wat");
+    for call in ["hours2", "hours3"] {
+        let args = [
+            "run",
+            "--schedule",
+            "seed:3",
+            "--trace",
+            "--invoke",
+            call,
+            &file,
+        ];
+        expect(&args, 0, "1\n", &[]);
+        assert_eq!(helve(&args).stderr, helve(&args).stderr, "{call}");
+    }
+}
+
+#[test]
 fn a_stall_is_explained() {
     let file = guest("waits.wat");
     let says = [

@@ -1,0 +1,63 @@
+;; Counts in the bucket `b`, and looks up the value `k` of its configuration.
+(component
+  (import "wasi:keyvalue/store@0.2.0-draft2" (instance $store
+    (export "bucket" (type $bucket (sub resource)))
+    (type $variant (variant
+      (case "no-such-store") (case "access-denied") (case "other" string)))
+    (export "error" (type $error (eq $variant)))
+    (export "open" (func (param "identifier" string)
+      (result (result (own $bucket) (error $error)))))))
+  (alias export $store "bucket" (type $bucket))
+  (alias export $store "error" (type $error))
+  (import "wasi:keyvalue/atomics@0.2.0-draft2" (instance $atomics
+    (alias outer 1 $bucket (type $outer-bucket))
+    (export "bucket" (type $bucket (eq $outer-bucket)))
+    (alias outer 1 $error (type $outer-error))
+    (export "error" (type $error (eq $outer-error)))
+    (export "increment" (func (param "bucket" (borrow $bucket)) (param "key" string)
+      (param "delta" s64) (result (result s64 (error $error)))))))
+  (import "wasi:config/store@0.2.0-rc.1" (instance $config
+    (type $variant (variant (case "upstream" string) (case "io" string)))
+    (export "error" (type $error (eq $variant)))
+    (export "get" (func (param "key" string)
+      (result (result (option string) (error $error)))))))
+  (core module $memory
+    (memory (export "memory") 1)
+    (data (i32.const 0) "bnk")
+    (global $next (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.get $next)
+      (global.set $next (i32.add (global.get $next) (local.get 3)))))
+  (core instance $memory (instantiate $memory))
+  (core func $open (canon lower (func $store "open")
+    (memory $memory "memory") (realloc (func $memory "realloc"))))
+  (core func $increment (canon lower (func $atomics "increment")
+    (memory $memory "memory") (realloc (func $memory "realloc"))))
+  (core func $get (canon lower (func $config "get")
+    (memory $memory "memory") (realloc (func $memory "realloc"))))
+  (core module $m
+    (import "" "memory" (memory 1))
+    (import "" "open" (func $open (param i32 i32 i32)))
+    (import "" "increment" (func $increment (param i32 i32 i32 i64 i32)))
+    (import "" "get" (func $get (param i32 i32 i32)))
+    ;; The new count; -1 where there is no bucket, -2 where it is full.
+    (func (export "count") (result i64)
+      (call $open (i32.const 0) (i32.const 1) (i32.const 64))
+      (if (i32.load8_u (i32.const 64)) (then (return (i64.const -1))))
+      (call $increment (i32.load (i32.const 68)) (i32.const 1) (i32.const 1)
+        (i64.const 1) (i32.const 64))
+      (if (i32.load8_u (i32.const 64)) (then (return (i64.const -2))))
+      (i64.load (i32.const 72)))
+    ;; The value; an empty text where there is none.
+    (func (export "value") (result i32)
+      (call $get (i32.const 2) (i32.const 1) (i32.const 64))
+      (if (i32.eqz (i32.load8_u (i32.const 68)))
+        (then (i64.store (i32.const 72) (i64.const 0))))
+      (i32.const 72)))
+  (core instance $i (instantiate $m (with "" (instance
+    (export "memory" (memory $memory "memory"))
+    (export "open" (func $open)) (export "increment" (func $increment))
+    (export "get" (func $get))))))
+  (func (export "count") (result s64) (canon lift (core func $i "count")))
+  (func (export "value") (result string)
+    (canon lift (core func $i "value") (memory $memory "memory"))))

@@ -1,0 +1,40 @@
+;; Sleeps for an hour, by each version's clock, and says how many hours went by.
+(component
+  (import "wasi:io/poll@0.2.0" (instance $poll
+    (export "pollable" (type $pollable (sub resource)))
+    (export "[method]pollable.block" (func (param "self" (borrow $pollable))))))
+  (alias export $poll "pollable" (type $pollable))
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock2
+    (alias outer 1 $pollable (type $outer))
+    (export "pollable" (type $pollable (eq $outer)))
+    (export "now" (func (result u64)))
+    (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
+  (import "wasi:clocks/monotonic-clock@0.3.0" (instance $clock3
+    (export "now" (func (result u64)))
+    (export "wait-for" (func async (param "how-long" u64)))))
+  (core func $now2 (canon lower (func $clock2 "now")))
+  (core func $subscribe (canon lower (func $clock2 "subscribe-duration")))
+  (core func $block (canon lower (func $poll "[method]pollable.block")))
+  (core func $now3 (canon lower (func $clock3 "now")))
+  (core func $wait (canon lower (func $clock3 "wait-for")))
+  (core module $m
+    (import "" "now2" (func $now2 (result i64)))
+    (import "" "now3" (func $now3 (result i64)))
+    (import "" "subscribe" (func $subscribe (param i64) (result i32)))
+    (import "" "block" (func $block (param i32)))
+    (import "" "wait" (func $wait (param i64)))
+    (global $hour i64 (i64.const 3600000000000))
+    (func (export "hours2") (result i64) (local $then i64)
+      (local.set $then (call $now2))
+      (call $block (call $subscribe (global.get $hour)))
+      (i64.div_u (i64.sub (call $now2) (local.get $then)) (global.get $hour)))
+    (func (export "hours3") (result i64) (local $then i64)
+      (local.set $then (call $now3))
+      (call $wait (global.get $hour))
+      (i64.div_u (i64.sub (call $now3) (local.get $then)) (global.get $hour))))
+  (core instance $i (instantiate $m (with "" (instance
+    (export "now2" (func $now2)) (export "now3" (func $now3))
+    (export "subscribe" (func $subscribe)) (export "block" (func $block))
+    (export "wait" (func $wait))))))
+  (func (export "hours2") (result u64) (canon lift (core func $i "hours2")))
+  (func (export "hours3") async (result u64) (canon lift (core func $i "hours3"))))
