@@ -63,7 +63,7 @@ const WORLD_3: &str = "
 
 /// What services of 0.3 need beside their imports.
 const ASYNC: &str = r#"
-    (import "wasi:http/types@0.3.0" "[future-new-1][static]request.consume-body"
+    (import "wasi:http/types@0.3.0" "[future-new-0][static]request.consume-body"
         (func $new-future (result i64)))
     (import "[export]wasi:http/handler@0.3.0" "[task-return]handle"
         (func $return (param i32 i32 i32 i64 i32 i32 i32 i32)))"#;

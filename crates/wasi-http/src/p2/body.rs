@@ -190,12 +190,15 @@ fn trailers<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
         "[method]future-trailers.subscribe",
         |host, (future,): (Resource<FutureTrailers>,)| {
             let body = host.table.get(&future)?.body.clone();
-            // Looked at now, so that whatever is there already counts.
-            let mut open = lock(&body);
-            open.skip_to_end();
-            let readiness = Readiness::Flag(open.ready().clone());
-            drop(open);
-            Ok(host.table.push_child(Pollable::fixed(readiness), &future)?)
+            // A piece of the body is not the trailers yet.
+            let readiness = move || {
+                let mut body = lock(&body);
+                match body.skip_to_end() {
+                    true => Readiness::Now,
+                    false => Readiness::Flag(body.ready().clone()),
+                }
+            };
+            Ok(host.table.push_child(Pollable::asking(readiness), &future)?)
         },
     )?;
     func(

@@ -3,7 +3,7 @@
 
 #![allow(dead_code)] // no test uses all of it
 
-use helve::component::{Component, Linker, ResourceTable};
+use helve::component::{Linker, ResourceTable};
 use helve::{Config, Engine, Store};
 use helve_wasi::{WasiCtx, WasiCtxView, WasiView};
 use helve_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};

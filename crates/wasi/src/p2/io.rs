@@ -31,6 +31,8 @@ enum Source {
     /// This late, on the store's clock.
     At(Duration),
     Fixed(Readiness),
+    /// Asked anew each time.
+    Asking(Box<dyn Fn() -> Readiness + Send>),
     Input(Resource<Input>),
     Output(Resource<Output>),
 }
@@ -39,6 +41,11 @@ impl Pollable {
     /// One that does not depend on a stream.
     pub fn fixed(readiness: Readiness) -> Pollable {
         Pollable(Source::Fixed(readiness))
+    }
+
+    /// One that asks anew after each wait: for what can be up too early.
+    pub fn asking(readiness: impl Fn() -> Readiness + Send + 'static) -> Pollable {
+        Pollable(Source::Asking(Box::new(readiness)))
     }
 
     /// One for a moment on the store's clock.
@@ -50,6 +57,7 @@ impl Pollable {
         Ok(Awaited::Ready(match &self.0 {
             Source::At(moment) => return Ok(Awaited::At(*moment)),
             Source::Fixed(readiness) => readiness.clone(),
+            Source::Asking(ask) => ask(),
             Source::Input(stream) => table.get(stream)?.readiness(),
             Source::Output(stream) => table.get(stream)?.readiness(),
         }))
