@@ -198,7 +198,9 @@ fn trailers<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
                     false => Readiness::Flag(body.ready().clone()),
                 }
             };
-            Ok(host.table.push_child(Pollable::asking(readiness), &future)?)
+            Ok(host
+                .table
+                .push_child(Pollable::asking(readiness), &future)?)
         },
     )?;
     func(

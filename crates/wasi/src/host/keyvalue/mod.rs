@@ -93,6 +93,9 @@ pub struct Versioned {
     pub value: Vec<u8>,
 }
 
+/// A key and its value.
+pub type Pair = (String, Vec<u8>);
+
 /// How full a bucket is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
@@ -228,10 +231,7 @@ impl Bucket {
     ///
     /// # Errors
     /// Where the values have more than [`BATCH_BYTES`] together.
-    pub fn get_many(
-        &self,
-        keys: Vec<String>,
-    ) -> Result<Vec<Option<(String, Vec<u8>)>>, BucketError> {
+    pub fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Pair>>, BucketError> {
         let mut bytes = 0usize;
         let mut found = Vec::new();
         for key in keys {
