@@ -92,7 +92,12 @@ pub struct VMCallRecord {
     pub returned: u32,
     /// As [`VMAdapterContext::to`].
     pub to: u64,
+    /// Of a known call: the number of the thread that made it.
+    pub caller: u32,
 }
+
+/// What [`ComponentBuiltin::Fork`] returns for a call whose function has returned.
+pub const FORK_OVER: u64 = 3;
 
 /// What the generated `task.return` of an instance reads.
 #[derive(Debug)]
@@ -268,6 +273,11 @@ macro_rules! for_each_component_builtin {
             /// record, what it returned if it has a callback, where a core value for the
             /// caller goes) -> a status as of a host function.
             Settle = settle(VMContext, Pointer, I32, Pointer) -> I64;
+            /// Runs the callee's function on a stack of its own: (its record, its arguments
+            /// and then its results, where a core value for the caller goes) ->
+            /// [`FORK_OVER`] once it has returned; else, where it waits, a status as of a
+            /// host function that gave the caller that core value.
+            Fork = fork(VMContext, Pointer, Pointer, Pointer) -> I64;
         }
     };
 }

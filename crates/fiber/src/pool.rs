@@ -129,6 +129,14 @@ pub struct PooledStack {
     pool: Arc<StackPool>,
 }
 
+impl PooledStack {
+    /// Whether its pool lets stacks keep the pages that were touched, so that whoever uses
+    /// stacks again and again may hold on to some.
+    pub fn keeps_pages(&self) -> bool {
+        self.pool.config.trim.is_none()
+    }
+}
+
 impl Deref for PooledStack {
     type Target = Stack;
 

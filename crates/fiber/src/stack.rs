@@ -29,7 +29,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes above the base that are the runner's own; aligned to 16.
-pub const RECORD_BYTES: usize = 512;
+pub const RECORD_BYTES: usize = 1024;
 
 /// The least number of usable bytes a stack is made with.
 const LEAST_BYTES: usize = 16 << 10;

@@ -37,7 +37,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     ) -> Result<Next, Trap> {
         let callee = self.task(task)?.callee;
         if callee.is_async {
-            let backpressure = self.instances.flags().get(callee.instance).backpressure;
+            let backpressure = self.instances.flags().backpressure(callee.instance);
             let component = self.component_mut(callee.instance)?;
             if component.has_backpressure(backpressure, callee.excludes())
                 || component.num_waiting_to_enter > 0

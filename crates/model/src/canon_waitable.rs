@@ -38,7 +38,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// Backpressure of an instance was changed by compiled code, to or from 0: whoever
     /// waits to enter is looked at again.
     pub fn refresh_backpressure(&mut self, instance: InstanceId) -> Result<(), Trap> {
-        let backpressure = self.instances.flags().get(instance).backpressure;
+        let backpressure = self.instances.flags().backpressure(instance);
         let component = self.components.get(instance.get() as usize);
         let component = component.ok_or(Trap::Misuse("an instance of another store"))?;
         component.refresh(&mut self.queue, backpressure);

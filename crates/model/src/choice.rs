@@ -17,14 +17,14 @@ const STRAYED: Trap = Trap::Misuse("a recorded choice that is not possible here"
 impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// The next recorded choice; `None` where choices are not told.
     fn told(&mut self) -> Result<Option<Told>, Trap> {
-        match &mut self.queue.schedule {
+        match self.queue.schedule_mut() {
             Schedule::Replay(told) => told.pop_front().ok_or(STRAYED).map(Some),
             _ => Ok(None),
         }
     }
 
     fn is_told(&self) -> bool {
-        matches!(self.queue.schedule, Schedule::Replay(_))
+        matches!(self.queue.schedule(), Schedule::Replay(_))
     }
 
     fn told_thread(&mut self, among: &[ThreadId]) -> Result<ThreadId, Trap> {
@@ -102,7 +102,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
                 return Err(STRAYED);
             }
             chosen = place;
-        } else if matches!(self.queue.schedule, Schedule::Seeded(_)) && ready.len() > 1 {
+        } else if matches!(self.queue.schedule(), Schedule::Seeded(_)) && ready.len() > 1 {
             let count = ready.len();
             chosen = Some(self.queue.pick_of(count, 0));
         }
@@ -114,7 +114,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Whether a seed decides.
     pub fn is_seeded(&self) -> bool {
-        matches!(self.queue.schedule, Schedule::Seeded(_))
+        matches!(self.queue.schedule(), Schedule::Seeded(_))
     }
 
     /// One of `n` things that the user of the model can do next: the first, or by the seed

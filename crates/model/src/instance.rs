@@ -60,6 +60,27 @@ pub trait FlagStorage {
     fn set(&mut self, instance: InstanceId, flags: Flags);
     /// Makes place for a new instance's flags, which are the default ones.
     fn add(&mut self, instance: InstanceId);
+    /// One of them: [`Flags::may_enter`].
+    #[inline]
+    fn may_enter(&self, instance: InstanceId) -> bool {
+        self.get(instance).may_enter
+    }
+    /// Changes it.
+    #[inline]
+    fn set_may_enter(&mut self, instance: InstanceId, may_enter: bool) {
+        let flags = self.get(instance);
+        self.set(instance, Flags { may_enter, ..flags });
+    }
+    /// One of them: [`Flags::may_leave`].
+    #[inline]
+    fn may_leave(&self, instance: InstanceId) -> bool {
+        self.get(instance).may_leave
+    }
+    /// One of them: [`Flags::backpressure`].
+    #[inline]
+    fn backpressure(&self, instance: InstanceId) -> u32 {
+        self.get(instance).backpressure
+    }
     /// Calls of async functions that exclude others can start at once, or can't: for
     /// whoever calls such without asking, and makes that known later
     /// ([`Store::adopt`](crate::Store::adopt)).
@@ -230,6 +251,9 @@ impl<F: FlagStorage> Instances<F> {
     /// The innermost instance that both are inside of.
     fn common(&self, a: InstanceId, b: InstanceId) -> Option<InstanceId> {
         let (mut a, mut b) = (a, b);
+        if self.place(a)?.root != self.place(b)?.root {
+            return None;
+        }
         while a != b {
             let (depth_a, depth_b) = (self.place(a)?.depth, self.place(b)?.depth);
             if depth_a >= depth_b {
@@ -265,7 +289,7 @@ impl<F: FlagStorage> Instances<F> {
         }
         match self
             .entering(callee, caller)
-            .find(|id| !self.flags.get(*id).may_enter)
+            .find(|id| !self.flags.may_enter(*id))
         {
             Some(instance) => Err(InstanceError::CannotEnter {
                 instance,
@@ -295,15 +319,14 @@ impl<F: FlagStorage> Instances<F> {
         let end = caller.and_then(|caller| self.common(callee, caller));
         let mut next = Some(callee);
         while let Some(id) = next.filter(|id| Some(*id) != end) {
-            let flags = self.flags.get(id);
-            self.flags.set(id, Flags { may_enter, ..flags });
+            self.flags.set_may_enter(id, may_enter);
             next = self.parent(id);
         }
     }
 
     /// Whether `instance` may call out, or use a built-in that counts as that.
     pub fn check_leave(&self, instance: InstanceId) -> Result<(), InstanceError> {
-        match self.flags.get(instance).may_leave {
+        match self.flags.may_leave(instance) {
             true => Ok(()),
             false => Err(InstanceError::CannotLeave),
         }

@@ -38,6 +38,16 @@ pub(crate) struct ListId(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeId(u32);
 
+impl NodeId {
+    /// No place.
+    const NONE: NodeId = NodeId(u32::MAX);
+}
+
+impl ListId {
+    /// No list: the root is in none.
+    const NONE: ListId = ListId(u32::MAX);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Item {
     Thread(ThreadId),
@@ -49,23 +59,29 @@ enum Item {
 struct Node {
     item: Item,
     list: ListId,
-    previous: Option<NodeId>,
-    next: Option<NodeId>,
-    /// Its place in `List::members`.
-    place: usize,
+    previous: NodeId,
+    next: NodeId,
+    /// Its place in `RunQueue::members`, where a seed picks.
+    place: u32,
 }
 
 #[derive(Clone, Debug)]
 struct List {
-    parent: Option<ListId>,
+    parent: ListId,
     /// Its place in the parent; linked while `attached`.
     node: NodeId,
     attached: bool,
     open: bool,
-    first: Option<NodeId>,
-    last: Option<NodeId>,
-    /// All members in any order, to pick from.
-    members: Vec<NodeId>,
+    first: NodeId,
+    last: NodeId,
+    /// How many members it has.
+    count: u32,
+}
+
+impl List {
+    fn should_be_attached(&self) -> bool {
+        self.open && self.count > 0 && self.parent != ListId::NONE
+    }
 }
 
 /// How free choices are made.
@@ -108,7 +124,9 @@ pub(crate) struct RunQueue {
     nodes: Slab<Node>,
     lists: Slab<List>,
     root: ListId,
-    pub schedule: Schedule,
+    schedule: Schedule,
+    /// By list, all members in any order: for a seed to pick from, else nothing.
+    members: Vec<Vec<NodeId>>,
     picks: u32,
     kept: u32,
 }
@@ -120,6 +138,7 @@ impl RunQueue {
             lists: Slab::new(),
             root: ListId(0),
             schedule: Schedule::InOrder,
+            members: Vec::new(),
             picks: 0,
             kept: 0,
         };
@@ -134,13 +153,45 @@ impl RunQueue {
         self.root
     }
 
+    /// How choices are made.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The same, to take recorded choices out.
+    pub fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    /// How choices are made from now on.
+    pub fn set_schedule(&mut self, schedule: Schedule) {
+        self.schedule = schedule;
+        self.members = Vec::new();
+        if !self.is_seeded() {
+            return;
+        }
+        let firsts: Vec<_> = self.lists.iter().map(|(n, list)| (n, list.first)).collect();
+        for (list, first) in firsts {
+            let mut at = first;
+            while at != NodeId::NONE {
+                self.add_member(ListId(list), at);
+                at = self.nodes.get(at.0).map_or(NodeId::NONE, |node| node.next);
+            }
+        }
+    }
+
+    fn is_seeded(&self) -> bool {
+        matches!(self.schedule, Schedule::Seeded(_))
+    }
+
     /// A new empty list.
     pub fn add_list(&mut self, parent: Option<ListId>, open: bool) -> Result<ListId, HandleError> {
+        let parent = parent.unwrap_or(ListId::NONE);
         let node = NodeId(self.nodes.insert(Node {
-            item: Item::List(ListId(0)),
-            list: parent.unwrap_or(ListId(0)),
-            previous: None,
-            next: None,
+            item: Item::List(ListId::NONE),
+            list: parent,
+            previous: NodeId::NONE,
+            next: NodeId::NONE,
             place: 0,
         })?);
         let id = ListId(self.lists.insert(List {
@@ -148,9 +199,9 @@ impl RunQueue {
             node,
             attached: false,
             open,
-            first: None,
-            last: None,
-            members: Vec::new(),
+            first: NodeId::NONE,
+            last: NodeId::NONE,
+            count: 0,
         })?);
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.item = Item::List(id);
@@ -170,8 +221,8 @@ impl RunQueue {
         let node = NodeId(self.nodes.insert(Node {
             item: Item::Thread(thread),
             list,
-            previous: None,
-            next: None,
+            previous: NodeId::NONE,
+            next: NodeId::NONE,
             place: 0,
         })?);
         self.link(node);
@@ -185,88 +236,134 @@ impl RunQueue {
     }
 
     /// Opens or closes a list.
+    #[inline]
     pub fn set_open(&mut self, id: ListId, open: bool) {
-        if let Some(list) = self.lists.get_mut(id.0) {
-            list.open = open;
-        }
-        self.refresh(id);
-    }
-
-    /// Puts a list into its parent, or takes it out, as it should be.
-    fn refresh(&mut self, id: ListId) {
         let Some(list) = self.lists.get_mut(id.0) else {
             return;
         };
-        let should = list.open && !list.members.is_empty() && list.parent.is_some();
+        if list.open == open {
+            return;
+        }
+        list.open = open;
+        let (should, node) = (list.should_be_attached(), list.node);
         if should == list.attached {
             return;
         }
         list.attached = should;
-        let node = list.node;
-        if should {
-            self.link(node);
-        } else {
-            self.unlink(node);
+        match should {
+            true => self.link(node),
+            false => self.unlink(node),
         }
     }
 
+    /// Puts a place at the end of its list, and that list into its parent if it was empty,
+    /// and so on.
     fn link(&mut self, id: NodeId) {
-        let Some(list_id) = self.nodes.get(id.0).map(|node| node.list) else {
-            return;
-        };
-        let Some(list) = self.lists.get_mut(list_id.0) else {
-            return;
-        };
-        let (previous, place) = (list.last, list.members.len());
-        list.members.push(id);
-        list.last = Some(id);
-        if list.first.is_none() {
-            list.first = Some(id);
+        let mut id = id;
+        loop {
+            let Some(node) = self.nodes.get_mut(id.0) else {
+                return;
+            };
+            let list_id = node.list;
+            let Some(list) = self.lists.get_mut(list_id.0) else {
+                return;
+            };
+            let previous = core::mem::replace(&mut list.last, id);
+            (node.previous, node.next) = (previous, NodeId::NONE);
+            list.count += 1;
+            let attach = list.count == 1 && !list.attached && list.should_be_attached();
+            list.attached |= attach;
+            let own = list.node;
+            if previous == NodeId::NONE {
+                list.first = id;
+            } else if let Some(previous) = self.nodes.get_mut(previous.0) {
+                previous.next = id;
+            }
+            if self.is_seeded() {
+                self.add_member(list_id, id);
+            }
+            if !attach {
+                return;
+            }
+            id = own;
         }
-        if let Some(node) = self.nodes.get_mut(id.0) {
-            (node.previous, node.next, node.place) = (previous, None, place);
-        }
-        if let Some(previous) = previous.and_then(|previous| self.nodes.get_mut(previous.0)) {
-            previous.next = Some(id);
-        }
-        self.refresh(list_id);
     }
 
+    /// Takes a place out of its list, and that list out of its parent if it is empty then,
+    /// and so on.
     fn unlink(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.get(id.0) else {
+        let mut id = id;
+        loop {
+            let Some(node) = self.nodes.get(id.0) else {
+                return;
+            };
+            let (list_id, previous, next) = (node.list, node.previous, node.next);
+            let Some(list) = self.lists.get_mut(list_id.0) else {
+                return;
+            };
+            if previous == NodeId::NONE && list.first != id {
+                return;
+            }
+            list.count -= 1;
+            let detach = list.count == 0 && list.attached;
+            list.attached &= !detach;
+            let own = list.node;
+            if previous == NodeId::NONE {
+                list.first = next;
+            }
+            if next == NodeId::NONE {
+                list.last = previous;
+            }
+            if let Some(previous) = self.nodes.get_mut(previous.0) {
+                previous.next = next;
+            }
+            if let Some(next) = self.nodes.get_mut(next.0) {
+                next.previous = previous;
+            }
+            if self.is_seeded() {
+                self.remove_member(list_id, id);
+            }
+            if !detach {
+                return;
+            }
+            id = own;
+        }
+    }
+
+    #[cold]
+    fn add_member(&mut self, list: ListId, id: NodeId) {
+        let at = list.0 as usize;
+        if at >= self.members.len() {
+            self.members.resize(at + 1, Vec::new());
+        }
+        if let (Some(members), Some(node)) = (self.members.get_mut(at), self.nodes.get_mut(id.0)) {
+            node.place = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            members.push(id);
+        }
+    }
+
+    #[cold]
+    fn remove_member(&mut self, list: ListId, id: NodeId) {
+        let place = self.nodes.get(id.0).map_or(u32::MAX, |node| node.place);
+        let Some(members) = self.members.get_mut(list.0 as usize) else {
             return;
         };
-        let (list_id, previous, next, place) = (node.list, node.previous, node.next, node.place);
-        let Some(list) = self.lists.get_mut(list_id.0) else {
-            return;
-        };
-        if list.members.get(place) != Some(&id) {
+        if members.get(place as usize) != Some(&id) {
             return;
         }
-        list.members.swap_remove(place);
-        let moved = list.members.get(place).copied();
-        if previous.is_none() {
-            list.first = next;
-        }
-        if next.is_none() {
-            list.last = previous;
-        }
-        if let Some(moved) = moved.and_then(|moved| self.nodes.get_mut(moved.0)) {
+        members.swap_remove(place as usize);
+        if let Some(moved) = members.get(place as usize)
+            && let Some(moved) = self.nodes.get_mut(moved.0)
+        {
             moved.place = place;
         }
-        if let Some(previous) = previous.and_then(|previous| self.nodes.get_mut(previous.0)) {
-            previous.next = next;
-        }
-        if let Some(next) = next.and_then(|next| self.nodes.get_mut(next.0)) {
-            next.previous = previous;
-        }
-        self.refresh(list_id);
     }
 
     /// Whether something below a list can run.
+    #[inline]
     pub fn is_ready_list(&self, list: ListId) -> bool {
         let list = self.lists.get(list.0);
-        list.is_some_and(|list| list.open && !list.members.is_empty())
+        list.is_some_and(|list| list.open && list.count > 0)
     }
 
     /// Whether a thread in this place can run.
@@ -274,7 +371,9 @@ impl RunQueue {
         let mut list = self.nodes.get(node.0).map(|node| node.list);
         while let Some(at) = list {
             match self.lists.get(at.0) {
-                Some(found) if found.open => list = found.parent,
+                Some(found) if found.open => {
+                    list = (found.parent != ListId::NONE).then_some(found.parent);
+                }
                 _ => return false,
             }
         }
@@ -288,19 +387,23 @@ impl RunQueue {
         let mut at = list;
         loop {
             let found = self.lists.get(at.0)?;
-            let node = match &mut self.schedule {
-                Schedule::Seeded(state) if !in_order && found.members.len() > 1 => {
-                    let any = random(state) % found.members.len() as u64;
-                    found.members.get(any as usize).copied()
-                }
-                _ => found.first,
-            }?;
+            let (alone, mut node) = (found.count <= 1, found.first);
+            if let Schedule::Seeded(state) = &mut self.schedule
+                && !in_order
+                && !alone
+            {
+                let members = self.members.get(at.0 as usize).map_or(&[][..], |all| all);
+                let any = random(state) % members.len().max(1) as u64;
+                node = members.get(any as usize).copied().unwrap_or(node);
+            }
             match self.nodes.get(node.0)?.item {
                 Item::Thread(thread) => return Some(thread),
                 Item::List(inside) => {
-                    // Behind its siblings, so that these have their turn.
-                    self.unlink(node);
-                    self.link(node);
+                    if !alone {
+                        // Behind its siblings, so that these have their turn.
+                        self.unlink(node);
+                        self.link(node);
+                    }
                     at = inside;
                 }
             }
@@ -332,8 +435,8 @@ impl RunQueue {
 
     /// All threads below a list that can run. Slow: for replays and audits.
     pub fn ready(&self, list: ListId, into: &mut Vec<ThreadId>) {
-        let mut next = self.lists.get(list.0).and_then(|list| list.first);
-        while let Some(node) = next.and_then(|node| self.nodes.get(node.0)) {
+        let mut next = self.lists.get(list.0).map_or(NodeId::NONE, |list| list.first);
+        while let Some(node) = self.nodes.get(next.0) {
             match node.item {
                 Item::Thread(thread) => into.push(thread),
                 Item::List(inside) => self.ready(inside, into),
@@ -345,22 +448,27 @@ impl RunQueue {
     /// Whether links, places and attachments agree.
     pub fn audit(&self) -> Result<(), &'static str> {
         for (number, list) in self.lists.iter() {
-            let should = list.open && !list.members.is_empty() && list.parent.is_some();
-            if list.attached != should {
+            if list.attached != list.should_be_attached() {
                 return Err("list that should be in its parent and is not, or is and should not");
             }
-            let (mut at, mut count, mut before) = (list.first, 0, None);
-            while let Some(id) = at {
-                let node = self.nodes.get(id.0).ok_or("place that is gone")?;
-                let here = list.members.get(node.place) == Some(&id);
-                if node.list != ListId(number) || node.previous != before || !here {
+            let members = self.members.get(number as usize);
+            let (mut at, mut count, mut before) = (list.first, 0, NodeId::NONE);
+            while at != NodeId::NONE {
+                let node = self.nodes.get(at.0).ok_or("place that is gone")?;
+                let here = |members: &Vec<NodeId>| members.get(node.place as usize) == Some(&at);
+                let known = !self.is_seeded() || members.is_some_and(here);
+                if node.list != ListId(number) || node.previous != before || !known {
                     return Err("place in a list that is not its own");
                 }
                 count += 1;
                 (before, at) = (at, node.next);
             }
-            if count != list.members.len() || list.last != before {
+            if count != list.count || list.last != before {
                 return Err("list that is longer one way than the other");
+            }
+            let picked_from = members.map_or(0, Vec::len);
+            if self.is_seeded() && picked_from != count as usize {
+                return Err("list that a seed picks other members from");
             }
         }
         Ok(())

@@ -213,12 +213,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// How free choices are made from now on.
     pub fn set_schedule(&mut self, schedule: Schedule) {
-        self.queue.schedule = schedule;
+        self.queue.set_schedule(schedule);
     }
 
     /// How free choices are made.
     pub fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.queue.schedule
+        self.queue.schedule_mut()
     }
 
     /// The thread that runs.
@@ -245,6 +245,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// The task that a thread is of.
     pub fn task_of(&self, thread: ThreadId) -> Option<TaskId> {
         self.threads.get(thread.0).map(|thread| thread.task)
+    }
+
+    /// Whether a guest made the thread: it is not its task's first.
+    pub fn is_explicit(&self, thread: ThreadId) -> bool {
+        let thread = self.threads.get(thread.0);
+        thread.is_some_and(|thread| thread.function.is_some())
     }
 
     /// Who called a task, while that is not resolved.
@@ -279,6 +285,21 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Some(&mut thread.storage)
     }
 
+    /// Does something with the context slots of a thread that does not run, or is about to,
+    /// and with its instance.
+    #[inline]
+    pub fn with_context<R>(
+        &mut self,
+        thread: ThreadId,
+        work: impl FnOnce(&mut T, InstanceId, &mut [u64; 2]) -> R,
+    ) -> Option<R> {
+        let thread = self.threads.get_mut(thread.0)?;
+        let id = thread.task;
+        let task = self.tasks.get(id.number)?;
+        (task.stamp == id.stamp)
+            .then(|| work(&mut self.tables, task.callee.instance, &mut thread.storage))
+    }
+
     /// Whether a task is resolved (or gone).
     pub fn is_resolved(&self, task: TaskId) -> bool {
         self.task(task).map_or(true, Task::is_resolved)
@@ -288,6 +309,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// [`Arena::take_host_event`].
     pub fn take_host_woken(&mut self) -> Vec<WaitableId> {
         core::mem::take(&mut self.host_woken)
+    }
+
+    /// Whether there are such.
+    #[inline]
+    pub fn host_is_woken(&self) -> bool {
+        !self.host_woken.is_empty()
     }
 
     /// Whether a guest runs, or a stack of guests called what runs.
@@ -431,7 +458,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         instance: InstanceId,
         thread: Option<ThreadId>,
     ) -> Result<(), Trap> {
-        let backpressure = self.instances.flags().get(instance).backpressure;
+        let backpressure = self.instances.flags().backpressure(instance);
         let gone = Trap::Misuse("an instance of another store");
         let component = self.components.get_mut(instance.get() as usize);
         let component = component.ok_or(gone)?;
@@ -441,7 +468,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Whether calls can start at once may have changed.
     pub(crate) fn update_gate(&mut self, instance: InstanceId) -> Result<(), Trap> {
-        let backpressure = self.instances.flags().get(instance).backpressure;
+        let backpressure = self.instances.flags().backpressure(instance);
         let component = self.component(instance)?;
         let shut =
             component.has_backpressure(backpressure, true) || component.num_waiting_to_enter > 0;
@@ -493,11 +520,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     pub(crate) fn holds(&self, wait: Wait, thread: ThreadId) -> Result<bool, Trap> {
         let task = self.task(self.thread(thread)?.task)?;
         let component = self.component(task.callee.instance)?;
-        let backpressure = self
-            .instances
-            .flags()
-            .get(task.callee.instance)
-            .backpressure;
+        let backpressure = self.instances.flags().backpressure(task.callee.instance);
         let free = component.exclusive().is_none();
         Ok(match wait {
             Wait::Turn => true,

@@ -84,7 +84,10 @@ impl Continuation {
     }
 }
 
-const _: () = assert!(size_of::<Continuation>() <= RECORD_BYTES);
+/// Bytes of each stack's record area that are whoever's that enters guests on it.
+pub const ROOM_BYTES: usize = RECORD_BYTES - size_of::<Continuation>().next_multiple_of(16);
+
+const _: () = assert!(ROOM_BYTES >= 400);
 const _: () = assert!(align_of::<Continuation>() <= 16);
 
 /// The fields of a store that each stack has its own of.
@@ -175,12 +178,20 @@ impl Drop for Owned {
 // to belongs to its store, which moves between threads together with it.
 unsafe impl Send for Suspended {}
 
-/// As `traps::enter`, on `stack`.
+/// [`ROOM_BYTES`] bytes above a stack's base, aligned to 16: they last as long as the stack
+/// is held, whatever runs on it.
+pub fn room(stack: &PooledStack) -> *mut u8 {
+    // In the record area.
+    stack.record().wrapping_add(RECORD_BYTES - ROOM_BYTES)
+}
+
+/// As `traps::enter`, on `stack`; `calls` is what is noted there at the start.
 ///
 /// # Safety
 ///
 /// As for `traps::enter`; `code`, `callee` and `args` stay valid until the guest is done
-/// or dropped. The store outlives what is returned.
+/// or dropped. The store outlives what is returned. `calls` is good until the guest is first
+/// suspended, or as long as the fiber is where it is in its stack's [`room`].
 pub unsafe fn enter_on_fiber(
     store: *mut VMStoreContext,
     stack: PooledStack,
@@ -188,6 +199,7 @@ pub unsafe fn enter_on_fiber(
     code: CodePtr,
     callee: *mut u8,
     args: *mut ValRaw,
+    calls: *mut u8,
 ) -> FiberResult {
     let this = stack.record().cast::<Continuation>();
     // SAFETY: the record area is ours while we hold the stack, large and aligned enough
@@ -206,7 +218,7 @@ pub unsafe fn enter_on_fiber(
                 exit_fp: 0,
                 exit_pc: 0,
                 activation: (&raw mut (*this).activation).cast(),
-                calls: std::ptr::null_mut(),
+                calls,
             },
             left_at: 0,
             resumed_at: 0,
@@ -323,6 +335,12 @@ impl Suspended {
         }
         // SAFETY: by contract.
         unsafe { switch(fiber, this, status) }
+    }
+
+    /// Its stack's [`room`].
+    pub fn room(&self) -> *mut u8 {
+        let record = self.continuation.0.cast::<u8>();
+        record.wrapping_add(RECORD_BYTES - ROOM_BYTES)
     }
 
     /// The innermost call that adapters have noted on its stack, or null.

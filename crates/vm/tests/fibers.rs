@@ -46,6 +46,7 @@ fn start(guest: &Guest, pool: &Arc<StackPool>, at: At, args: &mut [ValRaw]) -> F
             code,
             callee,
             args.as_mut_ptr(),
+            std::ptr::null_mut(),
         )
     }
 }

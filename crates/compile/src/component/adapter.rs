@@ -19,6 +19,7 @@ use super::emit::Emit;
 use super::place::Place;
 use super::set::{Pair, Shared};
 use super::shape::{AdapterShape, ContextSlots, LiftAbi, Tasks};
+use super::task::Noted;
 use crate::env::load_fixed;
 use crate::func::{bug, check_stack_at_entry, zero};
 use crate::signature::WasmSignature;
@@ -65,14 +66,14 @@ pub(super) fn adapter(
     if lends && !shape.lends_directly(types) {
         emit.scope = Some(emit.call_fallible(ComponentBuiltin::BeginScope, &[]));
     }
-    let noted = (shape.tasks == Tasks::Noted).then(|| {
+    let noted = matches!(shape.tasks, Tasks::Noted | Tasks::Forked).then(|| {
         let to = match caller.result.passing {
             Passing::Memory => values.last().copied(),
             Passing::Flat(_) => None,
         };
         emit.note(to)
     });
-    let (packed, mut returned) = emit.call(&caller, &callee, values);
+    let (packed, mut returned) = emit.call(&caller, &callee, values, noted.as_ref());
     match noted {
         Some(noted) => returned = emit.unnote(&noted, packed, returned, &caller.result),
         None if shape.caller_async => returned = vec![emit.b.ins().iconst(types::I32, 2)],
@@ -142,10 +143,14 @@ impl Emit<'_, '_> {
         caller: &CallPrograms,
         callee: &CallPrograms,
         params: &[Value],
+        noted: Option<&Noted>,
     ) -> (Option<Value>, Vec<Value>) {
         let args = self.passed(&caller.params, params, &callee.params, None);
-        let inner = WasmSignature::new(&callee.signature.core());
-        let results = self.call_import(offset::CALLEE, inner.clif, &args);
+        let inner = callee.signature.core();
+        let results = match noted {
+            Some(noted) if self.shape.tasks == Tasks::Forked => self.fork(noted, &inner, &args),
+            _ => self.call_import(offset::CALLEE, WasmSignature::new(&inner).clif, &args),
+        };
         if self.shape.abi != LiftAbi::Sync {
             return (results.first().copied(), Vec::new());
         }

@@ -50,7 +50,9 @@ pub enum Tasks {
     Unseen,
     /// It notes the call on its stack, where the callee runs too.
     Noted,
-    /// There is no adapter, only code that moves values: the callee needs a stack.
+    /// The same, but the callee runs on a stack of its own: it could block there.
+    Forked,
+    /// There is no adapter, only code that moves values.
     Moved,
 }
 
@@ -122,7 +124,7 @@ impl AdapterShape {
     pub fn pieces(&self) -> &'static [Piece] {
         match self.tasks {
             Tasks::Unseen => &[Piece::Adapter],
-            Tasks::Noted => &[Piece::Adapter, Piece::MoveResult, Piece::MoveParams],
+            Tasks::Noted | Tasks::Forked => &[Piece::Adapter, Piece::MoveResult, Piece::MoveParams],
             Tasks::Moved => &[Piece::MoveResult, Piece::MoveParams],
         }
     }

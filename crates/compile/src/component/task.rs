@@ -5,15 +5,16 @@
 //!  gate shut? -----------------------------------------> the slow way, as a tail call
 //!  note the call (VMCallRecord)
 //!    arguments, callee, [result, post-return]            as in any adapter
+//!      forked: the callee on a stack of its own; waits --> answer, or SUSPEND
 //!    known, or the callee waits? --> Settle --SUSPEND--> Suspend, until it is over
 //!  un-note it
 //!  async lowered: RETURNED, or what Settle has answered
 //! ```
 //!
 //! A function that was lifted with `async` gives its result by `task.return`: generated
-//! code too, which finds the call by its note and jumps to the adapter's `move_result`. All
-//! functions here run on their caller's stack: whoever makes adapters sees to it that those
-//! which could block there after giving their result get none.
+//! code too, which finds the call by its note and jumps to the adapter's `move_result`.
+//! Functions that could block are called on a stack of their own (`Fork`), the others run
+//! on their caller's: whoever makes adapters knows which.
 //!
 //! Not here: how values move (`adapter`, `walk`); what tasks are (`helve_model`).
 
@@ -24,12 +25,12 @@ use crate::artifact::CompiledFunction;
 use crate::compiler::Compiler;
 use crate::env::load_fixed;
 use crate::func::{bug, check_stack_at_entry};
-use crate::signature::WasmSignature;
+use crate::signature::{VALUE_STRIDE, WasmSignature};
 use crate::trampoline::{call_builtin, entry_block};
 use crate::types::{POINTER, clif};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    BlockArg, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Value,
+    Block, BlockArg, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Value,
     types,
 };
 use cranelift_codegen::isa::TargetFrontendConfig;
@@ -37,7 +38,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use helve_abi::flat::Passing;
 use helve_abi::program::Passed;
 use helve_abi::types::Types;
-use helve_base::adapter::{AdapterSide, ComponentBuiltin, offset};
+use helve_base::adapter::{AdapterSide, ComponentBuiltin, FORK_OVER, offset};
 use helve_base::builtin::{Builtin, status};
 use helve_base::core_type::{FuncType, ValType};
 use helve_base::vmctx::offset as vm;
@@ -56,6 +57,9 @@ pub(super) struct Noted {
     previous: Value,
     /// 16 bytes for what `Settle` answers, or for a result that is a core value.
     out: Value,
+    /// Where the call is over, or known to wait; its parameter is what an async-lowered
+    /// call returns.
+    end: Block,
 }
 
 impl Emit<'_, '_> {
@@ -89,6 +93,10 @@ impl Emit<'_, '_> {
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 4);
         let out = self.b.create_sized_stack_slot(data);
         let out = self.b.ins().stack_addr(POINTER, out, 0);
+        let end = self.b.create_block();
+        if self.shape.caller_async {
+            self.b.append_block_param(end, types::I32);
+        }
         let previous = self
             .b
             .ins()
@@ -114,6 +122,70 @@ impl Emit<'_, '_> {
             record,
             previous,
             out,
+            end,
+        }
+    }
+
+    /// Calls the callee on a stack of its own: its results. Where it waits, the caller goes
+    /// on at the call's end with an answer, or waits too.
+    pub(super) fn fork(&mut self, noted: &Noted, ty: &FuncType, args: &[Value]) -> Vec<Value> {
+        let places = args.len().max(ty.results.len()).max(1) as u32;
+        let array = self.lanes_in_frame(places);
+        for (at, &arg) in (0..).zip(args) {
+            self.b
+                .ins()
+                .store(flags(), arg, array, at * VALUE_STRIDE as i32);
+        }
+        let answer = self.answer_place(noted);
+        let found = self.call_fallible(ComponentBuiltin::Fork, &[noted.record, array, answer]);
+        let [waits, over] = [(); 2].map(|()| self.b.create_block());
+        self.b.set_cold_block(waits);
+        let returned = self
+            .b
+            .ins()
+            .icmp_imm_u(IntCC::Equal, found, FORK_OVER as i64);
+        self.b.ins().brif(returned, over, &[], waits, &[]);
+        self.b.switch_to_block(waits);
+        self.b.seal_block(waits);
+        let found = self.b.ins().ireduce(types::I32, found);
+        self.await_status(found);
+        let answer = self.answer(answer);
+        self.b.ins().jump(noted.end, &answer);
+        self.b.switch_to_block(over);
+        self.b.seal_block(over);
+        (0..)
+            .zip(ty.results.iter())
+            .map(|(at, &ty)| {
+                let at = at * VALUE_STRIDE as i32;
+                self.b.ins().load(clif(ty), flags(), array, at)
+            })
+            .collect()
+    }
+
+    fn lanes_in_frame(&mut self, places: u32) -> Value {
+        let bytes = places.saturating_mul(VALUE_STRIDE);
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 4);
+        let slot = self.b.create_sized_stack_slot(data);
+        self.b.ins().stack_addr(POINTER, slot, 0)
+    }
+
+    /// Where what the caller gets is put, where that is not its result.
+    fn answer_place(&mut self, noted: &Noted) -> Value {
+        // The slot holds a core value that was given already: the answer has its own.
+        match self.shape.abi != LiftAbi::Sync && !self.shape.caller_async {
+            true => self.lanes_in_frame(1),
+            false => noted.out,
+        }
+    }
+
+    /// The answer, for where calls end.
+    fn answer(&mut self, place: Value) -> Vec<BlockArg> {
+        match self.shape.caller_async {
+            true => {
+                let answer = self.b.ins().load(types::I32, flags(), place, 0);
+                vec![BlockArg::Value(answer)]
+            }
+            false => Vec::new(),
         }
     }
 
@@ -131,18 +203,13 @@ impl Emit<'_, '_> {
             // A callback that has not been given its last event, or no result.
             Some(packed) => {
                 let known = self.b.ins().bor(thread, packed);
-                let given = self.record_field(noted, offset::RECORD_RETURNED);
-                let none = self.b.ins().icmp_imm_u(IntCC::Equal, given, 0);
-                let none = self.b.ins().uextend(types::I32, none);
-                self.b.ins().bor(known, none)
+                self.or_not_given(noted, known)
             }
+            None if by_task_return => self.or_not_given(noted, thread),
             None => thread,
         };
-        let [settle, done] = [(); 2].map(|()| self.b.create_block());
+        let (settle, done) = (self.b.create_block(), noted.end);
         self.b.set_cold_block(settle);
-        if self.shape.caller_async {
-            self.b.append_block_param(done, types::I32);
-        }
         let returned_at_once = self.b.ins().iconst(types::I32, RETURNED);
         let now: Vec<BlockArg> = match self.shape.caller_async {
             true => vec![BlockArg::Value(returned_at_once)],
@@ -152,20 +219,10 @@ impl Emit<'_, '_> {
 
         self.b.switch_to_block(settle);
         self.b.seal_block(settle);
-        // The slot holds a core value that was given already: the answer has its own.
-        let answer = match by_task_return && !self.shape.caller_async {
-            true => self.frame_bytes(16),
-            false => noted.out,
-        };
+        let answer = self.answer_place(noted);
         let packed = packed.unwrap_or(thread);
         self.settle(noted.record, packed, answer);
-        let then: Vec<BlockArg> = match self.shape.caller_async {
-            true => {
-                let answer = self.b.ins().load(types::I32, flags(), answer, 0);
-                vec![BlockArg::Value(answer)]
-            }
-            false => Vec::new(),
-        };
+        let then = self.answer(answer);
         self.b.ins().jump(done, &then);
 
         self.b.switch_to_block(done);
@@ -187,6 +244,14 @@ impl Emit<'_, '_> {
         }
     }
 
+    /// Not 0 where `number` isn't, or `task.return` has given no result.
+    fn or_not_given(&mut self, noted: &Noted, number: Value) -> Value {
+        let given = self.record_field(noted, offset::RECORD_RETURNED);
+        let none = self.b.ins().icmp_imm_u(IntCC::Equal, given, 0);
+        let none = self.b.ins().uextend(types::I32, none);
+        self.b.ins().bor(number, none)
+    }
+
     fn record_field(&mut self, noted: &Noted, at: u32) -> Value {
         self.b
             .ins()
@@ -197,6 +262,11 @@ impl Emit<'_, '_> {
     fn settle(&mut self, record: Value, packed: Value, answer: Value) {
         let first = self.call_fallible(ComponentBuiltin::Settle, &[record, packed, answer]);
         let first = self.b.ins().ireduce(types::I32, first);
+        self.await_status(first);
+    }
+
+    /// Goes on once a status says RETURNED: the stack waits until then, or something failed.
+    fn await_status(&mut self, first: Value) {
         let check = self.block(&[types::I32]);
         let [special, suspend, done] = [(); 3].map(|()| self.b.create_block());
         self.b.ins().jump(check, &[BlockArg::Value(first)]);

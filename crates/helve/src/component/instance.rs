@@ -581,6 +581,7 @@ impl InstanceData {
                 is_async: self.types()[lifted.ty].is_async,
                 abi: drive::call::abi(options.is_async, callback.is_some()),
                 callback: callback.map(|def| self.core_func(store, def)).transpose()?,
+                own_stack: self.may_suspend(store, lifted.owner),
                 core: self.core_func(store, &lifted.core)?,
                 options: self.call_options(store, lifted.options, lifted.owner)?,
                 owner: lifted.owner,
@@ -591,6 +592,14 @@ impl InstanceData {
                     .map(Box::new),
             })
         })
+    }
+
+    /// Whether code of a part could block its stack while others run, or be suspended there
+    /// because it has run for long.
+    fn may_suspend(&self, store: &StoreOpaque, part: ComponentInstanceId) -> bool {
+        let config = store.engine().config();
+        let yields = config.consume_fuel || config.epoch_interruption;
+        yields || self.component.fused().rules().can_block(part)
     }
 
     /// The table behind `def`.

@@ -214,6 +214,7 @@ impl Drive {
                 *slot,
                 vmctx,
                 args,
+                std::ptr::null_mut(),
             ))
         }
     }

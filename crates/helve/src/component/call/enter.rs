@@ -33,9 +33,10 @@ use helve_abi::types::{FuncTypeId, InterfaceType, Types};
 use helve_base::Result;
 use helve_base::vmctx::{EntryTrampoline, VMFuncRef};
 use helve_decode::plan::ComponentInstanceId;
+use helve_fiber::PooledStack;
 use helve_vm::fibers::{FiberResult, enter_on_fiber};
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 /// Lanes that any canonical call has room for: parameters, and an address for results.
@@ -83,19 +84,25 @@ impl CoreFunc {
 impl CoreFunc {
     /// Calls it on a stack of its own: `lanes` must stay where they are until it is done.
     pub fn enter_on_fiber(self, store: StorePtr, lanes: *mut Lane) -> Result<FiberResult> {
-        // SAFETY: as for `call`; whoever drives the fiber keeps the lanes.
+        // SAFETY: nothing borrows from the store.
+        let stack = unsafe { store.get() }.engine().stacks().take()?;
+        Ok(self.enter_on(store, stack, lanes, null_mut()))
+    }
+
+    /// Calls it on this stack, on which `calls` is noted.
+    pub fn enter_on(
+        self,
+        store: StorePtr,
+        stack: PooledStack,
+        lanes: *mut Lane,
+        calls: *mut u8,
+    ) -> FiberResult {
+        // SAFETY: as for `call`; whoever drives the fiber keeps the lanes and the call.
         unsafe {
-            let stack = store.get().engine().stacks().take()?;
             let VMFuncRef { slot, vmctx, .. } = *self.func.as_ptr();
             let (vm, trampoline) = (store.vm(), self.trampoline);
-            Ok(enter_on_fiber(
-                vm,
-                stack,
-                trampoline,
-                *slot,
-                vmctx,
-                lanes.cast(),
-            ))
+            let lanes = lanes.cast();
+            enter_on_fiber(vm, stack, trampoline, *slot, vmctx, lanes, calls)
         }
     }
 }
@@ -143,6 +150,8 @@ pub(crate) struct LiftedFunc {
     pub core: CoreFunc,
     /// Called with events, where it has one.
     pub callback: Option<CoreFunc>,
+    /// Whether code of its instance could block its stack, or be suspended on it.
+    pub own_stack: bool,
     /// Whether its type is an async one.
     pub is_async: bool,
     pub abi: helve_model::Abi,

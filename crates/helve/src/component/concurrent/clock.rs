@@ -58,6 +58,10 @@ impl Clock {
         self.now.get_or_insert(Duration::ZERO);
     }
 
+    pub fn is_virtual(&self) -> bool {
+        self.now.is_some()
+    }
+
     fn now(&self) -> Duration {
         self.now.unwrap_or_else(|| self.start.elapsed())
     }

@@ -73,6 +73,9 @@ pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
         host_task::poll(store, shared, key);
         return Turn::Done;
     }
+    if concurrent.is_quiet() && !shared.drive.state().model.host_is_woken() {
+        return only_threads(shared);
+    }
     read_letters(shared);
     clear_away(store, shared);
     host_end::wake(shared);
@@ -114,6 +117,18 @@ pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
             call::start(store, shared, start.unwrap_or(0));
         }
     }
+    Turn::Done
+}
+
+/// A turn where nothing but a guest's thread can have anything to do.
+fn only_threads(shared: &StoreShared) -> Turn {
+    if shared.drive.state().model.is_idle() {
+        return Turn::Idle;
+    }
+    let mut state = shared.concurrent.state.borrow_mut();
+    state.turns = state.turns.wrapping_add(1);
+    drop(state);
+    tick(shared);
     Turn::Done
 }
 
@@ -350,6 +365,17 @@ fn is_kept_alive(shared: &StoreShared) -> bool {
 }
 
 impl super::Concurrent {
+    /// Whether the host has nothing for the loop to do, its clock is the machine's, and
+    /// nobody wants to know what the loop does.
+    fn is_quiet(&self) -> bool {
+        let state = self.state.borrow();
+        self.mailbox.is_empty()
+            && state.starts.is_empty()
+            && state.discarded.is_empty()
+            && state.trace.is_none()
+            && !state.clock.is_virtual()
+    }
+
     /// Whether calls have not begun, or a fiber is suspended.
     pub(crate) fn is_starting(&self) -> bool {
         let state = self.state.borrow();

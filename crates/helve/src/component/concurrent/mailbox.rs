@@ -15,7 +15,7 @@ use super::call::Asked;
 use super::slots::Key;
 use helve_model::WaitableId;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -53,6 +53,8 @@ struct Inner {
 #[derive(Default)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
+    /// How much is in it: changed under the lock, so that looking needs none.
+    there: AtomicUsize,
 }
 
 impl Mailbox {
@@ -66,11 +68,23 @@ impl Mailbox {
         let sleeper = {
             let mut inner = self.lock();
             put(&mut inner);
+            self.count(&inner);
             inner.sleeper.take()
         };
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
+    }
+
+    fn count(&self, inner: &Inner) {
+        let there = inner.woken.len() + inner.letters.len();
+        self.there.store(there, Ordering::SeqCst);
+    }
+
+    /// Whether nothing is in it.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.there.load(Ordering::SeqCst) == 0
     }
 
     pub fn send(&self, letter: Letter) {
@@ -82,17 +96,29 @@ impl Mailbox {
     }
 
     pub fn take_letter(&self) -> Option<Letter> {
-        self.lock().letters.pop_front()
+        if self.is_empty() {
+            return None;
+        }
+        let mut inner = self.lock();
+        let letter = inner.letters.pop_front();
+        self.count(&inner);
+        letter
     }
 
     /// How many are to be polled.
     pub fn woken(&self) -> usize {
-        self.lock().woken.len()
+        match self.is_empty() {
+            true => 0,
+            false => self.lock().woken.len(),
+        }
     }
 
     /// One of those to be polled, by place.
     pub fn take_woken(&self, at: usize) -> Option<Woken> {
-        self.lock().woken.remove(at)
+        let mut inner = self.lock();
+        let woken = inner.woken.remove(at);
+        self.count(&inner);
+        woken
     }
 
     /// The loop sleeps until something is put in; `false`: something is there.

@@ -23,7 +23,7 @@ use crate::component::concurrent::event_loop::{self, Turn};
 use crate::component::concurrent::mailbox::{Letter, Woken};
 use crate::component::concurrent::side::{Closures, Ending, HostEnd};
 use crate::component::concurrent::{self, Cancelled, again};
-use crate::component::fused::{AdapterContext, AdapterPtr};
+use crate::component::fused::AdapterPtr;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
@@ -37,6 +37,7 @@ use helve_model::{Abi, Callee, Caller as By, Effect, Ended, Returning, TaskId};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Lanes that any lifted function or `task.return` has room for.
@@ -49,12 +50,42 @@ pub(crate) enum Side {
         caller: Arc<Caller>,
         lanes: SmallVec<[Lane; 5]>,
     },
-    /// Of a call that an adapter has noted: its result is all that is left to move, to
-    /// this address in the caller's memory, or of the host's.
-    Noted {
-        adapter: AdapterPtr,
-        to: u64,
-    },
+}
+
+/// A call whose task is there, as far as it matters who made it.
+#[derive(Clone)]
+pub(crate) enum Known {
+    /// An adapter has noted it: its result is all that is left to move, to this address in
+    /// the caller's memory, or of the host's.
+    Noted { adapter: AdapterPtr, to: u64 },
+    /// Any other one.
+    Whole(Rc<Call>),
+}
+
+impl Known {
+    pub fn callee(&self) -> &InstanceData {
+        match self {
+            // SAFETY: the store is alive, and this thread's.
+            Known::Noted { adapter, .. } => unsafe { adapter.get() }.instance(),
+            Known::Whole(call) => call.callee(),
+        }
+    }
+
+    pub fn lifted(&self) -> &LiftedFunc {
+        match self {
+            // SAFETY: as above.
+            Known::Noted { adapter, .. } => unsafe { adapter.get() }.lifted(),
+            Known::Whole(call) => call.lifted(),
+        }
+    }
+
+    /// Of one that no adapter has noted.
+    fn whole(&self) -> Option<&Call> {
+        match self {
+            Known::Whole(call) => Some(call),
+            Known::Noted { .. } => None,
+        }
+    }
 }
 
 /// A call whose task is there.
@@ -209,7 +240,7 @@ pub(crate) fn begin_from_host(
         scope: RefCell::default(),
         lent: RefCell::default(),
     };
-    state.calls.insert(task, call.into());
+    state.calls.insert(task, Known::Whole(call.into()));
     Ok((task, effect))
 }
 
@@ -223,20 +254,21 @@ pub(crate) fn ended(shared: &StoreShared, ended: Ended, error: Error) -> Option<
         let state = &mut *state;
         for thread in &ended.threads {
             state.stopped.remove(*thread);
-            state.roles.remove(*thread);
-            state.lanes.remove(*thread);
         }
         state.handed = None;
         let tasks = ended.host_tasks.iter();
         calls.extend(tasks.map(|task| state.calls.remove(*task)));
         let model = &state.model;
         gone.extend(state.calls.remove_all(|task| model.is_resolved(task)));
-        for (instance, part) in &model.tables.0 {
-            // SAFETY: the store is alive.
-            let id = unsafe { instance.get() }.part(*part).model_id.get();
+        for (number, place) in (0..).zip(&model.tables.0) {
+            if state.gone.contains(&number) {
+                continue;
+            }
+            // SAFETY: the store is alive, and so is the instance.
+            let instance = unsafe { place.instance.get() };
+            let id = instance.part(place.part).model_id.get();
             if id.is_some_and(|id| model.instances.is_locked_down(id)) {
-                // SAFETY: the store is alive.
-                unsafe { instance.get() }.lock();
+                instance.lock();
             }
         }
     }
@@ -245,7 +277,7 @@ pub(crate) fn ended(shared: &StoreShared, ended: Ended, error: Error) -> Option<
     let concurrent = &shared.concurrent;
     concurrent.give_up(&ended.host_calls, &ended.parked);
     let (mut error, mut told) = (Some(error), None);
-    for call in calls.iter().flatten() {
+    for call in calls.iter().flatten().filter_map(Known::whole) {
         call.callee().abandon_loans(&mut call.scope.borrow_mut());
         if let (Side::Host(side), Some(first)) = (&call.side, error.take().or_else(|| told.take()))
         {
@@ -265,7 +297,7 @@ pub(crate) fn cancelled(shared: &StoreShared, task: TaskId) {
             false => None,
         }
     };
-    if let Some(call) = call
+    if let Some(call) = call.as_ref().and_then(Known::whole)
         && let Side::Host(side) = &call.side
     {
         side.end(&shared.concurrent.tokens, Ending::Cancelled);
@@ -343,7 +375,7 @@ pub(super) fn from_guest(
     };
     let task = state.model.last_task();
     let task = task.ok_or_else(|| Error::new(Bug("a call without a task".into())))?;
-    state.calls.insert(task, call.into());
+    state.calls.insert(task, Known::Whole(call.into()));
     Ok(effect)
 }
 
@@ -357,7 +389,10 @@ fn host_call(caller: &Caller) -> HostCall<'_> {
 }
 
 /// A task starts: its arguments become lanes of its function.
-pub(super) fn arguments(call: &Call, lanes: &mut [Lane]) -> Result<()> {
+pub(super) fn arguments(call: &Known, lanes: &mut [Lane]) -> Result<()> {
+    let Some(call) = call.whole() else {
+        return Err(Error::new(Bug("arguments that were moved already".into())));
+    };
     let mut scope = call.scope.borrow_mut();
     let callee = call.callee();
     let mut into = LowerContext::new(&call.lifted().options, callee, &mut scope);
@@ -385,13 +420,14 @@ pub(super) fn arguments(call: &Call, lanes: &mut [Lane]) -> Result<()> {
             let params = &call.lifted().shape.programs.params;
             value::lower_passed(&mut into, params, &vals, lanes)
         }
-        Side::Noted { .. } => Err(Error::new(Bug("arguments that were moved already".into()))),
     }
 }
 
 /// What a guest's caller lent stays lent until it knows that the call is over.
-pub(super) fn keep_loans(state: &mut State, call: &Call, task: TaskId) -> Result<()> {
-    if let Some(By::Guest { subtask, .. }) = state.model.caller_of(task) {
+pub(super) fn keep_loans(state: &mut State, call: &Known, task: TaskId) -> Result<()> {
+    if let Some(By::Guest { subtask, .. }) = state.model.caller_of(task)
+        && let Some(call) = call.whole()
+    {
         let loans = state.model.arena.subtask_loans(subtask)?;
         *loans = std::mem::take(&mut call.lent.borrow_mut().loans);
     }
@@ -400,15 +436,27 @@ pub(super) fn keep_loans(state: &mut State, call: &Call, task: TaskId) -> Result
 
 /// A task's result, in `lanes` as its function returned it or gave it to `task.return`,
 /// goes to its caller.
-pub(super) fn result(call: &Call, lanes: &[Lane]) -> Result<Option<Lane>> {
-    let adapter = match &call.side {
-        Side::Noted { adapter, .. } => Some(adapter),
-        Side::Guest { caller, .. } => caller.adapter.get(),
-        Side::Host(_) => None,
+pub(super) fn result(call: &Known, lanes: &[Lane]) -> Result<Option<Lane>> {
+    let call = match call {
+        Known::Noted { adapter, to } => {
+            // SAFETY: the store is alive, and this thread's.
+            let adapter = unsafe { adapter.get() };
+            adapter.move_result_to(*to, &mut all_lanes(lanes))?;
+            return Ok(None);
+        }
+        Known::Whole(call) => call,
     };
-    if let Some(adapter) = adapter {
-        // SAFETY: the store is alive, and this thread's.
-        return result_by_code(call, unsafe { adapter.get() }, lanes);
+    if let Side::Guest { caller, lanes: to } = &call.side
+        && let Some(adapter) = caller.adapter.get()
+    {
+        let to = host_call(caller).result_address(to);
+        let to = match caller.options.width {
+            PointerWidth::P32 => to.u32().into(),
+            PointerWidth::P64 => to.u64(),
+        };
+        // SAFETY: as above.
+        let adapter = unsafe { adapter.get() };
+        return adapter.move_result(to, &mut all_lanes(lanes)).map(Some);
     }
     let callee = call.callee();
     let lifted = call.lifted();
@@ -446,34 +494,16 @@ pub(super) fn result(call: &Call, lanes: &[Lane]) -> Result<Option<Lane>> {
                 .end_loans(caller.options.owner, &mut lent)?;
             Ok(Some(lanes[0]))
         }
-        Side::Noted { .. } => Ok(None),
     }
 }
 
-/// The same by generated code.
-fn result_by_code(call: &Call, adapter: &AdapterContext, from: &[Lane]) -> Result<Option<Lane>> {
+/// Core values with room for more.
+fn all_lanes(some: &[Lane]) -> [Lane; LANES] {
     let mut lanes = [Lane::ZERO; LANES];
-    for (to, from) in lanes.iter_mut().zip(from) {
+    for (to, from) in lanes.iter_mut().zip(some) {
         *to = *from;
     }
-    match &call.side {
-        Side::Noted { to, .. } => {
-            adapter.move_result_to(*to, &mut lanes)?;
-            Ok(None)
-        }
-        Side::Guest {
-            caller,
-            lanes: args,
-        } => {
-            let to = host_call(caller).result_address(args);
-            let to = match caller.options.width {
-                PointerWidth::P32 => to.u32().into(),
-                PointerWidth::P64 => to.u64(),
-            };
-            adapter.move_result(to, &mut lanes).map(Some)
-        }
-        Side::Host(_) => Ok(None),
-    }
+    lanes
 }
 
 /// Passes a result on; the model knows then.

@@ -27,6 +27,7 @@ pub(crate) mod call;
 pub(crate) mod copy;
 pub(crate) mod ends;
 pub(crate) mod error_context;
+mod frame;
 pub(crate) mod noted;
 pub(crate) mod run;
 
@@ -40,6 +41,7 @@ use crate::core::config::Schedule;
 use crate::core::engine::Engine;
 use by_number::ByNumber;
 use copy::Ends;
+use frame::Stacks;
 use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::{ComponentInstanceId, FuncItem, FuncRef, Item, Plan};
@@ -50,15 +52,32 @@ use helve_model::{Effect, InstanceId, Instances, Store, Tables, TaskId, ThreadId
 use helve_vm::fibers::Suspended;
 use std::cell::{RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::ptr::NonNull;
+
+/// A part of an instance, which lives as long as that.
+#[derive(Clone, Copy)]
+struct Place {
+    instance: InstancePtr,
+    part: ComponentInstanceId,
+    at: NonNull<Part>,
+}
 
 /// The tables of parts, found by the model's numbers.
 #[derive(Default)]
-pub(crate) struct PartTables(Vec<(InstancePtr, ComponentInstanceId)>);
+pub(crate) struct PartTables(Vec<Place>);
 
 impl PartTables {
     fn part(&self, id: InstanceId) -> Option<(InstancePtr, ComponentInstanceId)> {
-        self.0.get(id.get() as usize).copied()
+        let place = self.0.get(id.get() as usize)?;
+        Some((place.instance, place.part))
+    }
+
+    /// The part itself.
+    #[inline]
+    fn get(&self, id: InstanceId) -> Option<&Part> {
+        let place = self.0.get(id.get() as usize)?;
+        // SAFETY: see the module; parts of instances that are gone are not asked for.
+        Some(unsafe { place.at.as_ref() })
     }
 }
 
@@ -70,9 +89,7 @@ impl Tables for PartTables {
         instance: InstanceId,
         work: impl FnOnce(&mut Table<HotStorage>) -> R,
     ) -> Option<R> {
-        let (instance, part) = self.part(instance)?;
-        // SAFETY: see the module.
-        Some(unsafe { instance.get() }.part(part).with_table(work))
+        Some(self.get(instance)?.with_table(work))
     }
 
     /// The maker has put it there.
@@ -81,13 +98,14 @@ impl Tables for PartTables {
 
 /// The flags of parts, found by the model's numbers: generated code has them too.
 #[derive(Default)]
-pub(crate) struct PartFlags(Vec<(InstancePtr, ComponentInstanceId)>);
+pub(crate) struct PartFlags(Vec<NonNull<Part>>);
 
 impl PartFlags {
+    #[inline]
     fn part(&self, id: InstanceId) -> Option<&Part> {
-        let (instance, part) = self.0.get(id.get() as usize).copied()?;
-        // SAFETY: see the module.
-        Some(unsafe { instance.get() }.part(part))
+        let part = self.0.get(id.get() as usize)?;
+        // SAFETY: see the module; parts of instances that are gone are not asked for.
+        Some(unsafe { part.as_ref() })
     }
 }
 
@@ -108,6 +126,29 @@ impl FlagStorage for PartFlags {
             let count = u16::try_from(flags.backpressure);
             part.backpressure.set(count.unwrap_or(u16::MAX));
         }
+    }
+
+    #[inline]
+    fn may_enter(&self, instance: InstanceId) -> bool {
+        self.part(instance).is_none_or(|part| part.may_enter.get())
+    }
+
+    #[inline]
+    fn set_may_enter(&mut self, instance: InstanceId, may_enter: bool) {
+        if let Some(part) = self.part(instance) {
+            part.may_enter.set(may_enter);
+        }
+    }
+
+    #[inline]
+    fn may_leave(&self, instance: InstanceId) -> bool {
+        self.part(instance).is_none_or(|part| part.may_leave.get())
+    }
+
+    #[inline]
+    fn backpressure(&self, instance: InstanceId) -> u32 {
+        self.part(instance)
+            .map_or(0, |part| part.backpressure.get().into())
     }
 
     /// The maker has put it there.
@@ -132,15 +173,6 @@ struct Stopped {
     contexts: noted::Contexts,
 }
 
-/// What a thread runs.
-#[derive(Clone, Copy)]
-enum Role {
-    /// A lifted function, or its callback.
-    Task(TaskId),
-    /// A function that `thread.new-indirect` found.
-    Explicit,
-}
-
 /// How the value that a built-in returns reaches the guest.
 #[derive(Clone, Copy)]
 struct Reply {
@@ -159,16 +191,11 @@ pub(crate) struct State {
     gone: HashSet<u32>,
     /// Threads whose stacks are suspended.
     stopped: ByNumber<ThreadId, Stopped>,
-    roles: ByNumber<ThreadId, Role>,
-    /// Argument arrays of what threads run.
-    lanes: ByNumber<ThreadId, Box<[Lane]>>,
-    /// Argument arrays to use again.
-    spare: Vec<Box<[Lane]>>,
-    calls: ByNumber<TaskId, Rc<call::Call>>,
+    calls: ByNumber<TaskId, call::Known>,
     /// Results of synchronous calls that their callers have not taken yet.
     results: ByNumber<WaitableId, Lane>,
-    /// Callbacks of tasks that have begun.
-    callbacks: ByNumber<TaskId, CoreFunc>,
+    /// Callbacks of tasks that have begun, and whether they need a stack of their own.
+    callbacks: ByNumber<TaskId, (CoreFunc, bool)>,
     /// The thread whose built-in asks.
     asker: Option<ThreadId>,
     /// What threads that were made explicitly run.
@@ -182,7 +209,7 @@ pub(crate) struct State {
 
 /// See [`State`].
 #[derive(Default)]
-pub(crate) struct Drive(RefCell<State>);
+pub(crate) struct Drive(RefCell<State>, Stacks);
 
 impl Drive {
     /// The state, while no guest runs and nobody else looks at it.
@@ -204,9 +231,6 @@ impl Default for State {
             numbers: HashMap::new(),
             gone: HashSet::new(),
             stopped: ByNumber::default(),
-            roles: ByNumber::default(),
-            lanes: ByNumber::default(),
-            spare: Vec::new(),
             calls: ByNumber::default(),
             results: ByNumber::default(),
             callbacks: ByNumber::default(),
@@ -290,23 +314,12 @@ impl State {
     pub(crate) fn any_instance(&self) -> Option<InstancePtr> {
         let mut all = (0u32..).zip(&self.model.tables.0);
         let alive = all.find(|(number, _)| !self.gone.contains(number))?;
-        Some(alive.1.0)
+        Some(alive.1.instance)
     }
 
     /// The result of a synchronous call as a core value, until its caller takes it.
     pub(crate) fn keep_result(&mut self, subtask: WaitableId, lane: Lane) {
         self.results.insert(subtask, lane);
-    }
-
-    /// An argument array, all zero.
-    fn array(&mut self) -> Box<[Lane]> {
-        match self.spare.pop() {
-            Some(mut lanes) => {
-                lanes.fill(Lane::ZERO);
-                lanes
-            }
-            None => vec![Lane::ZERO; call::LANES].into_boxed_slice(),
-        }
     }
 
     /// The model's number of a part; its parents get theirs first.
@@ -315,7 +328,12 @@ impl State {
         instance: &InstanceData,
         part: ComponentInstanceId,
     ) -> Result<InstanceId> {
-        let key = (instance.ptr(), part);
+        let at = NonNull::from(instance.part(part));
+        let key = Place {
+            instance: instance.ptr(),
+            part,
+            at,
+        };
         if let Some(id) = instance.part(part).model_id.get() {
             return Ok(id);
         }
@@ -331,18 +349,18 @@ impl State {
         let id = match reused {
             Some(id) => {
                 self.gone.remove(&id.get());
-                let at = id.get() as usize;
-                if let Some(place) = self.model.tables.0.get_mut(at) {
+                let number = id.get() as usize;
+                if let Some(place) = self.model.tables.0.get_mut(number) {
                     *place = key;
                 }
-                if let Some(place) = self.model.instances.flags_mut().0.get_mut(at) {
-                    *place = key;
+                if let Some(place) = self.model.instances.flags_mut().0.get_mut(number) {
+                    *place = at;
                 }
                 id
             }
             None => {
                 self.model.tables.0.push(key);
-                self.model.instances.flags_mut().0.push(key);
+                self.model.instances.flags_mut().0.push(at);
                 self.model.add_instance(parent)?
             }
         };

@@ -7,7 +7,11 @@
 //! ```
 //!
 //! A record whose thread the model knows says so; all before it are known then. So looking
-//! costs nothing where nothing is new. Not here: the adapters' code
+//! costs nothing where nothing is new.
+//!
+//! A call whose callee could block runs it on a fiber right here (`fork`); its record, the
+//! outermost there, is in the fiber's frame. Where the callee waits, the caller goes on. Not
+//! here: the adapters' code
 //! (`helve_compile::component`), their contexts (`fused::context`).
 //!
 //! # Safety
@@ -17,19 +21,22 @@
 //! leaving and switching stacks keep it right.
 
 use super::builtins::answer_to;
-use super::call::{Call, Side};
+use super::call::Known;
+use super::frame::Frame;
+use super::run::after;
 use super::{Reply, State, refused};
 use crate::component::call::lane::Lane;
 use crate::component::fused::AdapterContext;
 use crate::component::part::Part;
 use crate::component::store::StoreShared;
+use crate::core::backtrace::component_exit_error;
 use crate::core::store::StorePtr;
 use helve_base::adapter::VMCallRecord;
 use helve_base::{Bug, Error, Result};
-use helve_model::{Abi, Callee};
+use helve_model::{Abi, Callee, ThreadId};
+use helve_vm::fibers::{FiberResult, Suspended};
 use smallvec::SmallVec;
-use std::cell::RefCell;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 use std::task::Poll;
 
 /// Context slots of parts that stand on a suspended stack.
@@ -64,8 +71,10 @@ fn materialize_from(shared: &StoreShared, head: *mut VMCallRecord) -> Result<()>
         // SAFETY: as above; its context is an adapter's, and lives as long as its instance.
         unsafe {
             let context = &*(*record).context.cast::<AdapterContext>();
+            let caller = state.model.current_thread();
             let thread = state.adopt(context, (*record).returned != 0, (*record).to)?;
             (*record).thread = thread;
+            (*record).caller = caller.map_or(0, |thread| thread.0);
         }
     }
     Ok(())
@@ -82,23 +91,12 @@ impl State {
         };
         let adopted = self.model.adopt(callee, context.caller_async, returned);
         let (task, thread) = adopted.map_err(|trap| refused(instance, lifted.owner, trap))?;
-        if lifted.abi != Abi::Sync {
-            if let Some(callback) = lifted.callback {
-                self.callbacks.insert(task, callback);
-            }
-            if !returned {
-                let call = Call {
-                    callee: NonNull::from(instance),
-                    lifted: NonNull::from(lifted),
-                    side: Side::Noted {
-                        adapter: context.ptr(),
-                        to,
-                    },
-                    scope: RefCell::default(),
-                    lent: RefCell::default(),
-                };
-                self.calls.insert(task, call.into());
-            }
+        if let Some(callback) = lifted.callback {
+            self.callbacks.insert(task, (callback, lifted.own_stack));
+        }
+        if !returned {
+            let adapter = context.ptr();
+            self.calls.insert(task, Known::Noted { adapter, to });
         }
         Ok(thread.0 + 1)
     }
@@ -137,21 +135,132 @@ pub(crate) unsafe fn settle(
                 state.callbacks.remove(task);
             }
             effect
+        } else if lifted.abi == Abi::Stackful {
+            state.model.returned().map_err(trap)?
         } else {
             let returning = state.model.begin_sync_return().map_err(trap)?;
             let _ = state.model.finish_return(returning).map_err(trap)?;
+            state.calls.remove(task);
             state.model.returned().map_err(trap)?
         }
     };
     let lanes = out;
-    answer_to(instance, effect, Reply { lanes, event: None })
+    let answered = answer_to(instance, effect, Reply { lanes, event: None })?;
+    if answered.is_pending() {
+        // The callee is not on this stack any more.
+        // SAFETY: the innermost record is this call's.
+        unsafe { unlink(instance.store()) };
+    }
+    Ok(answered)
 }
 
-/// The context slots of all parts that noted calls on a suspended stack are in.
-pub(super) fn contexts(head: *mut u8) -> Contexts {
+/// The innermost call on the stack that runs is noted no longer.
+///
+/// # Safety
+///
+/// There is one.
+unsafe fn unlink(store: StorePtr) {
+    // SAFETY: by contract.
+    unsafe {
+        let record = (*store.vm()).calls.cast::<VMCallRecord>();
+        (*store.vm()).calls = (*record).previous.cast();
+    }
+}
+
+/// How far a callee came on its own stack.
+pub(crate) enum Forked {
+    /// Its function has returned: its results are in the array.
+    Over,
+    /// It waits: the caller's answer is given, or will be once the caller has suspended.
+    Waits(Poll<()>),
+}
+
+/// Runs the callee of a noted call, which could block, on a stack of its own.
+///
+/// # Safety
+///
+/// `record` is the innermost one on the stack that runs. `array` has the arguments, and room
+/// for a result; `answer` has room for a lane until the adapter goes on.
+pub(crate) unsafe fn fork(
+    context: &AdapterContext,
+    record: *mut VMCallRecord,
+    array: *mut Lane,
+    answer: *mut Lane,
+) -> Result<Forked> {
+    let instance = context.instance();
+    let (drive, store) = (&instance.shared().drive, instance.store());
+    let stack = drive.take_stack(instance)?;
+    let frame = Frame::of(&stack);
+    // SAFETY: nothing runs on the stack yet; the rest by contract.
+    let went = unsafe {
+        let lanes = (&raw mut (*frame).lanes).cast::<Lane>();
+        std::ptr::copy_nonoverlapping(array, lanes, context.lanes());
+        let call = &raw mut (*frame).call;
+        call.write(VMCallRecord {
+            previous: (*record).previous,
+            context: (*record).context,
+            thread: 0,
+            returned: 0,
+            to: (*record).to,
+            caller: 0,
+        });
+        let func = context.lifted().core;
+        func.enter_on(store, stack, lanes, call.cast())
+    };
+    match went {
+        FiberResult::Done(result, stack) => {
+            result.map_err(component_exit_error)?;
+            let frame = Frame::of(&stack);
+            // SAFETY: nothing runs on the stack any more; the rest by contract.
+            unsafe {
+                (*record).thread = (*frame).call.thread;
+                (*record).returned = (*frame).call.returned;
+                (*record).caller = (*frame).call.caller;
+                array.write((*frame).lanes[0]);
+            }
+            drive.put_stack(stack);
+            Ok(Forked::Over)
+        }
+        // SAFETY: by contract.
+        FiberResult::Suspended(guest) => unsafe { waits(context, guest, answer) },
+    }
+}
+
+/// A forked callee has stopped for the first time: its caller goes on, or waits too.
+///
+/// # Safety
+///
+/// As for [`fork`].
+unsafe fn waits(context: &AdapterContext, guest: Suspended, answer: *mut Lane) -> Result<Forked> {
+    let instance = context.instance();
+    let shared = instance.shared();
+    // SAFETY: it is suspended.
+    let call = unsafe { &raw mut (*Frame::of_suspended(&guest)).call };
+    // SAFETY: as above; what it was called by is still below it.
+    let (thread, caller) = unsafe {
+        if (*call).thread == 0 {
+            // It has run for long, and nobody has asked yet.
+            materialize_from(shared, guest.calls().cast())?;
+        }
+        (*call).previous = null_mut();
+        unlink(instance.store());
+        (ThreadId((*call).thread - 1), ThreadId((*call).caller))
+    };
+    let effect = after(instance, thread, FiberResult::Suspended(guest))?;
+    shared.drive.state().asker = Some(caller);
+    let lanes = answer;
+    let answered = answer_to(instance, effect, Reply { lanes, event: None })?;
+    Ok(Forked::Waits(answered))
+}
+
+/// The context slots of all parts that noted calls on a suspended stack are in, but for the
+/// one that the stack is of.
+pub(super) fn contexts(guest: &Suspended) -> Contexts {
     let mut contexts = Contexts::new();
-    let mut at = head.cast::<VMCallRecord>();
-    while !at.is_null() {
+    let mut at = guest.calls().cast::<VMCallRecord>();
+    // SAFETY: only its address is taken.
+    let own = unsafe { &raw mut (*Frame::of_suspended(guest)).call };
+    while !at.is_null() && at != own {
         // SAFETY: see the module.
         let context = unsafe { &*(*at).context.cast::<AdapterContext>() };
         let part = context.instance().part(context.lifted().owner);

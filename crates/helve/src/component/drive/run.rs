@@ -2,12 +2,13 @@
 //!
 //! # Safety
 //!
-//! What a fiber runs is of this store; its argument array is boxed and kept until the
-//! thread's function has returned. A suspended thread is resumed only when the reply
+//! What a fiber runs is of this store; its argument array is in its stack's frame, which
+//! is held until the thread's function has returned. A suspended thread is resumed only when the reply
 //! stands in its array.
 
 use super::call;
-use super::{Reply, Role, Stopped, noted, other_trap};
+use super::frame::Frame;
+use super::{Drive, Reply, Stopped, noted, other_trap};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
@@ -15,9 +16,11 @@ use crate::component::concurrent::host_task::yielded_thread;
 use crate::component::state::InstanceData;
 use crate::core::backtrace::component_exit_error;
 use helve_base::{Bug, Error, Result};
+use helve_fiber::PooledStack;
 use helve_model::{Abi, Effect, Entry, Event, TaskId, ThreadId, Value};
 use helve_vm::fibers::{FiberResult, Resume};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::null_mut;
 
 fn bug(what: &str) -> Error {
     Error::new(Bug(what.into()))
@@ -104,32 +107,35 @@ pub(super) fn failed_native(instance: &InstanceData, error: Error) -> Error {
 
 fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effect> {
     let drive = &instance.shared().drive;
-    let mut lanes = drive.0.borrow_mut().array();
-    let (func, role) = match entry {
+    let stack = drive.take_stack(instance)?;
+    // SAFETY: nothing runs on the stack yet.
+    let lanes = unsafe { &mut (*Frame::of(&stack)).lanes };
+    lanes.fill(Lane::ZERO);
+    let func = match entry {
         Entry::Task(task) => {
             let call = drive.0.borrow().calls.get(task).cloned();
             let call = call.ok_or_else(|| bug("a task without a call"))?;
             swap_context(instance, thread)?;
-            let lowered = call::arguments(&call, &mut lanes);
+            let lowered = call::arguments(&call, lanes);
             swap_context(instance, thread)?;
             lowered?;
             let mut state = drive.0.borrow_mut();
             call::keep_loans(&mut state, &call, task)?;
             if let Some(callback) = call.lifted().callback {
-                state.callbacks.insert(task, callback);
+                let own_stack = call.lifted().own_stack;
+                state.callbacks.insert(task, (callback, own_stack));
             }
-            (call.lifted().core, Role::Task(task))
+            call.lifted().core
         }
         Entry::Function(number) => {
             let state = drive.0.borrow();
             let found = state.functions.get(number as usize).copied();
             let (func, argument) = found.ok_or_else(|| bug("a thread without a function"))?;
             lanes[0] = argument;
-            (func, Role::Explicit)
+            func
         }
     };
-    drive.0.borrow_mut().roles.insert(thread, role);
-    enter(instance, thread, func, lanes)
+    enter(instance, thread, func, stack)
 }
 
 fn callback(
@@ -138,37 +144,47 @@ fn callback(
     task: TaskId,
     event: Event,
 ) -> Result<Effect> {
-    let mut lanes = instance.shared().drive.0.borrow_mut().array();
+    let drive = &instance.shared().drive;
+    let found = drive.0.borrow().callbacks.get(task).copied();
+    let (func, own_stack) = found.ok_or_else(|| bug("a callback that is none"))?;
     let numbers = [event.code as u32, event.index, event.payload];
+    if !own_stack && !may_wait(drive, task) {
+        let mut lanes = numbers.map(Lane::from_u32);
+        swap_context(instance, thread)?;
+        let went = func.call(instance.store(), &mut lanes);
+        swap_context(instance, thread)?;
+        went?;
+        return returned(instance, thread, &mut lanes);
+    }
+    let stack = drive.take_stack(instance)?;
+    // SAFETY: nothing runs on the stack yet.
+    let lanes = unsafe { &mut (*Frame::of(&stack)).lanes };
     for (lane, number) in lanes.iter_mut().zip(numbers) {
         *lane = Lane::from_u32(number);
     }
-    let found = {
-        let mut state = instance.shared().drive.0.borrow_mut();
-        state.roles.insert(thread, Role::Task(task));
-        state.callbacks.get(task).copied()
-    };
-    let func = found.ok_or_else(|| bug("a callback that is none"))?;
-    enter(instance, thread, func, lanes)
+    enter(instance, thread, func, stack)
 }
 
-/// Calls a function on a stack of its own.
+/// Whether host functions that a task can call may have to wait on its stack.
+fn may_wait(drive: &Drive, task: TaskId) -> bool {
+    let state = drive.0.borrow();
+    let id = state.model.instance_of_task(task);
+    let part = id.and_then(|id| state.model.tables.part(id));
+    // SAFETY: the store is alive.
+    part.is_none_or(|(instance, _)| unsafe { instance.get() }.may_wait.get())
+}
+
+/// Calls a function on a stack of its own, whose frame has its arguments.
 fn enter(
     instance: &InstanceData,
     thread: ThreadId,
     func: CoreFunc,
-    mut lanes: Box<[Lane]>,
+    stack: PooledStack,
 ) -> Result<Effect> {
-    let at = lanes.as_mut_ptr();
-    instance
-        .shared()
-        .drive
-        .0
-        .borrow_mut()
-        .lanes
-        .insert(thread, lanes);
+    // SAFETY: the frame's address is taken.
+    let lanes = unsafe { &raw mut (*Frame::of(&stack)).lanes };
     swap_context(instance, thread)?;
-    let went = func.enter_on_fiber(instance.store(), at)?;
+    let went = func.enter_on(instance.store(), stack, lanes.cast(), null_mut());
     after(instance, thread, went)
 }
 
@@ -195,24 +211,24 @@ fn resume(instance: &InstanceData, stopped: Stopped, how: Resume) -> Result<Effe
 /// Context slots are in the part while a thread runs, and with the thread else.
 fn swap_context(instance: &InstanceData, thread: ThreadId) -> Result<()> {
     let mut state = instance.shared().drive.0.borrow_mut();
-    let state = &mut *state;
-    let id = state.model.instance_of(thread);
-    let part = id.and_then(|id| state.model.tables.part(id));
-    let slots = state.model.context_mut(thread);
     // A thread that has ended has none.
-    if let (Some((instance, part)), Some(slots)) = (part, slots) {
-        // SAFETY: the store is alive.
-        let part = unsafe { instance.get() }.part(part);
-        *slots = part.context.replace(*slots);
-    }
+    state.model.with_context(thread, |parts, id, slots| {
+        if let Some(part) = parts.get(id) {
+            *slots = part.context.replace(*slots);
+        }
+    });
     Ok(())
 }
 
 /// What comes after a stack ran that was made for thread `base`. Where it stopped, that is
 /// in the thread that has asked, which is `base` or one that was called on the same stack.
-fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<Effect> {
+pub(super) fn after(
+    instance: &InstanceData,
+    base: ThreadId,
+    went: FiberResult,
+) -> Result<Effect> {
     let contexts = match &went {
-        FiberResult::Suspended(guest) => noted::contexts(guest.calls()),
+        FiberResult::Suspended(guest) => noted::contexts(guest),
         FiberResult::Done(..) => noted::Contexts::new(),
     };
     swap_context(instance, base)?;
@@ -244,65 +260,51 @@ fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<E
             }
         }
         FiberResult::Done(result, stack) => {
-            drop(stack);
             result.map_err(component_exit_error)?;
-            returned(instance, base)
+            // SAFETY: nothing runs on the stack any more.
+            let lanes = unsafe { &mut (*Frame::of(&stack)).lanes };
+            let effect = returned(instance, base, lanes)?;
+            instance.shared().drive.put_stack(stack);
+            Ok(effect)
         }
     }
 }
 
-/// A thread's function has returned.
-fn returned(instance: &InstanceData, thread: ThreadId) -> Result<Effect> {
+/// A thread's function has returned; `lanes` has its results.
+fn returned(instance: &InstanceData, thread: ThreadId, lanes: &mut [Lane]) -> Result<Effect> {
     let drive = &instance.shared().drive;
-    let (role, mut lanes) = {
-        let mut state = drive.0.borrow_mut();
-        let role = state.roles.remove(thread);
-        let lanes = state.lanes.remove(thread);
-        match (role, lanes) {
-            (Some(role), Some(lanes)) => (role, lanes),
-            _ => return Err(bug("a thread that ran nothing")),
-        }
+    let mut state = drive.0.borrow_mut();
+    let model = &mut state.model;
+    let (task, explicit) = match (model.task_of(thread), model.is_explicit(thread)) {
+        (Some(task), explicit) => (task, explicit),
+        (None, _) => return Err(bug("a thread that ran nothing")),
     };
-    let task = match role {
-        Role::Task(task) => task,
-        Role::Explicit => {
-            let mut state = drive.0.borrow_mut();
-            state.spare.push(lanes);
-            return state.model.returned().map_err(other_trap);
-        }
-    };
-    let abi = drive.0.borrow().model.abi_of(task);
-    match abi {
+    match model.abi_of(task) {
+        _ if explicit => model.returned().map_err(other_trap),
         Some(Abi::Callback) => {
             let packed = lanes.first().map_or(0, |lane| lane.u32());
-            let mut state = drive.0.borrow_mut();
-            state.spare.push(lanes);
-            let effect = state.model.callback_returned(packed).map_err(other_trap)?;
+            let effect = model.callback_returned(packed).map_err(other_trap)?;
             if packed & 15 == 0 {
                 state.callbacks.remove(task);
             }
             Ok(effect)
         }
-        Some(Abi::Stackful) => {
-            let mut state = drive.0.borrow_mut();
-            state.spare.push(lanes);
-            state.model.returned().map_err(other_trap)
-        }
+        Some(Abi::Stackful) => model.returned().map_err(other_trap),
         _ => {
+            drop(state);
             let call = drive.0.borrow().calls.get(task).cloned();
             let call = call.ok_or_else(|| bug("a task without a call"))?;
             let returning = drive.0.borrow().model.begin_sync_return();
-            let _ = call::give(instance, returning.map_err(other_trap)?, &lanes)?;
+            let _ = call::give(instance, returning.map_err(other_trap)?, lanes)?;
             if let Some(post_return) = call.lifted().options.post_return {
                 let part = call.callee().part(call.lifted().owner);
                 part.may_leave.set(false);
                 swap_context(instance, thread)?;
-                post_return.call(instance.store(), &mut lanes)?;
+                post_return.call(instance.store(), lanes)?;
                 swap_context(instance, thread)?;
                 part.may_leave.set(true);
             }
             let mut state = drive.0.borrow_mut();
-            state.spare.push(lanes);
             state.model.returned().map_err(other_trap)
         }
     }

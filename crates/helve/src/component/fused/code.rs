@@ -49,7 +49,7 @@ pub(crate) struct FusedCode {
 /// The adapter of one lowered function.
 #[derive(Clone, Debug)]
 pub(crate) struct Adapter {
-    /// Its code; none where the callee needs a stack of its own.
+    /// Its code; none where its calls are the store's from the start.
     pub code: Option<CodePtr>,
     /// The code that only moves values, where its call is a task.
     pub movers: Option<Movers>,
@@ -280,6 +280,11 @@ impl Rules {
         self.context.contains(&id)
     }
 
+    /// Whether an instance's code can block on its stack while others run.
+    pub fn can_block(&self, id: ComponentInstanceId) -> bool {
+        self.blocking.contains(&id)
+    }
+
     fn pair(&self, plan: &Plan, id: LoweredId) -> Option<Pair> {
         let lowered = &plan.lowered[id];
         let Meeting::Lift {
@@ -332,7 +337,7 @@ impl Rules {
 
     /// How a function was lifted, and what its adapter does about its being a task. A
     /// callee runs on its caller's stack where it can't block there once it has given its
-    /// result, or its caller goes on before it has.
+    /// result, or its caller goes on before it has; else on one of its own.
     fn tasks(
         &self,
         plan: &Plan,
@@ -358,11 +363,12 @@ impl Rules {
             LiftAbi::Stackful => false,
         };
         let early = self.readings.block_early && ty.is_async && !from.is_async;
-        match (on_stack && !early, lends) {
-            (true, _) => Some((abi, Tasks::Noted)),
-            (false, false) => Some((abi, Tasks::Moved)),
+        match (on_stack, lends) {
+            (true, _) if !early => Some((abi, Tasks::Noted)),
             // What a task borrows only the store counts.
-            (false, true) => None,
+            (_, true) => None,
+            (_, false) if early => Some((abi, Tasks::Moved)),
+            (_, false) => Some((abi, Tasks::Forked)),
         }
     }
 

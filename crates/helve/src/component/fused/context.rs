@@ -21,6 +21,7 @@ use crate::component::call::enter::{CoreFunc, LiftedFunc};
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
+use crate::component::drive::call::LANES;
 use crate::component::fused::resource::ResourceBox;
 use crate::component::fused::routines;
 use crate::component::part::Part;
@@ -154,6 +155,11 @@ impl AdapterContext {
     pub fn lifted(&self) -> &LiftedFunc {
         // SAFETY: it stays where it is as long as the instance.
         unsafe { self.lifted.as_ref() }
+    }
+
+    /// How many places the callee's arguments, or results, take in an argument array.
+    pub fn lanes(&self) -> usize {
+        self.lifted().shape.lanes.clamp(1, LANES)
     }
 
     /// Moves the parameters of a call: lanes of the caller become lanes of the callee.

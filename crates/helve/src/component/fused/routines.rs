@@ -11,17 +11,19 @@
 
 use super::context::AdapterContext;
 use super::transcode;
-use crate::component::drive::{ends, noted};
+use crate::component::drive::noted::{self, Forked};
+use crate::component::drive::ends;
 use crate::component::part::Part;
 use helve_abi::error::{AbiError, Content};
 use helve_abi::program::Handle;
 use helve_abi::strings::{self, SourceEncoding};
 use helve_abi::types::{FutureId, ResourceTypeId, StreamId};
-use helve_base::adapter::{ComponentBuiltin, Guard};
+use helve_base::adapter::{ComponentBuiltin, FORK_OVER, Guard};
 use helve_base::builtin::status;
 use helve_base::vmctx::CodePtr;
 use helve_base::{Bug, Error, Result, for_each_component_builtin};
 use helve_vm::traps::{host_call, host_call_async};
+use std::task::Poll;
 
 /// Bytes of a string that are looked at and then copied.
 const PIECE: usize = 16 << 10;
@@ -294,6 +296,30 @@ unsafe extern "C" fn settle(context: *mut u8, _record: *mut u8, packed: u32, out
             noted::settle(context, packed, out.cast())
         });
         status.into()
+    }
+}
+
+unsafe extern "C" fn fork(
+    context: *mut u8,
+    record: *mut u8,
+    array: *mut u8,
+    answer: *mut u8,
+) -> u64 {
+    // SAFETY: see the module; the arrays are in the adapter's frame.
+    unsafe {
+        let context = &*context.cast::<AdapterContext>();
+        let mut over = false;
+        let status = host_call_async(context.vm.store, || {
+            let forked = noted::fork(context, record.cast(), array.cast(), answer.cast())?;
+            Ok(match forked {
+                Forked::Over => {
+                    over = true;
+                    Poll::Ready(())
+                }
+                Forked::Waits(answered) => answered,
+            })
+        });
+        if over { FORK_OVER } else { status.into() }
     }
 }
 
