@@ -80,8 +80,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// A callback is called: its thread excludes others again.
     pub(crate) fn callback(&mut self, thread: ThreadId, event: Event) -> Result<Next, Trap> {
-        let task = self.thread(thread)?.task;
-        let instance = self.task(task)?.callee.instance;
+        let waking = self.thread(thread)?;
+        let (task, instance) = (waking.task, waking.instance);
         self.set_exclusive(instance, Some(thread))?;
         Ok(Next::Effect(Effect::Callback {
             thread,

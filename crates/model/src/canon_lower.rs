@@ -52,8 +52,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         is_async: bool,
         resolved: bool,
     ) -> Result<(TaskId, ThreadId), Trap> {
-        let (_, task) = self.current()?;
-        let instance = self.task(task)?.callee.instance;
+        let (thread, _) = self.current()?;
+        let instance = self.thread(thread)?.instance;
         let subtask = self.arena.subtask_new()?;
         let caller = Caller::Guest { instance, subtask };
         let (task, thread) = self.new_task(Task::new(0, callee, caller))?;

@@ -435,7 +435,10 @@ impl RunQueue {
 
     /// All threads below a list that can run. Slow: for replays and audits.
     pub fn ready(&self, list: ListId, into: &mut Vec<ThreadId>) {
-        let mut next = self.lists.get(list.0).map_or(NodeId::NONE, |list| list.first);
+        let mut next = self
+            .lists
+            .get(list.0)
+            .map_or(NodeId::NONE, |list| list.first);
         while let Some(node) = self.nodes.get(next.0) {
             match node.item {
                 Item::Thread(thread) => into.push(thread),

@@ -270,8 +270,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// The instance whose code the thread runs.
     pub fn instance_of(&self, thread: ThreadId) -> Option<InstanceId> {
-        let task = self.task_of(thread)?;
-        self.task(task).ok().map(|task| task.callee.instance)
+        self.threads.get(thread.0).map(|thread| thread.instance)
     }
 
     /// The instance that a task is of, while there is one.
@@ -294,10 +293,11 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         work: impl FnOnce(&mut T, InstanceId, &mut [u64; 2]) -> R,
     ) -> Option<R> {
         let thread = self.threads.get_mut(thread.0)?;
-        let id = thread.task;
-        let task = self.tasks.get(id.number)?;
-        (task.stamp == id.stamp)
-            .then(|| work(&mut self.tables, task.callee.instance, &mut thread.storage))
+        Some(work(
+            &mut self.tables,
+            thread.instance,
+            &mut thread.storage,
+        ))
     }
 
     /// Whether a task is resolved (or gone).
@@ -387,15 +387,17 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// The current thread and the instance it is in, which may call out now.
     pub(crate) fn enter_builtin(&self) -> Result<(ThreadId, InstanceId), Trap> {
-        let (thread, task) = self.current()?;
-        let instance = self.task(task)?.callee.instance;
+        let nobody = Trap::Misuse("a built-in that no guest calls");
+        let thread = self.current_thread().ok_or(nobody)?;
+        let instance = self.thread(thread)?.instance;
         self.instances.check_leave(instance)?;
         Ok((thread, instance))
     }
 
     /// The current thread goes on with what its built-in returns.
     pub(crate) fn go_on(&self, value: Value) -> Result<Effect, Trap> {
-        let (thread, _) = self.current()?;
+        let nobody = Trap::Misuse("a built-in that no guest calls");
+        let thread = self.current_thread().ok_or(nobody)?;
         Ok(Effect::Continue { thread, value })
     }
 
@@ -418,7 +420,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         function: Option<u64>,
     ) -> Result<ThreadId, Trap> {
         self.serial += 1;
-        let thread = Thread::new(task, self.serial, function);
+        let instance = self.task(task)?.callee.instance;
+        let thread = Thread::new((task, instance), self.serial, function);
         let id = ThreadId(self.threads.insert(thread)?);
         self.implicit += usize::from(function.is_none());
         Ok(id)
@@ -439,8 +442,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Gives a thread its index.
     pub(crate) fn register_thread(&mut self, id: ThreadId) -> Result<u32, Trap> {
-        let task = self.thread(id)?.task;
-        let instance = self.task(task)?.callee.instance;
+        let thread = self.thread(id)?;
+        let (task, instance) = (thread.task, thread.instance);
         let index = self.component_mut(instance)?.threads.insert(id)?;
         self.thread_mut(id)?.index = index;
         self.task_mut(task)?.threads += 1;
@@ -538,8 +541,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Where a thread is while it can run and waits for its turn.
     fn own_list(&self, thread: ThreadId) -> Result<ListId, Trap> {
-        let task = self.task(self.thread(thread)?.task)?;
-        let component = self.component(task.callee.instance)?;
+        let component = self.component(self.thread(thread)?.instance)?;
         Ok(match component.exclusive() == Some(thread) {
             true => component.lists.outer,
             false => component.lists.inner,
@@ -688,8 +690,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         wait: Wait,
         cancelled: bool,
     ) -> Result<Next, Trap> {
-        let task = self.thread(thread)?.task;
-        let instance = self.task(task)?.callee.instance;
+        let waiting = self.thread(thread)?;
+        let (task, instance) = (waiting.task, waiting.instance);
         let value = match wait {
             Wait::Turn => Value::Number(u32::from(cancelled)),
             Wait::Enter => {
@@ -719,7 +721,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     fn after_sync_wait(&mut self, thread: ThreadId, id: WaitableId) -> Result<Next, Trap> {
-        let instance = self.task(self.thread(thread)?.task)?.callee.instance;
+        let instance = self.thread(thread)?.instance;
         self.arena.waitable_mut(id)?.waiter = None;
         let event = self.with_table(instance, |table, arena| table.finish_sync_wait(arena, id))?;
         let value = Value::Number(event.payload);
@@ -773,8 +775,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let Some(thread) = self.choose_thread(self.queue.root())? else {
             return Ok(None);
         };
-        let task = self.thread(thread)?.task;
-        let instance = self.task(task)?.callee.instance;
+        let instance = self.thread(thread)?.instance;
         self.instances.enter_from(instance, None)?;
         let then = Then::Tick(instance);
         self.frames.push(Frame { thread, then });

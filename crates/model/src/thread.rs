@@ -20,6 +20,7 @@
 
 use crate::error::HandleError;
 use crate::handles::{Kind, Slot, Storage, Table, TypeId, VecStorage};
+use crate::instance::InstanceId;
 use crate::run_queue::NodeId;
 use crate::task::TaskId;
 use crate::waitable::{SetId, WaitableId};
@@ -109,6 +110,8 @@ enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Thread {
     pub task: TaskId,
+    /// The instance that its task is of.
+    pub instance: InstanceId,
     /// Counts threads of the store, this one included.
     pub serial: u64,
     /// Its index in its instance's table of threads; 0: it has none (yet).
@@ -125,9 +128,14 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    pub fn new(task: TaskId, serial: u64, function: Option<u64>) -> Thread {
+    pub fn new(
+        (task, instance): (TaskId, InstanceId),
+        serial: u64,
+        function: Option<u64>,
+    ) -> Thread {
         Thread {
             task,
+            instance,
             serial,
             index: 0,
             function,

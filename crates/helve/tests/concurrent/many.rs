@@ -114,3 +114,46 @@ pub fn come_and_go(rounds: u32) {
 fn one_after_the_other() {
     come_and_go(3_000);
 }
+
+/// Calls that wait for a tree that is closed, many of them: they begin in the order in which
+/// they were made, those that were dropped do not begin, and other trees go on.
+pub fn at_a_closed_door(count: u32) {
+    let define = |linker: &mut Linker<Vec<u32>>| {
+        let note = |cx: Accessor<Vec<u32>>, (n,): (u32,)| async move {
+            wait(1).await;
+            cx.with(|mut store| store.data_mut().push(n))?;
+            Ok((n,))
+        };
+        linker.root().func_wrap_async("wait", note).unwrap();
+        linker.root().func_wrap_async("later", note).unwrap();
+    };
+    let (mut store, instance) = instantiate(TASKS, Vec::new(), define);
+    let plain: Func = instance.get_typed_func(&mut store, "plain").unwrap();
+    let is_kept = |n: &u32| n % 3 != 0;
+    let results = block_on(store.run_concurrent(async |accessor| {
+        let calls: Vec<_> = (0..count)
+            .map(|n| (n, plain.call_concurrent(accessor, (n,))))
+            .collect();
+        // The first one begins, and closes the tree.
+        wait(3).await;
+        let kept: Vec<_> = calls.into_iter().filter(|(n, _)| is_kept(n)).collect();
+        let mut results = Vec::new();
+        for (_, call) in kept {
+            results.push(call.await.unwrap().0);
+        }
+        results
+    }))
+    .unwrap();
+    let kept: Vec<u32> = (0..count).filter(is_kept).collect();
+    assert_eq!(results, kept);
+    let mut begun = store.data().clone();
+    begun.retain(is_kept);
+    assert_eq!(begun, kept);
+    assert!(store.data().len() < kept.len() + 8, "dropped ones began");
+    assert_eq!(store.task_counts(), [0; 8]);
+}
+
+#[test]
+fn a_closed_door() {
+    at_a_closed_door(3_000);
+}

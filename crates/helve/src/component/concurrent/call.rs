@@ -19,6 +19,7 @@
 use super::mailbox::{Letter, Mailbox};
 use super::side::{Ending, HostEnd, HostSide};
 use super::slots::Key;
+use super::starts::Place;
 use super::{abandoned, fiber_call};
 use crate::component::call::enter::{CallShape, LiftedFunc};
 use crate::component::call::lane::Lane;
@@ -178,8 +179,9 @@ impl<R> Call<R> {
             return;
         }
         inner.cancel = true;
-        if let Stage::Begun(asked) = inner.stage {
-            self.mailbox.send(Letter::Cancel(asked));
+        match inner.stage {
+            Stage::Begun(asked) => self.mailbox.send(Letter::Cancel(asked)),
+            Stage::Queued => self.mailbox.one_is_off(),
         }
     }
 
@@ -193,8 +195,9 @@ impl<R> Call<R> {
             return;
         }
         inner.abandon = true;
-        if let Stage::Begun(asked) = inner.stage {
-            self.mailbox.send(Letter::Abandon(asked));
+        match inner.stage {
+            Stage::Begun(asked) => self.mailbox.send(Letter::Abandon(asked)),
+            Stage::Queued => self.mailbox.one_is_off(),
         }
     }
 
@@ -240,11 +243,12 @@ impl<R> Drop for Call<R> {
         let mut inner = self.slot.progress.lock();
         inner.gone = true;
         inner.waker = None;
-        if !inner.over
-            && !std::mem::replace(&mut inner.cancel, true)
-            && let Stage::Begun(asked) = inner.stage
-        {
-            self.mailbox.send(Letter::Cancel(asked));
+        if inner.over || std::mem::replace(&mut inner.cancel, true) {
+            return;
+        }
+        match inner.stage {
+            Stage::Begun(asked) => self.mailbox.send(Letter::Cancel(asked)),
+            Stage::Queued => self.mailbox.one_is_off(),
         }
     }
 }
@@ -357,7 +361,7 @@ pub(super) fn queue_side(
     progress: Arc<Progress>,
 ) {
     let concurrent = &instance.shared().concurrent;
-    concurrent.state.borrow_mut().starts.push_back(Start {
+    concurrent.state.borrow_mut().starts.push(Start {
         instance: NonNull::from(instance),
         lifted: NonNull::from(lifted),
         side,
@@ -366,13 +370,18 @@ pub(super) fn queue_side(
 }
 
 /// Whether a call could enter its instance now, or never will.
-enum Enter {
+pub(super) enum Enter {
     Now,
     Later,
     Never(Error),
 }
 
 impl Start {
+    /// Whether it is not to begin at all.
+    pub fn is_off(&self) -> bool {
+        self.progress.is_off()
+    }
+
     fn parts<'a>(&self) -> (&'a InstanceData, &'a LiftedFunc) {
         // SAFETY: see the head of this file.
         unsafe { (self.instance.as_ref(), self.lifted.as_ref()) }
@@ -399,26 +408,40 @@ fn may_enter(shared: &StoreShared, instance: &InstanceData, lifted: &LiftedFunc)
 }
 
 /// The place of a call that can begin, or end without: the first, or by the seed any.
-pub(super) fn startable(shared: &StoreShared) -> Option<usize> {
-    let count = shared.concurrent.state.borrow().starts.len();
-    let first = match count {
-        0 => return None,
-        count => shared.drive.state().model.choose(count),
+pub(super) fn startable(shared: &StoreShared) -> Option<Place> {
+    let concurrent = &shared.concurrent;
+    let (count, off) = {
+        let state = concurrent.state.borrow();
+        if state.starts.is_empty() {
+            return None;
+        }
+        (state.starts.len(), concurrent.mailbox.some_are_off())
     };
-    let state = shared.concurrent.state.borrow();
-    let mut places = (first..count).chain(0..first);
-    places.find(|at| {
-        let Some(start) = state.starts.get(*at) else {
-            return false;
-        };
+    let seeded = {
+        let mut drive = shared.drive.state();
+        drive.model.is_seeded().then(|| drive.model.choose(count))
+    };
+    let may_enter = |start: &Start| {
         let (instance, lifted) = start.parts();
-        start.progress.is_off() || !matches!(may_enter(shared, instance, lifted), Enter::Later)
-    })
+        may_enter(shared, instance, lifted)
+    };
+    let starts = &mut concurrent.state.borrow_mut().starts;
+    match seeded {
+        Some(first) => starts.startable_from(first, may_enter),
+        None => {
+            let found = starts.startable(off, may_enter);
+            if off && found.is_some() {
+                // There may be more.
+                concurrent.mailbox.one_is_off();
+            }
+            found
+        }
+    }
 }
 
 /// Begins the call at a place of the queue.
-pub(super) fn start(store: StorePtr, shared: &StoreShared, at: usize) {
-    let start = shared.concurrent.state.borrow_mut().starts.remove(at);
+pub(super) fn start(store: StorePtr, shared: &StoreShared, at: Place) {
+    let start = shared.concurrent.state.borrow_mut().starts.take(at);
     let Some(start) = start else {
         return;
     };

@@ -114,7 +114,9 @@ pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
         Source::Thread => tick(shared),
         Source::Start => {
             concurrent.trace(|| "start of a call".into());
-            call::start(store, shared, start.unwrap_or(0));
+            if let Some(start) = start {
+                call::start(store, shared, start);
+            }
         }
     }
     Turn::Done

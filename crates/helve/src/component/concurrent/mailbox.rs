@@ -55,6 +55,8 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     /// How much is in it: changed under the lock, so that looking needs none.
     there: AtomicUsize,
+    /// Whether a call that has not begun is not to any more.
+    off: AtomicBool,
 }
 
 impl Mailbox {
@@ -103,6 +105,16 @@ impl Mailbox {
         let letter = inner.letters.pop_front();
         self.count(&inner);
         letter
+    }
+
+    /// A call that has not begun is not to.
+    pub fn one_is_off(&self) {
+        self.off.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether there are such, since this was last asked.
+    pub fn some_are_off(&self) -> bool {
+        self.off.load(Ordering::SeqCst) && self.off.swap(false, Ordering::SeqCst)
     }
 
     /// How many are to be polled.

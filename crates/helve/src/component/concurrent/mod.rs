@@ -31,6 +31,7 @@ mod run;
 pub(crate) mod side;
 pub(crate) mod slots;
 pub(crate) mod stall;
+mod starts;
 #[doc(hidden)]
 pub mod steps;
 pub(crate) mod stream_host;
@@ -46,7 +47,6 @@ use crate::component::drive::copy;
 use crate::component::state::InstanceData;
 use crate::component::value::Vals;
 use buffer::HostBuffer;
-use call::Start;
 use clock::Clock;
 use fiber_call::FiberCall;
 use helve_abi::types::InterfaceType;
@@ -57,6 +57,7 @@ use host_task::HostTask;
 use mailbox::{Bell, Mailbox};
 use side::Tokens;
 use slots::{Key, Slots};
+use starts::Starts;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::ptr::NonNull;
@@ -91,7 +92,7 @@ pub(super) struct State {
     /// Futures that are done, whose guests can't be told yet.
     deferred: Vec<Key>,
     /// Calls that have not begun.
-    starts: VecDeque<Start>,
+    starts: Starts,
     /// Calls of components without tasks.
     fibers: Slots<FiberCall>,
     /// Elements of the host's reads and writes.

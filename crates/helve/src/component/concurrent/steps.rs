@@ -28,7 +28,10 @@ pub fn begin(mut store: impl AsContextMut) {
     let mut store = store.as_context_mut();
     let shared = store.opaque().components.shared();
     let ptr = store.store_ptr();
-    call::start(ptr, &shared, 0);
+    let first = shared.concurrent.state.borrow().starts.first();
+    if let Some(first) = first {
+        call::start(ptr, &shared, first);
+    }
 }
 
 /// Carries out what dropped or cancelled calls ask for.

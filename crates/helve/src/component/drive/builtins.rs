@@ -238,32 +238,42 @@ pub(super) fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> R
     }
 }
 
+/// What a built-in has come to so far.
+enum Asked {
+    /// It returns: its reply is given.
+    Answered,
+    /// To be answered.
+    Effect(Effect),
+}
+
 impl Function {
     fn run(&self, store: StorePtr, lanes: &mut [Lane]) -> Result<Poll<()>> {
         // SAFETY: see the module.
         let instance = unsafe { self.instance.get() };
-        let part = instance.part(self.owner);
         State::materialize(instance.shared(), store)?;
         let mut to = Reply {
             lanes: lanes.as_mut_ptr(),
             event: None,
         };
-        let effect = match &self.kind {
+        let asked = match &self.kind {
             Kind::Lowered {
                 caller,
                 callee,
                 is_async,
             } => {
-                part.check_leave()?;
+                instance.part(self.owner).check_leave()?;
                 // SAFETY: in a host call nothing borrows from the store.
                 let callee = callee.resolve(unsafe { store.get() })?;
                 let mut state = instance.shared().drive.0.borrow_mut();
                 state.asker = state.model.current_thread();
-                from_guest(&mut state, caller, callee, lanes, *is_async)?
+                Asked::Effect(from_guest(&mut state, caller, callee, lanes, *is_async)?)
             }
             Kind::Builtin { .. } => self.ask(instance, store, lanes, &mut to)?,
         };
-        answer_to(instance, effect, to)
+        match asked {
+            Asked::Answered => Ok(Poll::Ready(())),
+            Asked::Effect(effect) => answer_to(instance, effect, to),
+        }
     }
 
     /// What a built-in comes to.
@@ -273,14 +283,9 @@ impl Function {
         store: StorePtr,
         lanes: &[Lane],
         to: &mut Reply,
-    ) -> Result<Effect> {
-        let part = instance.part(self.owner);
+    ) -> Result<Asked> {
         let Kind::Builtin {
-            op,
-            options,
-            is_async,
-            ends,
-            table,
+            op, options, table, ..
         } = &self.kind
         else {
             return Err(Error::new(Bug("a call that is a built-in".into())));
@@ -289,42 +294,68 @@ impl Function {
             op,
             CanonBuiltin::BackpressureInc | CanonBuiltin::BackpressureDec
         ) {
-            part.check_leave()?;
+            instance.part(self.owner).check_leave()?;
         }
-        if let CanonBuiltin::TaskReturn { result } = op {
-            self.task_return(instance, *result, options, lanes)
-        } else {
-            let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
-            to.event = options.memory.map(|memory| (memory, event_at));
-            if let CanonBuiltin::ThreadNewIndirect { .. } = op {
-                self.new_thread(instance, store, table.as_ref(), lanes)?;
+        let effect = match op {
+            CanonBuiltin::TaskReturn { result } => {
+                self.task_return(instance, *result, options, lanes)
             }
-            match op {
-                CanonBuiltin::ErrorContextNew => return self.error_context_new(instance, lanes),
-                CanonBuiltin::ErrorContextDebugMessage => {
-                    return self.debug_message(instance, options, lanes);
+            CanonBuiltin::ErrorContextNew => self.error_context_new(instance, lanes),
+            CanonBuiltin::ErrorContextDebugMessage => self.debug_message(instance, options, lanes),
+            CanonBuiltin::TaskCancel => {
+                let shared = instance.shared();
+                let task = shared.drive.0.borrow().current_task();
+                let effect = self.ask_model(instance, lanes, to);
+                if let Some(task) = task.filter(|_| effect.is_ok()) {
+                    call::cancelled(shared, task);
                 }
-                _ => {}
+                return effect;
             }
-            let mut state = instance.shared().drive.0.borrow_mut();
-            let trap = |trap| refused(instance, self.owner, trap);
-            let task = state.current_task();
-            let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
-            let effect = effect.map_err(trap)?;
-            drop(state);
-            match effect {
-                Effect::CancelHost { subtask, is_async } => {
-                    self.cancel_host(instance, subtask, is_async)
+            op => {
+                if let CanonBuiltin::ThreadNewIndirect { .. } = op {
+                    self.new_thread(instance, store, table.as_ref(), lanes)?;
                 }
-                Effect::Copy(job) => self.copy(instance, job),
-                effect => {
-                    if let (CanonBuiltin::TaskCancel, Some(task)) = (op, task) {
-                        call::cancelled(instance.shared(), task);
-                    }
-                    Ok(effect)
-                }
+                return self.ask_model(instance, lanes, to);
             }
-        }
+        };
+        effect.map(Asked::Effect)
+    }
+
+    /// The same of those that the model decides about.
+    #[inline]
+    fn ask_model(&self, instance: &InstanceData, lanes: &[Lane], to: &mut Reply) -> Result<Asked> {
+        let Kind::Builtin {
+            op,
+            options,
+            is_async,
+            ends,
+            ..
+        } = &self.kind
+        else {
+            return Err(Error::new(Bug("a call that is a built-in".into())));
+        };
+        let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
+        to.event = options.memory.map(|memory| (memory, event_at));
+        let mut state = instance.shared().drive.0.borrow_mut();
+        let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
+        let effect = match effect {
+            Ok(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
+                reply(&mut state, *to, value)?;
+                return Ok(Asked::Answered);
+            }
+            effect => {
+                drop(state);
+                effect.map_err(|trap| refused(instance, self.owner, trap))?
+            }
+        };
+        let effect = match effect {
+            Effect::CancelHost { subtask, is_async } => {
+                self.cancel_host(instance, subtask, is_async)
+            }
+            Effect::Copy(job) => self.copy(instance, job),
+            effect => Ok(effect),
+        };
+        effect.map(Asked::Effect)
     }
 
     /// Elements are copied, then the built-in is over.

@@ -222,11 +222,7 @@ fn swap_context(instance: &InstanceData, thread: ThreadId) -> Result<()> {
 
 /// What comes after a stack ran that was made for thread `base`. Where it stopped, that is
 /// in the thread that has asked, which is `base` or one that was called on the same stack.
-pub(super) fn after(
-    instance: &InstanceData,
-    base: ThreadId,
-    went: FiberResult,
-) -> Result<Effect> {
+pub(super) fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<Effect> {
     let contexts = match &went {
         FiberResult::Suspended(guest) => noted::contexts(guest),
         FiberResult::Done(..) => noted::Contexts::new(),

@@ -11,8 +11,8 @@
 
 use super::context::AdapterContext;
 use super::transcode;
-use crate::component::drive::noted::{self, Forked};
 use crate::component::drive::ends;
+use crate::component::drive::noted::{self, Forked};
 use crate::component::part::Part;
 use helve_abi::error::{AbiError, Content};
 use helve_abi::program::Handle;
