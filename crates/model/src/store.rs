@@ -293,11 +293,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         work: impl FnOnce(&mut T, InstanceId, &mut [u64; 2]) -> R,
     ) -> Option<R> {
         let thread = self.threads.get_mut(thread.0)?;
-        Some(work(
-            &mut self.tables,
-            thread.instance,
-            &mut thread.storage,
-        ))
+        Some(work(&mut self.tables, thread.instance, &mut thread.storage))
     }
 
     /// Whether a task is resolved (or gone).

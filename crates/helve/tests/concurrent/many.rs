@@ -129,7 +129,7 @@ pub fn at_a_closed_door(count: u32) {
     };
     let (mut store, instance) = instantiate(TASKS, Vec::new(), define);
     let plain: Func = instance.get_typed_func(&mut store, "plain").unwrap();
-    let is_kept = |n: &u32| n % 3 != 0;
+    let is_kept = |n: &u32| !n.is_multiple_of(3);
     let results = block_on(store.run_concurrent(async |accessor| {
         let calls: Vec<_> = (0..count)
             .map(|n| (n, plain.call_concurrent(accessor, (n,))))
