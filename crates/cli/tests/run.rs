@@ -247,3 +247,21 @@ fn what_is_no_command() {
     let said = ["`wasi:cli/run`, nor anything else"];
     expect(&["run", &file.display().to_string()], 1, "", &said);
 }
+
+/// `helve wast` takes folders, and says what it could not read.
+#[test]
+fn folders_of_scripts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display().to_string();
+    let said = ["no script (`.wast`) is in the folder"];
+    expect(&["wast", &path], 1, "0 directives hold, 1 do not\n", &said);
+    std::fs::create_dir(folder.path().join("inner")).unwrap();
+    for (name, text) in [
+        ("a.wast", "(module)"),
+        ("inner/b.wast", "(component)"),
+        ("no.txt", "?"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    expect(&["wast", &path], 0, "2 directives hold, 0 do not\n", &[]);
+}
