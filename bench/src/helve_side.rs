@@ -1,79 +1,155 @@
-//! The workloads on Helve.
+//! The workloads on Helve, and what of them is written differently for it.
 
-use crate::rows::Row;
-use helve::component::{Component, Linker, Resource, ResourceTable, ResourceType, Val};
-use helve::{Config, Engine, Store, StoreContextMut};
+pub use helve as engine;
 
-struct Host {
-    table: ResourceTable,
-}
+#[path = "drive/mod.rs"]
+pub mod drive;
 
-struct Counter(u32);
+use crate::rows::Setting;
+use helve::component::{
+    Accessor, Destination, Linker, Source, StreamConsumer, StreamProducer, StreamReader,
+    StreamState, Val,
+};
+use helve::component::{ComponentNamedList, Lift, Lower};
+use helve::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Result, StoreContextMut};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-fn linker(engine: &Engine, dynamic: bool) -> Linker<Host> {
-    let mut linker = Linker::<Host>::new(engine);
-    if dynamic {
-        add_dynamic(&mut linker);
-    } else {
-        linker.root().func_wrap("host-add", |_, (a, b): (u32, u32)| Ok((a.wrapping_add(b),))).unwrap();
-    }
-    let mut res = linker.instance("res").unwrap();
-    res.resource("counter", ResourceType::host::<Counter>(), |mut s: StoreContextMut<'_, Host>, rep| {
-        s.data_mut().table.delete(Resource::<Counter>::new_own(rep))?;
-        Ok(())
-    })
-    .unwrap();
-    res.func_wrap("[constructor]counter", |mut s: StoreContextMut<'_, Host>, (): ()| {
-        Ok((s.data_mut().table.push(Counter(0))?,))
-    })
-    .unwrap();
-    res.func_wrap("[method]counter.bump", |mut s: StoreContextMut<'_, Host>, (c,): (Resource<Counter>,)| {
-        let c = s.data_mut().table.get_mut(&c)?;
-        c.0 += 1;
-        Ok((c.0,))
-    })
-    .unwrap();
-    linker
-}
+/// Calls that return at once after which a store is made anew: never.
+pub const RENEW: u32 = u32::MAX;
 
-fn add_dynamic(linker: &mut Linker<Host>) {
-    linker
-        .root()
-        .func_new("host-add", |_, args, out| {
-            if let [Val::U32(a), Val::U32(b)] = args {
-                out[0] = Val::U32(a.wrapping_add(*b));
-            }
-            Ok(())
-        })
-        .unwrap();
-}
-
-/// `row` as a closure that does `n` operations.
-pub fn workload(row: &Row) -> Box<dyn FnMut(u32)> {
-    let engine = Engine::new(&Config::new()).unwrap();
-    let component = Component::new(&engine, row.text).unwrap();
-    let linker = linker(&engine, row.name == "guest-host-dynamic");
-    let mut store = Store::new(&engine, Host { table: ResourceTable::new() });
-    let instance = linker.instantiate(&mut store, &component).unwrap();
-    if row.name.starts_with("host-guest") {
-        let add = instance.get_func(&mut store, "add").unwrap();
-        if row.name == "host-guest-dynamic" {
-            return Box::new(move |n| {
-                for i in 0..n {
-                    let mut out = [Val::U32(0)];
-                    add.call(&mut store, &[Val::U32(i), Val::U32(1)], &mut out).unwrap();
-                    assert!(matches!(out[0], Val::U32(v) if v == i + 1));
-                }
-            });
+pub fn config(setting: Setting, _concurrency: bool) -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model_async_stackful(true);
+    config.wasm_component_model_more_async_builtins(true);
+    let mut pool = PoolingAllocationConfig::new();
+    match setting {
+        Setting::Default | Setting::Pool => {}
+        Setting::OnDemand => {
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         }
-        let add = add.typed::<(u32, u32), (u32,)>(&store).unwrap();
-        return Box::new(move |n| {
-            for i in 0..n {
-                assert_eq!(add.call(&mut store, (i, 1)).unwrap(), (i + 1,));
-            }
-        });
+        Setting::PoolKeep => {
+            pool.linear_memory_keep_resident(1 << 20);
+            config.allocation_strategy(pool);
+        }
     }
-    let export = if row.name.ends_with("-life") { "run-life" } else { "run" };
-    let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, export).unwrap();
-    Box::new(move |n| assert_eq!(run.call(&mut store, (n,)).unwrap(), (n,)))
+    config
+}
+
+pub fn func_new<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    name: &str,
+    func: fn(&[Val], &mut [Val]),
+) {
+    let func = move |_: StoreContextMut<'_, T>, args: &[Val], out: &mut [Val]| {
+        func(args, out);
+        Ok(())
+    };
+    linker.root().func_new(name, func).unwrap();
+}
+
+/// An async host function that does not need the store.
+pub fn func_async<T, P, R, F, Fut>(linker: &mut Linker<T>, name: &str, func: F)
+where
+    T: Send + 'static,
+    P: ComponentNamedList + Lift + Send + Sync + 'static,
+    R: ComponentNamedList + Lower + Send + Sync + 'static,
+    F: Fn(P) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = R> + Send + 'static,
+{
+    let func = move |_: Accessor<T>, params: P| {
+        let work = func(params);
+        async move { Ok(work.await) }
+    };
+    linker.root().func_wrap_async(name, func).unwrap();
+}
+
+struct Producer {
+    bytes: Vec<u8>,
+    left: u64,
+}
+
+impl StreamProducer<u8> for Producer {
+    fn poll_produce(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        to: &mut Destination<'_, u8>,
+    ) -> Poll<Result<StreamState>> {
+        let mut count = 0;
+        to.fill(|room| {
+            count = room.len().min(self.bytes.len()).min(self.left as usize);
+            room[..count].copy_from_slice(&self.bytes[..count]);
+            count
+        })?;
+        self.left -= count as u64;
+        Poll::Ready(Ok(if self.left == 0 {
+            StreamState::Closed
+        } else {
+            StreamState::Open
+        }))
+    }
+}
+
+/// A stream of `total` bytes, at most `chunk` at a time.
+pub fn produce<T: Send + 'static>(
+    store: StoreContextMut<'_, T>,
+    chunk: u32,
+    total: u64,
+) -> StreamReader<u8> {
+    StreamReader::new(
+        store,
+        Producer {
+            bytes: vec![7; chunk as usize],
+            left: total,
+        },
+    )
+    .unwrap()
+}
+
+struct Consumer {
+    bytes: Vec<u8>,
+    got: u64,
+    done: Option<futures::channel::oneshot::Sender<u64>>,
+}
+
+impl StreamConsumer<u8> for Consumer {
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        from: &mut Source<'_, u8>,
+    ) -> Poll<Result<StreamState>> {
+        let mut count = 0;
+        from.drain(|there| {
+            count = there.len().min(self.bytes.len());
+            self.bytes[..count].copy_from_slice(&there[..count]);
+            count
+        })?;
+        self.got += count as u64;
+        Poll::Ready(Ok(StreamState::Open))
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let _ = self.done.take().unwrap().send(self.got);
+    }
+}
+
+/// Takes everything from `reader`: how many bytes there were.
+pub async fn consume<T: Send + 'static>(
+    accessor: &Accessor<T>,
+    reader: StreamReader<u8>,
+    chunk: u32,
+) -> u64 {
+    let (done, got) = futures::channel::oneshot::channel();
+    let consumer = Consumer {
+        bytes: vec![0; chunk as usize],
+        got: 0,
+        done: Some(done),
+    };
+    accessor
+        .with(|mut access| reader.pipe(&mut access, consumer))
+        .unwrap()
+        .unwrap();
+    got.await.unwrap()
 }
