@@ -159,8 +159,6 @@ impl Generator<'_> {
             flags.asynchronous = true;
             flags.store = true;
         }
-        // A host's future does not borrow the store: other guests run while it waits.
-        flags.store |= imported && flags.asynchronous;
         flags
     }
 

@@ -11,10 +11,12 @@
 //! | ---------------- | ------------------------------------------------------------------ |
 //! | none             | `Host`: `fn f(&mut self, ..)`                                      |
 //! | `store`          | `HostWithStore`: `fn f<T>(host: Access<T, Self>, ..)`              |
-//! | `async`          | `HostWithStore`: `async fn f<T>(accessor: &Accessor<T, Self>, ..)` |
+//! | `async`          | `Host`: `async fn f(&mut self, ..)`                                |
+//! | `async`, `store` | `HostWithStore`: `async fn f<T>(accessor: &Accessor<T, Self>, ..)` |
 //!
-//! An async function never borrows the host's data while it waits, as other guests of the
-//! store run meanwhile.
+//! With `async` alone the host's data is the function's while it waits, so nothing else of
+//! the store runs. With `store` other guests run meanwhile; that is what `async` in the WIT
+//! means.
 
 use crate::func::{Func, Returned};
 use crate::module::allow;
@@ -65,6 +67,8 @@ pub(crate) struct Linked {
     pub(crate) marker: Vec<TokenStream>,
     /// Whether the store's data must be `Send`.
     pub(crate) send: bool,
+    /// Whether the host's part of it must be `Send`.
+    pub(crate) exclusive: bool,
 }
 
 /// Functions that share a trait: free ones, or a resource's.
@@ -91,6 +95,12 @@ impl Group<'_> {
 
     fn is_async(&self) -> bool {
         self.functions.iter().any(|func| func.flags.asynchronous)
+    }
+
+    /// Whether a function keeps the host's data while it waits.
+    fn is_exclusive(&self) -> bool {
+        let mut functions = self.functions.iter();
+        functions.any(|func| func.flags.asynchronous && !func.flags.store)
     }
 }
 
@@ -135,6 +145,7 @@ impl Generator<'_> {
             data: vec![quote!(#to #trait_name)],
             marker: marker.collect(),
             send: groups.iter().any(Group::is_async),
+            exclusive: groups.iter().any(Group::is_exclusive),
         });
         Ok(items)
     }
@@ -192,6 +203,12 @@ impl Generator<'_> {
             let (returns, _) = self.returned(scope, func)?;
             let (method, docs) = (&func.name, func.docs());
             let (params, types): (Vec<_>, Vec<_>) = func.params.iter().cloned().unzip();
+            let returns = match func.flags.asynchronous {
+                true => quote! {
+                    impl ::core::future::Future<Output = #returns> + ::core::marker::Send
+                },
+                false => returns,
+            };
             methods.push(quote!(#docs fn #method(&mut self, #(#params: #types),*) -> #returns;));
             forwards.push(quote! {
                 fn #method(&mut self, #(#params: #types),*) -> #returns {
@@ -283,6 +300,9 @@ impl Generator<'_> {
         let mut others: Vec<String> = Vec::new();
         let own = groups[0].trait_name();
         let mut data = vec![quote!(#own)];
+        if groups.iter().any(Group::is_exclusive) {
+            data.push(quote!(::core::marker::Send));
+        }
         for group in groups {
             if let Some((id, wit)) = group.resource {
                 definitions.push(self.define_resource(scope, group, id, wit));
@@ -403,7 +423,22 @@ fn define_function(group: &Group<'_>, func: &Func<'_>, returned: &Returned) -> T
                 )?;
             }
         }
-        (true, _) => {
+        (true, false) => {
+            let finish = finish(quote!(&mut host));
+            quote! {
+                instance.func_wrap_async_exclusive(
+                    #wit,
+                    move |mut store: ::helve::StoreContextMut<'_, _T>, #params| {
+                        ::std::boxed::Box::new(async move {
+                            let mut host = host_getter(store.data_mut());
+                            let result = #own::#method(&mut host, #(#names),*).await;
+                            #finish
+                        })
+                    },
+                )?;
+            }
+        }
+        (true, true) => {
             let finish = finish_async(func, returned);
             quote! {
                 instance.func_wrap_async(
@@ -455,7 +490,7 @@ fn finish_async(func: &Func<'_>, returned: &Returned) -> TokenStream {
             quote!(match result {
                 ::core::result::Result::Ok(value) => ::core::result::Result::Ok(value),
                 ::core::result::Result::Err(error) => ::core::result::Result::Err(
-                    accessor.with(|mut access| #by::#method(&mut access.get(), error))?
+                    accessor.with(|mut access| #by::#method(&mut access.get(), error))??
                 ),
             }),
         ),

@@ -61,9 +61,11 @@ pub struct Rules {
 /// How a function is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// The host's side is a Rust `async fn`.
+    /// The host's side is a Rust `async fn`: one that keeps the host's data while it waits, or
+    /// with `store` one that does not.
     pub asynchronous: bool,
-    /// It gets at the store, and does not borrow the host's data while it waits.
+    /// It gets at the store; an async one gets an `Accessor`, and lets other guests run while
+    /// it waits.
     pub store: bool,
     /// The host's function may trap: it returns `helve::Result`.
     pub trappable: bool,

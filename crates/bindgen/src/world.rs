@@ -123,7 +123,11 @@ impl Generator<'_> {
         if self.linked.is_empty() {
             return TokenStream::new();
         }
-        let data: Vec<_> = self.linked.iter().flat_map(|linked| &linked.data).collect();
+        let mut data: Vec<_> = self.linked.iter().flat_map(|linked| &linked.data).collect();
+        let sent = quote!(::core::marker::Send);
+        if self.linked.iter().any(|linked| linked.exclusive) {
+            data.push(&sent);
+        }
         let marker: Vec<_> = self
             .linked
             .iter()

@@ -209,6 +209,19 @@ impl Display for Refusal {
 }
 
 impl HandleError {
+    /// The index that it is about, where it is about one.
+    pub fn index(&self) -> Option<u32> {
+        match *self {
+            HandleError::Unknown { index }
+            | HandleError::Wrong { index, .. }
+            | HandleError::NotWaitable { index, .. }
+            | HandleError::Lent { index, .. }
+            | HandleError::NotOwned { index }
+            | HandleError::Refused { index, .. } => (index != 0).then_some(index),
+            _ => None,
+        }
+    }
+
     /// The message, with names.
     pub fn display<'a>(&'a self, names: &'a dyn Names) -> DisplayError<'a> {
         DisplayError { error: self, names }

@@ -117,7 +117,7 @@ impl Component {
                 programs.make(&plan.types, ty, Form::Memory(width));
             }
         }
-        let fused = match engine.config().slow_calls {
+        let fused = match engine.config().has_slow_calls() {
             false => FusedCode::new(engine, &plan, adapters)?,
             true => FusedCode::none(&plan),
         };

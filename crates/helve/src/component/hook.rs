@@ -24,8 +24,9 @@ use crate::core;
 use crate::core::context::{AsContextMut, StoreContextMut};
 use crate::core::store::{Store, StoreOpaque, StorePtr};
 use helve_abi::types::FuncTypeId;
-use helve_base::Result;
+use helve_base::{Error, Result};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which border is crossed, and which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub enum CallHook {
     ReturningFromWasm,
     /// A guest calls a function of the host's.
     CallingHost,
-    /// That call is over. Of an async host function only the beginning is told.
+    /// That call is over: it has its result, has failed, or was given up.
     ReturningFromHost,
 }
 
@@ -61,8 +62,12 @@ impl<T: 'static> Store<T> {
     /// instances that are made from now on. An error of the hook ends the call: the guest
     /// is not entered, or traps.
     ///
-    /// Calls made with `call_async` and `call_concurrent` are told where they call the host,
-    /// not where they begin and end: await does that.
+    /// Calls that wait are told like others: a call that `call_concurrent` has queued begins
+    /// once its instance can be entered, and is over when its result is there, or once its
+    /// guest has done as it was asked where it was given up. An error of the hook at the end
+    /// of such a call, or of an async host function that was given up, is one of
+    /// [`Store::run_until_idle`] where nobody waits for the call any more. Of a call whose
+    /// `call_async` is dropped the end is not told.
     ///
     /// ```
     /// # use helve::{Engine, Config, Store, component::{CallHook, Component, Linker}};
@@ -111,7 +116,8 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    fn tell(&self, store: StorePtr, kind: CallHook) -> Result<()> {
+    /// Tells the hook; nothing borrows from the store.
+    pub fn tell(&self, store: StorePtr, kind: CallHook) -> Result<()> {
         let crossing = Crossing {
             kind,
             instance: &self.instance,
@@ -127,6 +133,48 @@ impl Watch {
         let told = self.tell(store, CallHook::ReturningFromWasm);
         let result = result?;
         told.map(|()| result)
+    }
+}
+
+/// A call that runs beside others, from when its guest is entered to when it is over.
+pub(crate) struct WatchedCall {
+    watch: Box<Watch>,
+    entered: AtomicBool,
+    /// Where its result is.
+    result: Arc<dyn Overrule>,
+}
+
+/// The result of a call, for the hook that has the last word.
+pub(crate) trait Overrule: Send + Sync {
+    /// Puts an error in its place; who has taken it is not there to be told.
+    fn overrule(&self, error: Error) -> std::result::Result<(), Error>;
+}
+
+impl WatchedCall {
+    pub fn new(watch: &Watch, result: Arc<dyn Overrule>) -> Arc<WatchedCall> {
+        Arc::new(WatchedCall {
+            watch: Box::new(watch.clone()),
+            entered: AtomicBool::new(false),
+            result,
+        })
+    }
+
+    /// The guest is about to be entered.
+    pub fn enter(&self, store: StorePtr) -> Result<()> {
+        self.watch.tell(store, CallHook::CallingWasm)?;
+        self.entered.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The call is over, in whatever way.
+    pub fn over(&self, store: StorePtr) -> std::result::Result<(), Error> {
+        if !self.entered.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.watch.tell(store, CallHook::ReturningFromWasm) {
+            Ok(()) => Ok(()),
+            Err(error) => self.result.overrule(error),
+        }
     }
 }
 
@@ -154,16 +202,22 @@ impl HostCallable for Watched {
         self.inner.is_async()
     }
 
+    fn is_exclusive(&self) -> bool {
+        self.inner.is_exclusive()
+    }
+
     unsafe fn begin(
         &self,
         call: HostCall<'_>,
         scope: &mut CallScope,
         lanes: &[Lane],
     ) -> Result<Waiting> {
-        self.watch
-            .tell(call.instance.store(), CallHook::CallingHost)?;
         // SAFETY: as the caller says.
         unsafe { self.inner.begin(call, scope, lanes) }
+    }
+
+    fn watch(&self) -> Option<&Watch> {
+        Some(&self.watch)
     }
 
     fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {

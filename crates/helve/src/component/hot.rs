@@ -13,6 +13,7 @@
 //! Only raw pointers lead to either, and each access is over before guests run again, so
 //! that generated code may read and write both.
 
+use crate::component::history::Recorder;
 use helve_model::handles::{Header, MAX_INDEX, Slot, Storage};
 use helve_model::layout::HotBlock;
 use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
@@ -28,11 +29,11 @@ struct Aligned([u32; 4]);
 const FIRST: u32 = 16;
 
 /// Slots and header of one component instance's table.
-pub(crate) struct HotStorage(NonNull<HotBlock>);
+pub(crate) struct HotStorage(NonNull<HotBlock>, Option<Recorder>);
 
 impl HotStorage {
-    /// An empty table with indices up to `limit`.
-    pub fn new(limit: u32) -> HotStorage {
+    /// An empty table with indices up to `limit`, whose changes are told to `recorder`.
+    pub fn new(limit: u32, recorder: Option<Recorder>) -> HotStorage {
         let block = Box::new(HotBlock {
             slots: NOTHING.0.as_ptr() as usize,
             len: 1,
@@ -40,7 +41,12 @@ impl HotStorage {
             ..HotBlock::default()
         });
         // SAFETY: a box is never null.
-        HotStorage(unsafe { NonNull::new_unchecked(Box::into_raw(block)) })
+        HotStorage(unsafe { NonNull::new_unchecked(Box::into_raw(block)) }, recorder)
+    }
+
+    /// Who keeps what becomes of its handles.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.1.as_ref()
     }
 
     /// The block, for contexts of generated code.
@@ -85,6 +91,9 @@ impl Storage for HotStorage {
     }
 
     fn set(&mut self, index: u32, slot: Slot) {
+        if let Some(recorder) = &self.1 {
+            recorder.changed(index, self.get(index), slot);
+        }
         if let Some(place) = self.slot(index) {
             // SAFETY: in range, and ours.
             unsafe { place.write(slot) };
@@ -152,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_table_grows_and_reuses() {
-        let mut table = Table::with_storage(HotStorage::new(1000), 1000);
+        let mut table = Table::with_storage(HotStorage::new(1000, None), 1000);
         let ty = TypeId::new(7).unwrap();
         assert!(table.get(0).is_err() && table.get(1).is_err());
         for i in 1..=1000 {

@@ -15,7 +15,7 @@
 use crate::component::call::host::{Dynamic, HostFunc, Missing, Typed};
 use crate::component::component::Component;
 use crate::component::concurrent::Accessor;
-use crate::component::concurrent::host_func::{DynamicAsync, TypedAsync};
+use crate::component::concurrent::host_func::{DynamicAsync, TypedAsync, TypedExclusive};
 use crate::component::instance::{ExportIndex, Instance};
 use crate::component::instance_pre::InstancePre;
 use crate::component::link;
@@ -285,6 +285,57 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
         Fut: Future<Output = Result<R>> + Send + 'static,
     {
         let func: HostFunc = Arc::new(TypedAsync {
+            func,
+            types: PhantomData::<fn(T, P) -> R>,
+        });
+        self.define(name, Definition::Func(func))
+    }
+
+    /// Defines the function `name` as a closure that may wait and has the store to itself
+    /// until it is done: what it borrows from the store it keeps while it waits.
+    ///
+    /// Nothing else of the store runs meanwhile, neither guests nor other async host
+    /// functions, so prefer [`LinkerInstance::func_wrap_async`] where calls may take long.
+    /// It may call guests, with the context that it gets. If the host gives up the call
+    /// that this is part of (drops its future) before it is done, it ends, and its guest
+    /// with it as by a trap.
+    ///
+    /// ```
+    /// # use helve::{Engine, Config, Result, StoreContextMut, component::Linker};
+    /// # fn main() -> Result<()> {
+    /// # let engine = Engine::new(&Config::new())?;
+    /// let mut linker: Linker<Vec<String>> = Linker::new(&engine);
+    /// linker.root().func_wrap_async_exclusive(
+    ///     "log",
+    ///     |mut store: StoreContextMut<'_, Vec<String>>, (line,): (String,)| {
+    ///         Box::new(async move {
+    ///             let lines = store.data_mut();
+    ///             std::future::ready(()).await; // any future
+    ///             lines.push(line);
+    ///             Ok(())
+    ///         })
+    ///     },
+    /// )?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A name that is defined already, unless shadowing is allowed.
+    pub fn func_wrap_async_exclusive<P, R, F>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + Send + 'static,
+        F: for<'s> Fn(
+                StoreContextMut<'s, T>,
+                P,
+            ) -> Box<dyn Future<Output = Result<R>> + Send + 's>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let func: HostFunc = Arc::new(TypedExclusive {
             func,
             types: PhantomData::<fn(T, P) -> R>,
         });

@@ -37,6 +37,7 @@ mod func;
 mod fused;
 mod handles;
 mod has_data;
+mod history;
 mod hook;
 mod hot;
 pub mod inspect;

@@ -13,13 +13,14 @@
 //! (`state`).
 
 use crate::component::handles::ResourceKey;
+use crate::component::history::Recorder;
 use crate::component::hot::HotStorage;
 use crate::component::store::StoreShared;
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap};
 use helve_model::InstanceId;
 use helve_model::error::{HandleError, Names};
-use helve_model::handles::{Header, MAX_INDEX, Storage, Table, TypeId};
+use helve_model::handles::{Header, MAX_INDEX, Slot, Storage, Table, TypeId};
 use helve_model::layout::HotBlock;
 use helve_model::resource::{Dropped, Loans, ScopeId};
 use std::cell::{Cell, RefCell};
@@ -51,7 +52,12 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub fn new(path: Arc<str>, shared: Rc<StoreShared>, most_handles: u32) -> Part {
+    pub fn new(
+        path: Arc<str>,
+        shared: Rc<StoreShared>,
+        most_handles: u32,
+        recorder: Option<Recorder>,
+    ) -> Part {
         Part {
             path,
             may_enter: Cell::new(true),
@@ -61,7 +67,7 @@ impl Part {
             model_id: Cell::new(None),
             gate: Cell::new(0),
             handles: RefCell::new(Table::with_storage(
-                HotStorage::new(most_handles),
+                HotStorage::new(most_handles, recorder),
                 most_handles,
             )),
             most_handles,
@@ -194,6 +200,18 @@ impl Part {
         }
     }
 
+    /// `owned resource file`, `readable end of a stream`.
+    fn name_of(&self, slot: Slot) -> String {
+        let name = match slot.kind().is_resource() {
+            true => TableNames(self).resource(slot.ty()),
+            false => None,
+        };
+        match name {
+            Some(name) => format!("{} `{name}`", slot.kind().noun()),
+            None => slot.kind().noun().to_owned(),
+        }
+    }
+
     #[cold]
     pub(crate) fn refused(&self, error: HandleError) -> Error {
         let trap = match error {
@@ -202,10 +220,14 @@ impl Part {
             }
             _ => Trap::Handle,
         };
-        Error::new(GuestTrap::new(
-            trap,
-            error.display(&TableNames(self)).to_string(),
-        ))
+        let mut text = error.display(&TableNames(self)).to_string();
+        if let Some(index) = error.index()
+            && let Ok(handles) = self.handles.try_borrow()
+            && let Some(recorder) = handles.storage().recorder()
+        {
+            text += &recorder.story(index, |slot| self.name_of(slot));
+        }
+        Error::new(GuestTrap::new(trap, text))
     }
 }
 

@@ -94,6 +94,8 @@ impl InstanceData {
     ) -> InstanceData {
         let plan = component.plan();
         let most = component.engine().limits().handles;
+        let events = component.engine().config().handle_history;
+        let recorder = || shared.history.get(store, events).map(|it| it.recorder());
         InstanceData {
             component: component.clone(),
             store,
@@ -103,7 +105,7 @@ impl InstanceData {
             parts: plan
                 .component_instances
                 .values()
-                .map(|info| Part::new(info.path.clone(), shared.clone(), most))
+                .map(|info| Part::new(info.path.clone(), shared.clone(), most, recorder()))
                 .collect(),
             core: cells(&plan.core_instances),
             resources: cells(&plan.resources),

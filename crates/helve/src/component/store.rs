@@ -11,6 +11,7 @@
 use crate::component::concurrent::Concurrent;
 use crate::component::drive::Drive;
 use crate::component::handles::{HostHandles, ResourceKey};
+use crate::component::history::HistoryCell;
 use crate::component::hook::Hook;
 use crate::component::resource::{Kind, ResourceType};
 use crate::component::state::{InstanceData, InstanceKey, InstancePtr};
@@ -41,6 +42,8 @@ pub(crate) struct StoreShared {
     pub concurrent: Concurrent,
     /// Representations that are 64 bits wide.
     pub wide_reps: RefCell<WideReps>,
+    /// What became of handles, where that is kept.
+    pub history: HistoryCell,
     resources: RefCell<Resources>,
     hook: HookCell,
 }

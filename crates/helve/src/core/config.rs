@@ -79,6 +79,7 @@ pub struct Config {
     pub(crate) slow_calls: bool,
     /// Built-ins of resources by way of the host.
     pub(crate) slow_handles: bool,
+    pub(crate) handle_history: usize,
     pub(crate) readings: Readings,
     pub(crate) schedule: Schedule,
     /// CPU time that lazily compiled guests use before functions are compiled again.
@@ -105,6 +106,7 @@ impl Default for Config {
             epoch_interruption: false,
             slow_calls: false,
             slow_handles: false,
+            handle_history: 0,
             readings: Readings::SPEC,
             schedule: Schedule::InOrder,
             background_after: Duration::from_secs(1),
@@ -289,6 +291,32 @@ impl Config {
     pub fn fused_adapters(&mut self, on: bool) -> &mut Config {
         self.slow_calls = !on;
         self
+    }
+
+    /// Keeps what became of handles, so that an error about one tells where it was made,
+    /// lent and dropped, each with the guest's functions: of each store the last `events`
+    /// such events, of about a kilobyte each. 0, the default, keeps nothing and costs
+    /// nothing; else calls between components and all that changes handles go the slow way
+    /// through the host.
+    ///
+    /// ```
+    /// # use helve::{Config, Engine};
+    /// let engine = Engine::new(Config::new().handle_history(10_000))?;
+    /// # Ok::<(), helve::Error>(())
+    /// ```
+    pub fn handle_history(&mut self, events: usize) -> &mut Config {
+        self.handle_history = events;
+        self
+    }
+
+    /// Whether all that changes handles goes through the host.
+    pub(crate) fn has_slow_handles(&self) -> bool {
+        self.slow_handles || self.handle_history > 0
+    }
+
+    /// Whether calls between components go through the host.
+    pub(crate) fn has_slow_calls(&self) -> bool {
+        self.slow_calls || self.handle_history > 0
     }
 
     /// How to read what the executable spec of the Component Model and its official scripts

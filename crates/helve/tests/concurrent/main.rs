@@ -2,7 +2,9 @@
 //! streams and futures that the host holds, stalls, schedules.
 
 mod calls;
+mod exclusive;
 mod faults;
+mod hooks;
 mod many;
 mod schedules;
 mod stalls;

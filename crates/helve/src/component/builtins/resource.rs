@@ -12,6 +12,7 @@
 use crate::component::call::lane::Lane;
 use crate::component::drive;
 use crate::component::handles::ResourceKey;
+use crate::component::history::History;
 use crate::component::state::InstanceData;
 use crate::component::store::{Destructor, StoreShared};
 use crate::core::store::StorePtr;
@@ -29,6 +30,7 @@ pub(super) fn new(
 ) -> Result<()> {
     let part = instance.part(owner);
     part.check_leave()?;
+    let _by = History::during(instance.shared().history.known(), "resource.new");
     let index = part.insert_own(instance.resource(ty)?, first(lanes))?;
     super::set(lanes, Lane::from_u32(index));
     Ok(())
@@ -61,6 +63,7 @@ pub(super) fn new_wide(
     part.make_room()?;
     let rep = lanes.first().map_or(0, |lane| lane.u64());
     let place = instance.shared().wide_reps.borrow_mut().insert(rep)?;
+    let _by = History::during(instance.shared().history.known(), "resource.new");
     let index = part.insert_own(instance.resource(ty)?, place)?;
     super::set(lanes, Lane::from_u32(index));
     Ok(())
@@ -90,7 +93,11 @@ pub(super) fn drop_handle(
     let part = instance.part(owner);
     part.check_leave()?;
     let key = instance.resource(ty)?;
-    match part.drop_handle(key, first(lanes))? {
+    let dropped = {
+        let _by = History::during(instance.shared().history.known(), "resource.drop");
+        part.drop_handle(key, first(lanes))?
+    };
+    match dropped {
         Dropped::Own { rep } => destroy(
             instance.store(),
             instance.shared(),

@@ -20,6 +20,7 @@ use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::concurrent::host_task::Waiting;
 use crate::component::fused::AdapterPtr;
+use crate::component::hook::Watch;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
@@ -90,6 +91,16 @@ pub(crate) trait HostCallable: Send + Sync + 'static {
     /// Whether it may wait: then it is begun, not called.
     fn is_async(&self) -> bool {
         false
+    }
+
+    /// Whether it has the store to itself while it waits.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// What is told of its calls.
+    fn watch(&self) -> Option<&Watch> {
+        None
     }
 
     /// Begins it: its parameters are in `lanes`; what it may wait for.

@@ -24,6 +24,7 @@ use super::{abandoned, fiber_call};
 use crate::component::call::enter::{CallShape, LiftedFunc};
 use crate::component::call::lane::Lane;
 use crate::component::drive::{call as drive_call, run};
+use crate::component::hook::{Overrule, WatchedCall};
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
@@ -135,6 +136,16 @@ impl<R> Slot<R> {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+impl<R: Send + 'static> Overrule for Slot<R> {
+    fn overrule(&self, error: Error) -> std::result::Result<(), Error> {
+        if self.progress.lock().gone || self.result().is_none() {
+            return Err(error);
+        }
+        self.set(Err(error));
+        Ok(())
     }
 }
 
@@ -258,6 +269,16 @@ pub(super) struct SlotSide<L, U, R> {
     slot: Arc<Slot<R>>,
     lower: Option<L>,
     lift: Option<U>,
+    /// Is told that it is over, with its store's mailbox.
+    watched: Option<(Arc<WatchedCall>, Arc<Mailbox>)>,
+}
+
+impl<L, U, R> SlotSide<L, U, R> {
+    fn over(&mut self) {
+        if let Some((call, mailbox)) = self.watched.take() {
+            mailbox.over(call);
+        }
+    }
 }
 
 impl<L, U, R> HostSide for SlotSide<L, U, R>
@@ -284,16 +305,19 @@ where
         lanes: &[Lane],
     ) -> Result<bool> {
         if self.slot.progress.lock().gone {
+            self.over();
             return Ok(false);
         }
         if let Some(lift) = self.lift.take() {
             let result = lift(shape, cx, lanes)?;
+            self.over();
             self.slot.set(Ok(result));
         }
         Ok(true)
     }
 
     fn end(&mut self, how: Ending) {
+        self.over();
         self.slot.set(Err(match how {
             Ending::Failed(error) => error,
             Ending::Cancelled => Error::new(Cancelled),
@@ -307,6 +331,8 @@ pub(super) struct Start {
     lifted: NonNull<LiftedFunc>,
     side: HostEnd,
     progress: Arc<Progress>,
+    /// Is told that it begins.
+    watched: Option<Arc<WatchedCall>>,
 }
 
 impl Start {
@@ -327,6 +353,7 @@ pub(super) fn slot<R, L, U>(
         slot: slot.clone(),
         lower: Some(lower),
         lift: Some(lift),
+        watched: None,
     };
     let call = Call {
         slot,
@@ -348,9 +375,13 @@ where
     L: FnOnce(&CallShape, &mut LowerContext<'_>, &mut [Lane]) -> Result<()> + Send + 'static,
     U: FnOnce(&CallShape, &mut LiftContext<'_>, &[Lane]) -> Result<R> + Send + 'static,
 {
-    let (call, side) = slot(&instance.shared().concurrent.mailbox, lower, lift);
+    let mailbox = &instance.shared().concurrent.mailbox;
+    let (call, mut side) = slot(mailbox, lower, lift);
+    let watch = lifted.watch.as_ref();
+    let watched = watch.map(|watch| WatchedCall::new(watch, call.slot.clone()));
+    side.watched = watched.clone().map(|call| (call, mailbox.clone()));
     let side = HostEnd::owned(Box::new(side));
-    queue_side(instance, lifted, side, call.progress());
+    queue_side(instance, lifted, side, (call.progress(), watched));
     call
 }
 
@@ -358,7 +389,7 @@ pub(super) fn queue_side(
     instance: &InstanceData,
     lifted: &LiftedFunc,
     side: HostEnd,
-    progress: Arc<Progress>,
+    (progress, watched): (Arc<Progress>, Option<Arc<WatchedCall>>),
 ) {
     let concurrent = &instance.shared().concurrent;
     concurrent.state.borrow_mut().starts.push(Start {
@@ -366,6 +397,7 @@ pub(super) fn queue_side(
         lifted: NonNull::from(lifted),
         side,
         progress,
+        watched,
     });
 }
 
@@ -460,6 +492,12 @@ pub(super) fn start(store: StorePtr, shared: &StoreShared, at: Place) {
         return start
             .side
             .end(&shared.concurrent.tokens, Ending::Failed(error));
+    }
+    if let Some(watched) = &start.watched
+        && let Err(error) = watched.enter(store)
+    {
+        let tokens = &shared.concurrent.tokens;
+        return start.side.end(tokens, Ending::Failed(error));
     }
     begin(store, shared, (instance, lifted), start.side, |asked| {
         if progress.begun(asked) {

@@ -19,6 +19,7 @@
 
 use super::accessor::open;
 use super::call;
+use super::exclusive;
 use super::host_end;
 use super::host_task;
 use super::mailbox::{Bell, Letter, Woken};
@@ -69,6 +70,9 @@ pub(crate) fn shared(store: StorePtr) -> Rc<StoreShared> {
 /// Does one thing.
 pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
     let concurrent = &shared.concurrent;
+    if let Some(key) = exclusive::owner(shared) {
+        return exclusive::turn(store, shared, key);
+    }
     if let Some(key) = concurrent.yielded.take() {
         host_task::poll(store, shared, key);
         return Turn::Done;
@@ -77,6 +81,7 @@ pub(crate) fn turn(store: StorePtr, shared: &StoreShared) -> Turn {
         return only_threads(shared);
     }
     read_letters(shared);
+    tell_over(store, shared);
     clear_away(store, shared);
     host_end::wake(shared);
     concurrent.tell_time(false);
@@ -203,6 +208,15 @@ fn open_letter(shared: &StoreShared, letter: Letter) {
     }
 }
 
+/// Tells the hook of calls that are over.
+pub(super) fn tell_over(store: StorePtr, shared: &StoreShared) {
+    for call in shared.concurrent.mailbox.take_over() {
+        if let Err(error) = call.over(store) {
+            shared.concurrent.fail(error);
+        }
+    }
+}
+
 /// Ends values that nobody wanted.
 fn clear_away(store: StorePtr, shared: &StoreShared) {
     let concurrent = &shared.concurrent;
@@ -257,6 +271,8 @@ pub(crate) struct EventLoop<'a, T: 'static, M> {
     /// Whether the executor had its chance before the virtual clock skips.
     yielded: bool,
     until: Until,
+    /// How many host functions that have the store to themselves it runs inside of.
+    depth: usize,
 }
 
 impl<'a, T: 'static, M: Future> EventLoop<'a, T, M> {
@@ -266,12 +282,13 @@ impl<'a, T: 'static, M: Future> EventLoop<'a, T, M> {
         until: Until,
         main: M,
     ) -> EventLoop<'a, T, M> {
-        let bell = {
+        let (bell, depth) = {
             let opaque = store.opaque();
             let shared = opaque.components.shared();
             let concurrent = &shared.concurrent;
             shared.drive.state().schedule(opaque.engine(), concurrent);
-            Bell::new(&shared.concurrent.mailbox, Woken::Main)
+            let bell = Bell::new(&concurrent.mailbox, Woken::Main);
+            (bell, concurrent.exclusive.enter_loop())
         };
         EventLoop {
             store,
@@ -282,7 +299,15 @@ impl<'a, T: 'static, M: Future> EventLoop<'a, T, M> {
             due: true,
             yielded: false,
             until,
+            depth,
         }
+    }
+}
+
+impl<T: 'static, M> Drop for EventLoop<'_, T, M> {
+    fn drop(&mut self) {
+        let store = self.store.store_ptr();
+        exclusive::leave(store, &shared(store), self.depth);
     }
 }
 
@@ -318,7 +343,8 @@ impl<T: 'static, M: Future + Unpin> EventLoop<'_, T, M> {
             if shared.concurrent.pauses.take() {
                 break;
             }
-            if std::mem::take(&mut self.due) {
+            let owned = exclusive::owner(shared).is_some();
+            if !owned && std::mem::take(&mut self.due) {
                 self.bell.answer();
                 let mut inner = Context::from_waker(&self.waker);
                 let main = Pin::new(&mut self.main);
@@ -333,7 +359,7 @@ impl<T: 'static, M: Future + Unpin> EventLoop<'_, T, M> {
             match turn(store, shared) {
                 Turn::Done => self.yielded = false,
                 Turn::Main => (self.due, self.yielded) = (true, false),
-                Turn::Idle if shared.concurrent.sleeps() => {
+                Turn::Idle if !owned && shared.concurrent.sleeps() => {
                     // What the executor has may come first: it gets one chance.
                     if !std::mem::replace(&mut self.yielded, true) {
                         cx.waker().wake_by_ref();

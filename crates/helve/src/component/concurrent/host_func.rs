@@ -26,10 +26,12 @@ use crate::component::call::host::{
 use crate::component::call::lane::Lane;
 use crate::component::call::scope::CallScope;
 use crate::component::drive::{State, builtins, refused};
+use crate::component::hook::CallHook;
 use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentNamedList, Lift, Lower, TypeCheck};
 use crate::component::value::{self, Val, Vals};
 use crate::core;
+use crate::core::context::StoreContextMut;
 use crate::core::store::{StoreOpaque, StorePtr};
 use helve_abi::types::FuncTypeId;
 use helve_base::vmctx::{VMHostContext, ValRaw};
@@ -54,6 +56,15 @@ pub(crate) struct DynamicAsync<T, F> {
     pub func: F,
     pub types: PhantomData<fn(T)>,
 }
+
+/// An async closure with Rust types that has the store to itself.
+pub(crate) struct TypedExclusive<T, P, R, F> {
+    pub func: F,
+    pub types: PhantomData<fn(T, P) -> R>,
+}
+
+/// What such a closure returns.
+pub(crate) type ExclusiveFuture<'a, R> = Box<dyn Future<Output = Result<R>> + Send + 'a>;
 
 /// A future of one of these, and its result.
 struct Work<Fut, R> {
@@ -167,6 +178,47 @@ where
         // SAFETY: the store is one of `T`, as the caller says, and nothing borrows from it.
         let accessor = Accessor::new(unsafe { call.instance.store().context::<T>() });
         let future = Box::pin((self.func)(accessor, params));
+        let result = None;
+        Ok(Box::pin(TypedWork(Work { future, result })))
+    }
+
+    fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {
+        make(store, caller, self, false)
+    }
+}
+
+impl<T, P, R, F> HostCallable for TypedExclusive<T, P, R, F>
+where
+    T: 'static,
+    P: ComponentNamedList + Lift + 'static,
+    R: ComponentNamedList + Lower + Send + 'static,
+    F: for<'a> Fn(StoreContextMut<'a, T>, P) -> ExclusiveFuture<'a, R> + Send + Sync + 'static,
+{
+    fn typecheck(&self, ty: FuncTypeId, cx: &TypeCheck<'_>) -> Result<()> {
+        let ty = &cx.types()[ty];
+        P::typecheck_params(&ty.params, cx)?;
+        R::typecheck_result(ty.result, cx)
+    }
+
+    fn is_async(&self) -> bool {
+        true
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
+    unsafe fn begin(
+        &self,
+        call: HostCall<'_>,
+        scope: &mut CallScope,
+        lanes: &[Lane],
+    ) -> Result<Waiting> {
+        let params = lift_params::<P>(call, scope, lanes)?;
+        // SAFETY: the store is one of `T`, as the caller says, and nothing borrows from it;
+        // nothing else of the store runs until the future is gone (`exclusive`).
+        let store = unsafe { call.instance.store().context::<T>() };
+        let future = Box::pin(Box::into_pin((self.func)(store, params)));
         let result = None;
         Ok(Box::pin(TypedWork(Work { future, result })))
     }
@@ -298,22 +350,30 @@ impl Function {
             }
             return Ok(Poll::Ready(()));
         }
+        let watch = self.func.watch();
+        watch.map_or(Ok(()), |watch| watch.tell(store, CallHook::CallingHost))?;
         let mut scope = CallScope::default();
-        let done = self.begin(store, call, &mut scope, lanes);
-        match done {
+        let done = match self.begin(store, call, &mut scope, lanes) {
             Ok(Some((key, waiting))) => self.wait(store, call, (key, waiting), scope, lanes),
-            Ok(None) => {
-                call.instance.end_loans(call.options.owner, &mut scope)?;
-                if self.is_async {
-                    returned(lanes);
-                }
-                Ok(Poll::Ready(()))
-            }
+            Ok(None) => call
+                .instance
+                .end_loans(call.options.owner, &mut scope)
+                .map(Poll::Ready),
             Err(error) => {
                 call.instance.abandon_loans(&mut scope);
                 Err(error)
             }
+        };
+        if let Some(watch) = watch
+            && !matches!(done, Ok(Poll::Pending))
+        {
+            let told = watch.tell(store, CallHook::ReturningFromHost);
+            told.or_else(|error| done.as_ref().map_or(Ok(()), |_| Err(error)))?;
         }
+        if self.is_async && matches!(done, Ok(Poll::Ready(()))) {
+            returned(lanes);
+        }
+        done
     }
 
     /// Makes the future and polls it once; what is to be waited for, and its place.
@@ -333,9 +393,15 @@ impl Function {
         let mut cx = Context::from_waker(&waker);
         let id = call.instance.store_id();
         let mut place = Vacate(concurrent, Some(key));
+        let keeps = self.func.is_exclusive();
+        let keeps = keeps.then(|| concurrent.exclusive.begin(key));
         // SAFETY: in a host call nothing borrows from the store.
         let polled = unsafe { open(id, store, || waiting.as_mut().poll(&mut cx)) };
         place.1 = None;
+        if keeps.is_some() && polled.is_ready() {
+            concurrent.exclusive.end(key);
+        }
+        drop(keeps);
         if polled.is_pending() {
             return Ok(Some((key, waiting)));
         }
@@ -361,6 +427,7 @@ impl Function {
         let concurrent = &shared.concurrent;
         let mut pending = Pending {
             caller: self.caller.clone(),
+            watch: self.func.watch().cloned().map(Box::new),
             scope,
             to: call.result_address(lanes),
         };

@@ -26,6 +26,7 @@ use crate::component::call::host::{Caller, HostCall};
 use crate::component::call::lane::Lane;
 use crate::component::call::scope::CallScope;
 use crate::component::drive::run;
+use crate::component::hook::{CallHook, Watch};
 use crate::component::state::{InstanceData, InstancePtr};
 use crate::component::store::StoreShared;
 use crate::core::store::{StoreOpaque, StorePtr};
@@ -59,6 +60,8 @@ pub(crate) type Waiting = Pin<Box<dyn HostWait>>;
 /// A call of a host function.
 pub(super) struct Pending {
     pub caller: Arc<Caller>,
+    /// What is told that it is over.
+    pub watch: Option<Box<Watch>>,
     pub scope: CallScope,
     /// Where the result goes, where it goes through memory.
     pub to: Lane,
@@ -207,6 +210,25 @@ pub(super) fn spawn(
     Ok(())
 }
 
+impl Purpose {
+    /// The call is over: whoever watches it is told, in a place where nothing borrows from
+    /// the store.
+    fn tell(&self) -> Result<()> {
+        let (Purpose::Subtask { call, .. }
+        | Purpose::Parked { call, .. }
+        | Purpose::Fiber { call, .. }) = self
+        else {
+            return Ok(());
+        };
+        let Some(watch) = &call.watch else {
+            return Ok(());
+        };
+        // SAFETY: the store is alive.
+        let store = unsafe { call.caller.instance.get() }.store();
+        watch.tell(store, CallHook::ReturningFromHost)
+    }
+}
+
 impl State {
     /// A place for a future and its waker; [`State::fill`] takes it, or [`State::empty`]
     /// has it back. While it is in use it is nobody else's: the future may spawn others.
@@ -271,6 +293,11 @@ impl State {
         }
     }
 
+    /// Whether there is still one here.
+    pub fn has_task(&mut self, key: Key) -> bool {
+        self.tasks.get_mut(key).is_some()
+    }
+
     /// Futures that wait.
     pub fn waiting(&self) -> usize {
         self.tasks.len() - usize::from(self.spare.is_some())
@@ -305,6 +332,9 @@ pub(crate) fn give_up(concurrent: &Concurrent, key: Key) -> bool {
     // The host's code may look at the store when it is dropped: nothing is borrowed here.
     if let Some(task) = gone {
         drop(task.stage);
+        if let Err(error) = task.purpose.tell() {
+            concurrent.fail(error);
+        }
         if let Purpose::Subtask { mut call, .. }
         | Purpose::Parked { mut call, .. }
         | Purpose::Fiber { mut call, .. } = task.purpose
@@ -343,10 +373,15 @@ pub(super) fn poll(store: StorePtr, shared: &StoreShared, key: Key) {
     // SAFETY: the loop has the store, and nothing is borrowed from it here.
     let id = unsafe { store.get() }.id();
     let mut cx = Context::from_waker(&waker);
+    let keeps = concurrent.exclusive.again(key);
     let polled = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as above.
         unsafe { open(id, store, || waiting.as_mut().poll(&mut cx)) }
     }));
+    if keeps.is_some() && !matches!(polled, Ok(Poll::Pending)) {
+        concurrent.exclusive.end(key);
+    }
+    drop(keeps);
     match polled {
         Ok(Poll::Pending) => {
             let cancelled = {
@@ -373,6 +408,7 @@ pub(super) fn poll(store: StorePtr, shared: &StoreShared, key: Key) {
             let error = Error::msg("a host function panicked");
             let task = concurrent.state.borrow_mut().take(key);
             if let Some(task) = task {
+                let _ = task.purpose.tell();
                 fail(store, shared, task.purpose, error);
             }
             resume_unwind(panic)
@@ -382,6 +418,9 @@ pub(super) fn poll(store: StorePtr, shared: &StoreShared, key: Key) {
 
 /// A guest asked to cancel while the future was being polled.
 fn cancelled_late(shared: &StoreShared, task: HostTask) {
+    if let Err(error) = task.purpose.tell() {
+        shared.concurrent.fail(error);
+    }
     if let Purpose::Subtask {
         mut call, subtask, ..
     } = task.purpose
@@ -422,7 +461,8 @@ fn done(store: StorePtr, shared: &StoreShared, key: Key, waiting: Waiting, resul
         drop(waiting);
         return cancelled_late(shared, task);
     }
-    match result {
+    let told = task.purpose.tell();
+    match result.and(told) {
         Ok(()) => finish(store, shared, task.purpose, waiting),
         Err(error) => {
             drop(waiting);
@@ -550,6 +590,16 @@ fn lower_to_stack(mut call: Pending, mut waiting: Waiting, lanes: Lanes) -> Resu
             from.instance.abandon_loans(&mut call.scope);
             Resume::Fail(error)
         }
+    }
+}
+
+/// Gives up a future that waits: its guest ends as by a trap.
+pub(super) fn end(store: StorePtr, shared: &StoreShared, key: Key, error: Error) {
+    let task = shared.concurrent.state.borrow_mut().take(key);
+    if let Some(task) = task {
+        drop(task.stage);
+        let _ = task.purpose.tell();
+        fail(store, shared, task.purpose, error);
     }
 }
 

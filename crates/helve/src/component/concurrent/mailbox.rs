@@ -13,6 +13,7 @@
 
 use super::call::Asked;
 use super::slots::Key;
+use crate::component::hook::WatchedCall;
 use helve_model::WaitableId;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,6 +46,8 @@ pub(crate) enum Woken {
 struct Inner {
     woken: VecDeque<Woken>,
     letters: VecDeque<Letter>,
+    /// Calls that are over, whose hook is to be told.
+    over: Vec<Arc<WatchedCall>>,
     /// The executor's, while the loop sleeps.
     sleeper: Option<Waker>,
 }
@@ -79,7 +82,7 @@ impl Mailbox {
     }
 
     fn count(&self, inner: &Inner) {
-        let there = inner.woken.len() + inner.letters.len();
+        let there = inner.woken.len() + inner.letters.len() + inner.over.len();
         self.there.store(there, Ordering::SeqCst);
     }
 
@@ -91,6 +94,22 @@ impl Mailbox {
 
     pub fn send(&self, letter: Letter) {
         self.put(|inner| inner.letters.push_back(letter));
+    }
+
+    /// The hook is to be told that a call is over.
+    pub fn over(&self, call: Arc<WatchedCall>) {
+        self.put(|inner| inner.over.push(call));
+    }
+
+    /// Those calls.
+    pub fn take_over(&self) -> Vec<Arc<WatchedCall>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut inner = self.lock();
+        let over = std::mem::take(&mut inner.over);
+        self.count(&inner);
+        over
     }
 
     pub fn wake(&self, woken: Woken) {
@@ -133,10 +152,19 @@ impl Mailbox {
         woken
     }
 
+    /// The one at this place, if it is `which`.
+    pub fn take_if(&self, at: usize, which: Woken) -> Option<Woken> {
+        let mut inner = self.lock();
+        let found = inner.woken.get(at) == Some(&which);
+        let woken = found.then(|| inner.woken.remove(at)).flatten();
+        self.count(&inner);
+        woken
+    }
+
     /// The loop sleeps until something is put in; `false`: something is there.
     pub fn sleep(&self, waker: &Waker) -> bool {
         let mut inner = self.lock();
-        if !inner.woken.is_empty() || !inner.letters.is_empty() {
+        if !inner.woken.is_empty() || !inner.letters.is_empty() || !inner.over.is_empty() {
             return false;
         }
         inner.sleeper = Some(waker.clone());

@@ -8,7 +8,8 @@
 //!        accessor     how host code that waits gets to the store
 //!        call         call_async, call_concurrent       side       arguments and results
 //!        host_func    async host functions              host_task  futures that wait
-//!        fiber_call   components without tasks          mailbox    wakers, dropped handles
+//!        exclusive    those that keep the store      mailbox    wakers, dropped handles
+//!        fiber_call   components without tasks
 //! ```
 //!
 //! Nothing of a guest, and no lock, is held while the host waits: a future that is not
@@ -20,6 +21,7 @@ pub(crate) mod buffer;
 pub(crate) mod call;
 pub(crate) mod clock;
 pub(crate) mod event_loop;
+pub(crate) mod exclusive;
 pub(crate) mod fiber_call;
 pub(crate) mod future_host;
 pub(crate) mod host_end;
@@ -48,6 +50,7 @@ use crate::component::state::InstanceData;
 use crate::component::value::Vals;
 use buffer::HostBuffer;
 use clock::Clock;
+use exclusive::Exclusive;
 use fiber_call::FiberCall;
 use helve_abi::types::InterfaceType;
 use helve_base::error::GuestTrap;
@@ -75,6 +78,8 @@ pub(crate) struct Concurrent {
     pauses: Cell<bool>,
     /// That guest's place: it goes on first.
     yielded: Cell<Option<Key>>,
+    /// Host functions that keep the store while they wait.
+    exclusive: Exclusive,
     state: RefCell<State>,
 }
 

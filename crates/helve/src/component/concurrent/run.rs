@@ -26,6 +26,7 @@ use crate::component::call::lane::Lane;
 use crate::component::drive::call::locked_meanwhile;
 use crate::component::func::{Func, TypedFunc, lift_typed_result, lower_params};
 use crate::component::has_data::HasData;
+use crate::component::hook::CallHook;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
@@ -58,6 +59,29 @@ where
             |cx, lanes| lift(&lifted.shape, cx, lanes),
         );
     }
+    let watch = func.resolve(store.opaque())?.1.watch.clone();
+    let Some(watch) = watch else {
+        return until_returned(store, func, lower, lift).await;
+    };
+    watch.tell(store.store_ptr(), CallHook::CallingWasm)?;
+    let result = until_returned(store.as_context_mut(), func, lower, lift).await;
+    let told = watch.tell(store.store_ptr(), CallHook::ReturningFromWasm);
+    let result = result?;
+    told.map(|()| result)
+}
+
+/// The same of a function that may wait.
+async fn until_returned<T, R, L, U>(
+    mut store: StoreContextMut<'_, T>,
+    func: Func,
+    lower: L,
+    lift: U,
+) -> Result<R>
+where
+    T: 'static,
+    L: FnOnce(&CallShape, &mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
+    U: FnOnce(&CallShape, &mut LiftContext<'_>, &[Lane]) -> Result<R>,
+{
     let (mailbox, token) = {
         let shared = store.opaque().components.shared();
         let concurrent = &shared.concurrent;
@@ -69,7 +93,7 @@ where
         // long as the future.
         let end = unsafe { HostEnd::lent(token, &mut side) };
         let (instance, lifted) = func.resolve(store.opaque())?;
-        call::queue_side(instance, lifted, end, call.progress());
+        call::queue_side(instance, lifted, end, (call.progress(), None));
     }
     let done = EventLoop::new(store.as_context_mut(), token, Until::Stalled, call).await;
     drop(side);

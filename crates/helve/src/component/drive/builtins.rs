@@ -22,6 +22,7 @@ use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::concurrent;
 use crate::component::func::Func;
+use crate::component::history::History;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::state::{InstanceData, InstancePtr};
@@ -268,7 +269,11 @@ impl Function {
                 state.asker = state.model.current_thread();
                 Asked::Effect(from_guest(&mut state, caller, callee, lanes, *is_async)?)
             }
-            Kind::Builtin { .. } => self.ask(instance, store, lanes, &mut to)?,
+            Kind::Builtin { op, .. } => {
+                let history = instance.shared().history.known();
+                let _by = History::during(history, op.name());
+                self.ask(instance, store, lanes, &mut to)?
+            }
         };
         match asked {
             Asked::Answered => Ok(Poll::Ready(())),

@@ -62,7 +62,7 @@ pub(crate) fn builtin(
     };
     let resources = &instance.plan().resources;
     let is_wide = resources.get(resource).is_some_and(ResourceDef::is_wide);
-    if store.engine().config().slow_handles || is_wide {
+    if store.engine().config().has_slow_handles() || is_wide {
         return Ok(slow);
     }
     let (on_drop, dtor) = match builtin {

@@ -116,7 +116,7 @@ pub(super) fn builtin(
     id: CanonBuiltinId,
     slow: core::Func,
 ) -> Result<core::Func> {
-    if store.engine().config().slow_calls {
+    if store.engine().config().has_slow_calls() {
         return Ok(slow);
     }
     let BuiltinDef {
