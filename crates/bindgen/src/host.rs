@@ -333,11 +333,7 @@ impl Generator<'_> {
                 quote!(linker.root()),
             ),
         };
-        let docs = docs::lines(&format!(
-            "{what}\n\n`host_getter` finds the host's part in the store's data; \
-             with `D` as `HasSelf<T>` that is the data itself.\n\n# Errors\n\n\
-             Where something has one of the names already."
-        ));
+        let docs = add_to_linker_docs(&what);
         let add = &names.add_to_linker;
         let function = quote! {
             #docs
@@ -383,6 +379,14 @@ impl Generator<'_> {
             )?;
         }
     }
+}
+
+fn add_to_linker_docs(what: &str) -> TokenStream {
+    docs::lines(&format!(
+        "{what}\n\n`host_getter` finds the host's part in the store's data; \
+         with `D` as `HasSelf<T>` that is the data itself.\n\n# Errors\n\n\
+         Where something has one of the names already."
+    ))
 }
 
 /// One function's entry in the linker.

@@ -135,7 +135,7 @@ fn main() -> Result<()> {
             count += some.len();
             last = some.last().cloned();
         }
-        Result::Ok((count, last))
+        Result::<_>::Ok((count, last))
     }))??;
     println!("{count} readings came out, the last is {last:?}");
     assert_eq!(count, 100_000);
@@ -143,7 +143,7 @@ fn main() -> Result<()> {
 
     // The same with a writer of the host's own, beside which the result is read.
     let few = block_on(store.run_concurrent(async |accessor| {
-        let (mut writer, readings) = accessor.with(stream::<Reading>)??;
+        let (mut writer, readings) = accessor.with(|store| stream::<Reading>(store))??;
         let feeder = accessor.clone();
         accessor.spawn(async move {
             for value in [8.0, 8.0, 0.0] {

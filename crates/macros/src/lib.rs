@@ -125,8 +125,9 @@ pub fn flags(input: TokenStream) -> TokenStream {
 ///   `call_..` for each function of the world itself; `MyWorldPre` for many instances;
 ///   `MyWorldImports`, where the world itself imports functions.
 ///
-/// A function's flags: `async` (an `async fn`), `store` (it gets at the store; with `async`,
-/// by an `Accessor`), `trappable` (it returns `helve::Result`), `ignore_wit` (`async` in the
+/// A function's flags: `async` (an `async fn` that has the host's data to itself while it
+/// waits), `store` (it gets at the store; with `async`, by an `Accessor`, and other guests run
+/// meanwhile), `trappable` (it returns `helve::Result`), `ignore_wit` (`async` in the
 /// WIT is not looked at, which is `async | store` else), `skip` (left out). The guide's page
 /// on `bindgen!` has all of it with examples; `helve bindgen` prints what is generated.
 #[proc_macro]

@@ -15,6 +15,7 @@
 //! Tables change in host calls of their store, or while no guest runs: then its stack can be
 //! walked.
 
+use crate::component::drive::call::Origin;
 use crate::core::backtrace::Backtrace;
 use crate::core::store::StorePtr;
 use helve_model::handles::{Kind, Slot};
@@ -53,6 +54,8 @@ pub(crate) struct History {
     events: RefCell<VecDeque<Event>>,
     /// Whether events were left out to keep within bounds.
     forgotten: Cell<bool>,
+    /// Where the call was made whose values are being moved.
+    called: RefCell<Option<Backtrace>>,
     /// The built-in that runs.
     by: Cell<Option<&'static str>>,
     tables: Cell<u32>,
@@ -75,6 +78,17 @@ impl Drop for During<'_> {
     }
 }
 
+/// While values of a call are moved.
+pub(crate) struct Called<'a>(Option<&'a History>);
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        if let Some(history) = self.0 {
+            history.called.take();
+        }
+    }
+}
+
 impl History {
     /// Of a store, with at most so many events.
     pub fn new(store: StorePtr, most: usize) -> Rc<History> {
@@ -83,6 +97,7 @@ impl History {
             most,
             events: RefCell::default(),
             forgotten: Cell::new(false),
+            called: RefCell::default(),
             by: Cell::new(None),
             tables: Cell::new(0),
         })
@@ -103,18 +118,33 @@ impl History {
         During(history, history.and_then(|it| it.by.replace(Some(name))))
     }
 
-    fn record(&self, table: u32, index: u32, what: What, slot: Slot) {
+    /// Until the result is dropped, what is moved belongs to a call from there.
+    pub fn called_at<'a>(history: Option<&'a History>, origin: Option<&Origin>) -> Called<'a> {
+        let known = history.zip(origin);
+        if let Some((history, origin)) = known {
+            history.called.replace(Some(origin.trace.clone()));
+        }
+        Called(known.map(|(history, _)| history))
+    }
+
+    /// The guest's functions that run.
+    pub fn trace(&self) -> Backtrace {
         // SAFETY: see the head of this file.
         let mut raw = unsafe { helve_vm::backtrace::capture(self.store.vm()) };
         raw.truncated |= raw.frames.len() > FRAMES;
         raw.frames.truncate(FRAMES);
+        Backtrace::new(&raw)
+    }
+
+    fn record(&self, table: u32, index: u32, what: What, slot: Slot) {
+        let called = self.called.borrow().clone();
         let event = Event {
             table,
             index,
             what,
             slot,
             by: self.by.get(),
-            trace: Backtrace::new(&raw),
+            trace: called.unwrap_or_else(|| self.trace()),
         };
         let mut events = self.events.borrow_mut();
         if events.len() >= self.most {

@@ -19,6 +19,7 @@ use crate::component::call::lane::Lane;
 use crate::component::call::scope::CallScope;
 use crate::component::concurrent;
 use crate::component::concurrent::host_task::Waiting;
+use crate::component::span::Span;
 use crate::component::typed::TypeCheck;
 use crate::core;
 use crate::core::context::{AsContextMut, StoreContextMut};
@@ -101,10 +102,13 @@ impl<T: 'static> Store<T> {
     }
 }
 
-/// A function whose calls a hook is told of.
+/// A function whose calls a hook is told of, or are spans.
 #[derive(Clone)]
 pub(crate) struct Watch {
-    pub hook: Hook,
+    pub hook: Option<Hook>,
+    /// Whether calls are spans too.
+    #[cfg_attr(not(feature = "tracing"), expect(dead_code))]
+    pub traces: bool,
     pub instance: Arc<str>,
     pub function: Arc<str>,
 }
@@ -118,12 +122,15 @@ impl std::fmt::Debug for Watch {
 impl Watch {
     /// Tells the hook; nothing borrows from the store.
     pub fn tell(&self, store: StorePtr, kind: CallHook) -> Result<()> {
+        let Some(hook) = &self.hook else {
+            return Ok(());
+        };
         let crossing = Crossing {
             kind,
             instance: &self.instance,
             function: &self.function,
         };
-        (self.hook)(store, crossing)
+        hook(store, crossing)
     }
 
     /// A call of the guest's function by the host.
@@ -193,7 +200,8 @@ impl HostCallable for Watched {
         let store = call.instance.store();
         self.watch.tell(store, CallHook::CallingHost)?;
         // SAFETY: as the caller says.
-        let done = unsafe { self.inner.call(call, lanes) };
+        let done =
+            Span::of_host(Some(&self.watch)).within(|| unsafe { self.inner.call(call, lanes) });
         let told = self.watch.tell(store, CallHook::ReturningFromHost);
         done.and(told)
     }

@@ -41,7 +41,10 @@ impl HotStorage {
             ..HotBlock::default()
         });
         // SAFETY: a box is never null.
-        HotStorage(unsafe { NonNull::new_unchecked(Box::into_raw(block)) }, recorder)
+        HotStorage(
+            unsafe { NonNull::new_unchecked(Box::into_raw(block)) },
+            recorder,
+        )
     }
 
     /// Who keeps what becomes of its handles.

@@ -25,6 +25,7 @@ use crate::component::fused;
 use crate::component::hook::Watched;
 use crate::component::link::{Binding, Bindings};
 use crate::component::resource::ResourceType;
+use crate::component::span::Span;
 use crate::component::state::{InstanceData, InstanceKey};
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
 use crate::core;
@@ -122,6 +123,17 @@ impl<L: ExportLookup + ?Sized> ExportLookup for &L {
 impl Instance {
     /// Makes an instance whose imports are what `bindings` says.
     pub(crate) fn new<T: 'static>(
+        store: &mut StoreContextMut<'_, T>,
+        component: &Component,
+        bindings: &Bindings,
+    ) -> Result<Instance> {
+        let parts = component.plan().component_instances.len();
+        let traces = component.engine().config().trace_calls;
+        let span = Span::of_instantiation(traces, parts);
+        span.within(|| Instance::new_in_span(store, component, bindings))
+    }
+
+    fn new_in_span<T: 'static>(
         store: &mut StoreContextMut<'_, T>,
         component: &Component,
         bindings: &Bindings,
@@ -619,7 +631,8 @@ impl InstanceData {
         }
     }
 
-    /// What the root calls a lifted function that it exports.
+    /// What the root calls a lifted function that it exports; what its core module calls
+    /// another.
     fn export_name(&self, id: LiftedId) -> Arc<str> {
         let leaves = self.plan().export_leaves().into_iter();
         let mut names = leaves.filter_map(|leaf| match leaf.item {
@@ -628,7 +641,11 @@ impl InstanceData {
             }
             _ => None,
         });
-        names.next().unwrap_or_else(|| format!("{id}")).into()
+        let core = match &self.plan().lifted[id].core {
+            CoreDef::Export { name, .. } => name.to_string(),
+            _ => format!("{id}"),
+        };
+        names.next().unwrap_or(core).into()
     }
 
     /// The core function of a `canon lower`.

@@ -327,10 +327,7 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     where
         P: ComponentNamedList + Lift + 'static,
         R: ComponentNamedList + Lower + Send + 'static,
-        F: for<'s> Fn(
-                StoreContextMut<'s, T>,
-                P,
-            ) -> Box<dyn Future<Output = Result<R>> + Send + 's>
+        F: for<'s> Fn(StoreContextMut<'s, T>, P) -> Box<dyn Future<Output = Result<R>> + Send + 's>
             + Send
             + Sync
             + 'static,

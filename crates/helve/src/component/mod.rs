@@ -52,6 +52,7 @@ mod lower;
 mod part;
 mod resource;
 mod resource_table;
+mod span;
 mod state;
 pub(crate) mod store;
 pub mod typed;

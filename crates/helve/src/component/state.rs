@@ -93,8 +93,10 @@ impl InstanceData {
         shared: Rc<StoreShared>,
     ) -> InstanceData {
         let plan = component.plan();
-        let most = component.engine().limits().handles;
-        let events = component.engine().config().handle_history;
+        let config = component.engine().config();
+        let (most, events) = (config.limits.handles, config.handle_history);
+        // Only tasks can wait in calls that go through the host.
+        let watched = config.watches_calls();
         let recorder = || shared.history.get(store, events).map(|it| it.recorder());
         InstanceData {
             component: component.clone(),
@@ -121,7 +123,7 @@ impl InstanceData {
             host_functions: RefCell::default(),
             users: Cell::new(0),
             linked: Cell::new(false),
-            tasks: Cell::new(crate::component::drive::uses_tasks(plan)),
+            tasks: Cell::new(watched || crate::component::drive::uses_tasks(plan)),
             may_wait: Cell::new(false),
             no_donuts: component.engine().config().readings.no_donuts,
             shared,
@@ -140,12 +142,22 @@ impl InstanceData {
         owner: ComponentInstanceId,
         function: impl FnOnce() -> Arc<str>,
     ) -> Option<Watch> {
-        let hook = self.hook.clone()?;
+        let traces = self.traces();
+        if self.hook.is_none() && !traces {
+            return None;
+        }
         Some(Watch {
-            hook,
+            hook: self.hook.clone(),
+            traces,
             instance: self.part(owner).path.clone(),
             function: function(),
         })
+    }
+
+    /// Whether its calls are spans.
+    #[inline]
+    pub fn traces(&self) -> bool {
+        cfg!(feature = "tracing") && self.component.engine().config().trace_calls
     }
 
     /// Its place in its store.

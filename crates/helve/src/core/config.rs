@@ -80,6 +80,7 @@ pub struct Config {
     /// Built-ins of resources by way of the host.
     pub(crate) slow_handles: bool,
     pub(crate) handle_history: usize,
+    pub(crate) trace_calls: bool,
     pub(crate) readings: Readings,
     pub(crate) schedule: Schedule,
     /// CPU time that lazily compiled guests use before functions are compiled again.
@@ -107,6 +108,7 @@ impl Default for Config {
             slow_calls: false,
             slow_handles: false,
             handle_history: 0,
+            trace_calls: false,
             readings: Readings::SPEC,
             schedule: Schedule::InOrder,
             background_after: Duration::from_secs(1),
@@ -316,7 +318,30 @@ impl Config {
 
     /// Whether calls between components go through the host.
     pub(crate) fn has_slow_calls(&self) -> bool {
-        self.slow_calls || self.handle_history > 0
+        self.slow_calls || self.watches_calls()
+    }
+
+    /// Whether the host is to see calls between components.
+    pub(crate) fn watches_calls(&self) -> bool {
+        self.handle_history > 0 || self.trace_calls
+    }
+
+    /// Whether each call that crosses a border (from the host to a guest, to the host, from
+    /// one component instance to another) is a span of the crate `tracing`, with the target
+    /// `helve` and the level `INFO`, and each instantiation too. Off by default; on, calls
+    /// between components go the slow way through the host.
+    ///
+    /// With a subscriber of one's own they show in logs, or go to OpenTelemetry:
+    ///
+    /// ```
+    /// # use helve::{Config, Engine};
+    /// let engine = Engine::new(Config::new().trace_calls(true))?;
+    /// # Ok::<(), helve::Error>(())
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn trace_calls(&mut self, on: bool) -> &mut Config {
+        self.trace_calls = on;
+        self
     }
 
     /// How to read what the executable spec of the Component Model and its official scripts

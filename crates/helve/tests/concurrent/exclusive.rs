@@ -166,7 +166,10 @@ fn failures_and_panics_end_their_tree_only() {
             match went {
                 Ok(result) => {
                     let error = format!("{:?}", result.unwrap_err());
-                    assert!(n < 2000 && error.contains("no luck"), "{name}({n}): {error}");
+                    assert!(
+                        n < 2000 && error.contains("no luck"),
+                        "{name}({n}): {error}"
+                    );
                 }
                 Err(_) => assert!(n >= 2000, "{name}({n})"),
             }
@@ -195,23 +198,24 @@ fn a_dropped_call_ends_it() {
             for import in ["wait", "later"] {
                 let gone = gone.clone();
                 let mut root = linker.root();
-                let defined = root.func_wrap_async_exclusive(import, move |mut store, (n,): (u32,)| {
-                    let gone = Gone(gone.clone());
-                    Box::new(async move {
-                        let _gone = gone;
-                        if n == 0 {
-                            return Ok((0,));
-                        }
-                        if n > 1 {
-                            let inner = store.data().inner.expect("whom to call");
-                            return inner.call_async(&mut store, (1,)).await;
-                        }
-                        let lines = &mut store.data_mut().lines;
-                        std::future::pending::<()>().await;
-                        lines.clear();
-                        Ok((n,))
-                    })
-                });
+                let defined =
+                    root.func_wrap_async_exclusive(import, move |mut store, (n,): (u32,)| {
+                        let gone = Gone(gone.clone());
+                        Box::new(async move {
+                            let _gone = gone;
+                            if n < 5 {
+                                return Ok((0,));
+                            }
+                            if n > 5 {
+                                let inner = store.data().inner.expect("whom to call");
+                                return inner.call_async(&mut store, (5,)).await;
+                            }
+                            let lines = &mut store.data_mut().lines;
+                            std::future::pending::<()>().await;
+                            lines.clear();
+                            Ok((n,))
+                        })
+                    });
                 defined.unwrap();
             }
             let component = Component::new(&engine, text).unwrap();
@@ -225,7 +229,7 @@ fn a_dropped_call_ends_it() {
             {
                 let mut cx = Context::from_waker(Waker::noop());
                 let mut call: Pin<Box<dyn Future<Output = _>>> =
-                    Box::pin(run.call_async(&mut store, (1 + depth,)));
+                    Box::pin(run.call_async(&mut store, (5 + depth,)));
                 assert!(call.as_mut().poll(&mut cx).is_pending());
                 assert_eq!(gone.load(Ordering::SeqCst), 0);
             }

@@ -16,7 +16,9 @@
 use crate::component::call::host::HostCall;
 use crate::component::call::lane::Lane;
 use crate::component::func::Func;
+use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
+use crate::component::span::Span;
 use crate::component::value::{self, Vals};
 use helve_base::Result;
 use std::cell::RefCell;
@@ -36,24 +38,23 @@ pub(crate) fn call(call: HostCall<'_>, callee: Func, lanes: &mut [Lane]) -> Resu
         // Arguments are lifted first and results lowered later: never both at once.
         let scope = RefCell::new(scope);
         let lanes = RefCell::new(lanes);
-        lifted.call(
-            callee,
-            caller,
-            |cx, dst| {
-                let mut scope = scope.borrow_mut();
-                let mut from = call.lifting(&mut scope);
-                let mut vals = Vals::new();
-                value::lift_passed(&mut from, &programs.params, &lanes.borrow(), &mut vals)?;
-                value::lower_passed(cx, &lifted.shape.programs.params, &vals, dst)
-            },
-            |cx, src| {
-                let mut vals = Vals::new();
-                value::lift_passed(cx, &lifted.shape.programs.result, src, &mut vals)?;
-                let mut scope = scope.borrow_mut();
-                let mut into = LowerContext::new(call.options, call.instance, &mut scope);
-                let mut lanes = lanes.borrow_mut();
-                value::lower_result(&mut into, &programs.result, &vals, to, &mut lanes)
-            },
-        )
+        let from = &call.instance.part(call.options.owner).path;
+        let span = Span::of_guest(lifted.watch.as_deref(), from);
+        let lower = |cx: &mut LowerContext<'_>, dst: &mut [Lane]| {
+            let mut scope = scope.borrow_mut();
+            let mut from = call.lifting(&mut scope);
+            let mut vals = Vals::new();
+            value::lift_passed(&mut from, &programs.params, &lanes.borrow(), &mut vals)?;
+            value::lower_passed(cx, &lifted.shape.programs.params, &vals, dst)
+        };
+        let lift = |cx: &mut LiftContext<'_>, src: &[Lane]| {
+            let mut vals = Vals::new();
+            value::lift_passed(cx, &lifted.shape.programs.result, src, &mut vals)?;
+            let mut scope = scope.borrow_mut();
+            let mut into = LowerContext::new(call.options, call.instance, &mut scope);
+            let mut lanes = lanes.borrow_mut();
+            value::lower_result(&mut into, &programs.result, &vals, to, &mut lanes)
+        };
+        span.within(|| lifted.call_unwatched(callee, caller, lower, lift))
     })
 }

@@ -22,6 +22,7 @@ use crate::component::hook::Watch;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
+use crate::component::span::{HOST, Span};
 use crate::component::state::InstanceData;
 use crate::core;
 use crate::core::backtrace::component_exit_error;
@@ -177,14 +178,20 @@ impl LiftedFunc {
     ) -> Result<R> {
         match &self.watch {
             Some(watch) if caller.is_none() => watch.around_guest(instance.store(), || {
-                self.call_unwatched(instance, caller, lower, lift)
+                // A task has a span of its own.
+                let span = match instance.tasks() {
+                    false => Span::of_guest(Some(watch), HOST),
+                    true => Span::default(),
+                };
+                span.within(|| self.call_unwatched(instance, caller, lower, lift))
             }),
             _ => self.call_unwatched(instance, caller, lower, lift),
         }
     }
 
+    /// The same, of which the hook is not told.
     #[inline]
-    fn call_unwatched<R>(
+    pub fn call_unwatched<R>(
         &self,
         instance: &InstanceData,
         caller: Option<ComponentInstanceId>,

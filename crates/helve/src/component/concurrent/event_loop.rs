@@ -334,6 +334,10 @@ impl<T: 'static, M: Future + Unpin> EventLoop<'_, T, M> {
         shared: &StoreShared,
         cx: &mut Context<'_>,
     ) -> Poll<Option<M::Output>> {
+        if shared.concurrent.exclusive.is_beginning() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mailbox = &shared.concurrent.mailbox;
         mailbox.rise();
         let _entering = Entering::new(store, cx.waker());

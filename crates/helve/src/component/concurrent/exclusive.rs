@@ -28,6 +28,8 @@ pub(crate) struct Exclusive {
     waiting: RefCell<Vec<Key>>,
     /// How many of them are being polled now.
     depth: Cell<usize>,
+    /// Whether the innermost of these is in the host call that began it, its guest running.
+    beginning: Cell<bool>,
     /// Loops by depth.
     loops: RefCell<Vec<usize>>,
     /// What was woken that may not run now.
@@ -35,11 +37,16 @@ pub(crate) struct Exclusive {
 }
 
 /// While one is polled: ends that, also when it panics.
-pub(super) struct Polling<'a>(&'a Exclusive, usize);
+pub(super) struct Polling<'a> {
+    all: &'a Exclusive,
+    depth: usize,
+    beginning: bool,
+}
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        self.0.depth.set(self.1);
+        self.all.depth.set(self.depth);
+        self.all.beginning.set(self.beginning);
     }
 }
 
@@ -50,18 +57,23 @@ impl Exclusive {
         let mut waiting = self.waiting.borrow_mut();
         waiting.truncate(depth);
         waiting.push(key);
+        self.polling(depth, true)
+    }
+
+    fn polling(&self, depth: usize, beginning: bool) -> Polling<'_> {
         self.depth.set(depth + 1);
-        Polling(self, depth)
+        Polling {
+            all: self,
+            depth,
+            beginning: self.beginning.replace(beginning),
+        }
     }
 
     /// The future at `key` is polled again: if it is the one that has the store.
     pub(super) fn again(&self, key: Key) -> Option<Polling<'_>> {
         let depth = self.depth.get();
         let has = self.waiting.borrow().get(depth) == Some(&key);
-        has.then(|| {
-            self.depth.set(depth + 1);
-            Polling(self, depth)
-        })
+        has.then(|| self.polling(depth, false))
     }
 
     /// The future at `key` is done, or gone.
@@ -70,6 +82,12 @@ impl Exclusive {
         if let Some(at) = waiting.iter().position(|other| *other == key) {
             waiting.truncate(at);
         }
+    }
+
+    /// Whether one is polled in the host call that began it: its guest stands still only
+    /// after that, so no other may run before.
+    pub(super) fn is_beginning(&self) -> bool {
+        self.beginning.get()
     }
 
     /// A loop starts.

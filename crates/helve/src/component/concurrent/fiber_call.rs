@@ -26,6 +26,7 @@ use crate::component::call::scope::CallScope;
 use crate::component::drive::call::LANES;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
+use crate::component::span::{HOST, Span};
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
 use crate::core::backtrace::component_exit_error;
@@ -44,6 +45,7 @@ pub(super) struct FiberCall {
     lanes: Box<[Lane]>,
     context: [u64; 2],
     guest: Option<Suspended>,
+    span: Span,
 }
 
 impl FiberCall {
@@ -79,7 +81,9 @@ pub(super) fn start(
         lanes: vec![Lane::ZERO; LANES].into_boxed_slice(),
         context: part.context.replace([0; 2]),
         guest: None,
+        span: Span::of_guest(lifted.watch.as_deref(), HOST),
     };
+    let span = call.span.clone();
     let mut cx = LowerContext::new(&lifted.options, instance, &mut call.scope);
     let lowered = call
         .side
@@ -92,18 +96,22 @@ pub(super) fn start(
     let lanes = call.lanes.as_mut_ptr();
     let key = concurrent.state.borrow_mut().fibers.insert(call);
     begun(Asked::Fiber(key));
-    run(shared, key, || lifted.core.enter_on_fiber(store, lanes));
+    run(shared, key, || {
+        span.within(|| lifted.core.enter_on_fiber(store, lanes))
+    });
 }
 
 /// The host function for which the call waits is done.
 pub(super) fn resume(_: StorePtr, shared: &StoreShared, key: Key, how: Resume) {
     let guest = {
         let mut state = shared.concurrent.state.borrow_mut();
-        state.fibers.get_mut(key).and_then(|call| call.guest.take())
+        let call = state.fibers.get_mut(key);
+        call.and_then(|call| Some((call.guest.take()?, call.span.clone())))
     };
-    if let Some(guest) = guest {
+    if let Some((guest, span)) = guest {
         // SAFETY: the results stand in its array.
-        run(shared, key, || Ok(unsafe { guest.resume(how) }));
+        let resume = || unsafe { guest.resume(how) };
+        run(shared, key, || Ok(span.within(resume)));
     }
 }
 

@@ -28,6 +28,7 @@ use crate::component::call::scope::CallScope;
 use crate::component::drive::{State, builtins, refused};
 use crate::component::hook::CallHook;
 use crate::component::lower::LowerContext;
+use crate::component::span::Span;
 use crate::component::typed::{ComponentNamedList, Lift, Lower, TypeCheck};
 use crate::component::value::{self, Val, Vals};
 use crate::core;
@@ -353,27 +354,27 @@ impl Function {
         let watch = self.func.watch();
         watch.map_or(Ok(()), |watch| watch.tell(store, CallHook::CallingHost))?;
         let mut scope = CallScope::default();
-        let done = match self.begin(store, call, &mut scope, lanes) {
-            Ok(Some((key, waiting))) => self.wait(store, call, (key, waiting), scope, lanes),
-            Ok(None) => call
-                .instance
-                .end_loans(call.options.owner, &mut scope)
-                .map(Poll::Ready),
+        let over = match self.begin(store, call, &mut scope, lanes) {
+            Ok(Some((key, waiting))) => {
+                match self.wait(store, call, (key, waiting), scope, lanes) {
+                    Ok(goes_on) => return Ok(goes_on),
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(None) => call.instance.end_loans(call.options.owner, &mut scope),
             Err(error) => {
                 call.instance.abandon_loans(&mut scope);
                 Err(error)
             }
         };
-        if let Some(watch) = watch
-            && !matches!(done, Ok(Poll::Pending))
-        {
-            let told = watch.tell(store, CallHook::ReturningFromHost);
-            told.or_else(|error| done.as_ref().map_or(Ok(()), |_| Err(error)))?;
-        }
-        if self.is_async && matches!(done, Ok(Poll::Ready(()))) {
+        let told = watch.map_or(Ok(()), |watch| {
+            watch.tell(store, CallHook::ReturningFromHost)
+        });
+        over.and(told)?;
+        if self.is_async {
             returned(lanes);
         }
-        done
+        Ok(Poll::Ready(()))
     }
 
     /// Makes the future and polls it once; what is to be waited for, and its place.
@@ -387,7 +388,8 @@ impl Function {
         let concurrent = &call.instance.shared().concurrent;
         let to = call.result_address(lanes);
         // SAFETY: as in `run`.
-        let mut waiting = unsafe { self.func.begin(call, scope, lanes)? };
+        let waiting = unsafe { self.func.begin(call, scope, lanes)? };
+        let mut waiting = Span::of_host(self.func.watch()).around(waiting);
         let (key, bell, waker) = concurrent.state.borrow_mut().place(concurrent);
         bell.answer();
         let mut cx = Context::from_waker(&waker);

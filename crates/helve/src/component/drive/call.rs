@@ -24,12 +24,15 @@ use crate::component::concurrent::mailbox::{Letter, Woken};
 use crate::component::concurrent::side::{Closures, Ending, HostEnd};
 use crate::component::concurrent::{self, Cancelled, again};
 use crate::component::fused::AdapterPtr;
+use crate::component::history::History;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
+use crate::component::span::{HOST, Span};
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
 use crate::component::value::{self, Vals};
+use crate::core::backtrace::Backtrace;
 use helve_abi::layout::PointerWidth;
 use helve_base::{Bug, Error, Result, Trap, ensure};
 use helve_decode::plan::ComponentInstanceId;
@@ -98,6 +101,27 @@ pub(crate) struct Call {
     pub scope: RefCell<CallScope>,
     /// What the caller has lent.
     pub lent: RefCell<CallScope>,
+    /// What is kept of where it was called, where somebody asked for that.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Where a call was made, and the span that it is.
+#[derive(Clone, Default)]
+pub(crate) struct Origin {
+    pub span: Span,
+    pub trace: Backtrace,
+}
+
+impl Origin {
+    /// Of a call from `from`, a guest's instance or the host, that is made now.
+    fn new(instance: &InstanceData, lifted: &LiftedFunc, from: &str) -> Option<Box<Origin>> {
+        let trace = instance.shared().history.known().map(History::trace);
+        let span = Span::of_guest(lifted.watch.as_deref(), from);
+        (trace.is_some() || span.is_some()).then(|| {
+            let trace = trace.unwrap_or_default();
+            Box::new(Origin { span, trace })
+        })
+    }
 }
 
 impl Call {
@@ -239,6 +263,7 @@ pub(crate) fn begin_from_host(
         side: Side::Host(side),
         scope: RefCell::default(),
         lent: RefCell::default(),
+        origin: Origin::new(instance, lifted, HOST),
     };
     state.calls.insert(task, Known::Whole(call.into()));
     Ok((task, effect))
@@ -372,6 +397,7 @@ pub(super) fn from_guest(
         },
         scope: RefCell::default(),
         lent: RefCell::default(),
+        origin: Origin::new(instance, lifted, &from.part(caller.options.owner).path),
     };
     let task = state.model.last_task();
     let task = task.ok_or_else(|| Error::new(Bug("a call without a task".into())))?;
@@ -414,6 +440,8 @@ pub(super) fn arguments(call: &Known, lanes: &mut [Lane]) -> Result<()> {
             }
             let from_call = host_call(caller);
             let mut lent = call.lent.borrow_mut();
+            let history = callee.shared().history.known();
+            let _called = History::called_at(history, call.origin.as_deref());
             let params = &caller.shape.programs.params;
             let mut vals = Vals::new();
             value::lift_passed(&mut from_call.lifting(&mut lent), params, from, &mut vals)?;

@@ -13,6 +13,7 @@ use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
 use crate::component::concurrent::host_task::yielded_thread;
+use crate::component::span::Span;
 use crate::component::state::InstanceData;
 use crate::core::backtrace::component_exit_error;
 use helve_base::{Bug, Error, Result};
@@ -67,23 +68,55 @@ pub(super) fn perform_until(
 ) -> Result<Option<Value>> {
     let mut effect = effect;
     loop {
-        let next = match effect {
+        effect = match effect {
             Effect::ToHost => return Ok(None),
             Effect::Continue { thread, value } if Some(thread) == native => {
                 return Ok(Some(value));
             }
-            Effect::Start { thread, entry } => start(instance, thread, entry),
-            Effect::Callback {
-                thread,
-                task,
-                event,
-            } => callback(instance, thread, task, event),
-            Effect::Continue { thread, value } => go_on(instance, thread, value),
-            Effect::Copy(_) | Effect::CancelHost { .. } => {
-                Err(bug("an effect that its built-in performs itself"))
-            }
+            effect => span(instance, &effect).within(|| perform_one(instance, effect))?,
         };
-        effect = next?;
+    }
+}
+
+/// Performs one effect: the next one.
+fn perform_one(instance: &InstanceData, effect: Effect) -> Result<Effect> {
+    match effect {
+        Effect::Start { thread, entry } => start(instance, thread, entry),
+        Effect::Callback {
+            thread,
+            task,
+            event,
+        } => callback(instance, thread, task, event),
+        Effect::Continue { thread, value } => go_on(instance, thread, value),
+        Effect::ToHost | Effect::Copy(_) | Effect::CancelHost { .. } => {
+            Err(bug("an effect that its built-in performs itself"))
+        }
+    }
+}
+
+/// The span of the call that an effect lets go on.
+fn span(instance: &InstanceData, effect: &Effect) -> Span {
+    if !instance.traces() {
+        return Span::default();
+    }
+    let state = instance.shared().drive.0.borrow();
+    let task = match effect {
+        Effect::Start {
+            entry: Entry::Task(task),
+            ..
+        }
+        | Effect::Callback { task, .. } => Some(*task),
+        Effect::Start { thread, .. } | Effect::Continue { thread, .. } => {
+            state.model.task_of(*thread)
+        }
+        _ => None,
+    };
+    match task.and_then(|task| state.calls.get(task)) {
+        Some(call::Known::Whole(call)) => {
+            let origin = call.origin.as_ref();
+            origin.map_or_else(Span::default, |origin| origin.span.clone())
+        }
+        _ => Span::default(),
     }
 }
 
