@@ -4,7 +4,7 @@
 
 The spec's file is imported from wherever it was fetched to; what is written is data of ours:
 crates/model/tests/vectors.rs says what stands in it and replays it on the model, `helve-fuzz
-programs FILE` replays what `guest` wrote through compiled components (fuzz/src/programs.rs).
+programs FILE` replays what `guest` wrote through compiled components (crates/helve/tests/programs).
 
     spec                                     here
     its threads             ->               greenlets
@@ -48,7 +48,7 @@ def shape_type(shape, ty):
 
 
 def buffer_at(count):
-    """Where the buffer of a program's nth action is; fuzz/src/programs.rs does the same."""
+    """Where the buffer of a program's nth action is; crates/helve/tests/programs does the same."""
     return 4096 + count % 60 * 64
 
 

@@ -18,6 +18,7 @@ bytes 64 to 8256 and of the text that `show` makes; `!` is a trap, `-` not tried
 `~` anything but a trap (there is a NaN in it, whose bits an adapter may keep or not).
 """
 
+import collections
 import importlib.util
 import os
 import random
@@ -33,6 +34,34 @@ d = importlib.util.module_from_spec(spec)
 sys.modules["definitions"] = d
 spec.loader.exec_module(d)
 d.DETERMINISTIC_PROFILE = True
+
+
+def remembered(name):
+    """What the spec's file says of a type, asked once for each type of the current seed."""
+    f = getattr(d, name)
+
+    def ask(t, *more):
+        found = KNOWN.get((name, id(t), *more))
+        if found is None:
+            # The type is kept too: its id must not become another's.
+            KNOWN[(name, id(t), *more)] = found = (f(t, *more), t)
+        return found[0]
+
+    setattr(d, name, ask)
+
+
+def trap_if(condition):
+    if condition:
+        frame = sys._getframe(1)
+        traps[f"{frame.f_code.co_name}:{frame.f_lineno}"] += 1
+        raise d.Trap()
+
+
+traps = collections.Counter()
+d.trap_if = trap_if
+KNOWN = {}
+for name in ["despecialize", "alignment", "elem_size"]:
+    remembered(name)
 
 PAGES = 65536
 ENCODINGS = ["utf8", "utf16", "latin1+utf16"]
@@ -368,6 +397,7 @@ def main():
     seed, count, cases = map(int, sys.argv[1:4])
     for n in range(seed, seed + count):
         rng.seed(n)
+        KNOWN.clear()
         types = Types()
         text, ty = types.random(rng.randint(0, 4))
         pair = d.TupleType([ty, d.ListType(d.U8Type(), 17)])
@@ -380,6 +410,8 @@ def main():
         print(f"T {'|'.join(types.named)} ; {text} ; {shown} ; {a} ; {b}")
         for _ in range(cases):
             print(case_p(ty, flats, a, b) if len(flats) <= 16 and rng.random() < 0.3 else case_g(ty, pair, flats, a, b))
+    for what, count in sorted(traps.items()):
+        print(f"trap\t{count}\t{what}", file=sys.stderr)
 
 
 main()

@@ -8,6 +8,7 @@
 //! helve-fuzz core-one N [FILE]
 //! helve-fuzz values FILE            vectors of values.py, on real components
 //! helve-fuzz programs FILE          whole programs of programs.py, through components
+//! helve-fuzz faults FILE STEPS     a fault at every step, up to so many, of such programs
 //! helve-fuzz big                    what is too heavy for CI
 //! helve-fuzz many N                 calls at once, then N rounds of calls and streams
 //! ```
@@ -24,6 +25,7 @@ mod mutants;
 mod programs;
 #[path = "../../crates/helve/tests/values/replay.rs"]
 mod replay;
+#[allow(dead_code, reason = "the tests of concurrency use all of it")]
 #[path = "../../crates/helve/tests/concurrent/support.rs"]
 mod support;
 mod watch;
@@ -49,6 +51,7 @@ fn main() {
         ["core-one", n, file] => core::one(number(n), Some(file)),
         ["values", file] => values(file),
         ["programs", file] => programs(file),
+        ["faults", file, most] => faults(file, number(most)),
         ["big"] => big::run(),
         ["many", rounds] => {
             many::at_once("start", 100_000);
@@ -61,7 +64,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | programs FILE | big | many N"
+                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | programs FILE | faults FILE STEPS | big | many N"
             );
             std::process::exit(2);
         }
@@ -102,20 +105,39 @@ fn values(file: &str) {
     }
 }
 
-/// Replays whole programs.
+fn engine(fused: bool, level: helve::OptLevel) -> helve::Engine {
+    let mut config = helve::Config::new();
+    config.all_features(true).fused_adapters(fused).optimize(level);
+    helve::Engine::new(&config).expect("an engine")
+}
+
+/// Replays whole programs with both kinds of adapters.
 fn programs(file: &str) {
     let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
-    let mut config = helve::Config::new();
-    config.all_features(true);
-    let report = programs::replay_all(&helve::Engine::new(&config).expect("an engine"), &text);
-    println!(
-        "{} programs, {} actions, {} wrong",
-        report.programs,
-        report.actions,
-        report.wrong.len()
-    );
-    report
-        .wrong
+    for fused in [true, false] {
+        let report = programs::replay_all(&engine(fused, helve::OptLevel::None), &text);
+        println!(
+            "fused {fused}: {} programs, {} actions, {} wrong",
+            report.programs,
+            report.actions,
+            report.wrong.len()
+        );
+        report
+            .wrong
+            .iter()
+            .for_each(|wrong| println!("FINDING programs: {wrong}"));
+    }
+}
+
+/// Faults at every step of whole programs.
+fn faults(file: &str, most: u64) {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let engine = engine(true, helve::OptLevel::None);
+    std::panic::set_hook(Box::new(|_| {}));
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    let (count, wrong) = programs::faults::everywhere(&engine, &text, most);
+    println!("{count} faults, {} wrong", wrong.len());
+    wrong
         .iter()
-        .for_each(|wrong| println!("FINDING programs: {wrong}"));
+        .for_each(|wrong| println!("FINDING faults: {wrong}"));
 }

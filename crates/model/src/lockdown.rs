@@ -16,7 +16,7 @@ use crate::effect::Caller;
 use crate::handles::Kind;
 use crate::instance::{FlagStorage, InstanceId};
 use crate::park::ParkedId;
-use crate::store::{Store, Tables, Then};
+use crate::store::{Frame, Store, Tables, Then};
 use crate::subtask::SubtaskState;
 use crate::task::TaskId;
 use crate::thread::{ThreadId, Threads, Wait};
@@ -42,7 +42,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// back: its stack is unwound up to where the host is.
     pub fn trap(&mut self) -> Result<Ended, Trap> {
         let mut entered = Vec::new();
-        for frame in self.unwind() {
+        let frames = self.unwind();
+        self.forget_given(&frames)?;
+        for frame in frames {
             entered.extend(self.instance_of(frame.thread));
             match frame.then {
                 Then::Tick(instance) => entered.push(instance),
@@ -66,6 +68,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let root = self.instances.root(instance);
         if let Some(parked) = self.parked_in(root) {
             let frames = self.parked.remove(parked.0).unwrap_or_default();
+            self.forget_given(&frames)?;
             ended.parked.push(parked);
             // Whoever else is on that stack can't go on either.
             for other in self.roots_of(&frames) {
@@ -109,6 +112,22 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(())
     }
 
+    /// Calls that are resolved and never come back to their callers, as those trapped: no
+    /// task and no table has them any more.
+    fn forget_given(&mut self, frames: &[Frame]) -> Result<(), Trap> {
+        for frame in frames {
+            if let Then::Call {
+                caller: Caller::Guest { subtask, .. },
+                ..
+            } = frame.then
+                && self.arena.subtask_state(subtask)?.is_resolved()
+            {
+                self.free_unindexed(subtask)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A subtask that is in no table goes.
     fn free_unindexed(&mut self, subtask: WaitableId) -> Result<(), Trap> {
         if self.arena.waitable(subtask)?.index == 0 {
@@ -136,7 +155,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
                 self.queue.remove(node);
             }
             if let Some((Wait::Call(subtask), _)) = waits {
-                self.end_host_call(subtask, ended)?;
+                self.end_wait_for_call(subtask, ended)?;
             }
         }
         match task.caller {
@@ -155,15 +174,19 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Nobody waits for a call any more; if it is one of the host's, the host is to know.
-    fn end_host_call(&mut self, subtask: WaitableId, ended: &mut Ended) -> Result<(), Trap> {
-        match self.arena.subtask(subtask) {
-            Ok(found) if found.task.is_none() => {
-                if !self.arena.subtask_state(subtask)?.is_resolved() {
-                    ended.host_calls.push(subtask);
-                }
-                self.free_unindexed(subtask)
-            }
-            _ => Ok(()),
+    /// One of a guest's is its task's, until that is resolved.
+    fn end_wait_for_call(&mut self, subtask: WaitableId, ended: &mut Ended) -> Result<(), Trap> {
+        let Ok(found) = self.arena.subtask(subtask) else {
+            return Ok(());
+        };
+        let of_host = found.task.is_none();
+        let resolved = self.arena.subtask_state(subtask)?.is_resolved();
+        if of_host && !resolved {
+            ended.host_calls.push(subtask);
+        }
+        match of_host || resolved {
+            true => self.free_unindexed(subtask),
+            false => Ok(()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Replays a run: the host tells the puppets what to do, and compares what they saw.
 
+#[path = "faults.rs"]
+pub mod faults;
 #[path = "script.rs"]
 mod script;
 #[path = "text.rs"]
@@ -14,9 +16,15 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 /// The script and how far it is.
-struct Run {
+pub struct Run {
     script: Script,
     at: usize,
+    /// Steps of puppets up to now.
+    pub steps: u32,
+    pub fault: Option<(u32, faults::Fault)>,
+    /// The fault was, or is due at the host's next turn: puppets no longer follow the script.
+    pub astray: bool,
+    pub bystander: faults::Bystander,
 }
 
 type Reply = (
@@ -44,6 +52,17 @@ fn number<T: std::str::FromStr + Default>(word: Option<&&str>) -> T {
 }
 
 impl Run {
+    pub fn new(script: Script) -> Run {
+        Run {
+            script,
+            at: 0,
+            steps: 0,
+            fault: None,
+            astray: false,
+            bystander: faults::Bystander::default(),
+        }
+    }
+
     fn line(&self) -> &str {
         self.script
             .lines
@@ -175,13 +194,9 @@ pub fn replay_all(engine: &Engine, recorded: &str) -> Report {
     report
 }
 
-/// The component of a run, as text.
-pub fn text_of(run: &str) -> String {
-    text::component(&Script::parse(run).parts)
-}
-
-/// A call of the host, until it has a result.
-struct Waiting(Option<Call<Vec<Val>>>);
+/// A call of the host, until it has a result; and that, which the host keeps: dropping it
+/// would be a step.
+struct Waiting(Option<Call<Vec<Val>>>, Vec<Val>);
 
 /// Replays a run; how many actions it had.
 pub fn replay(engine: &Engine, run: &str) -> std::result::Result<u32, String> {
@@ -190,15 +205,10 @@ pub fn replay(engine: &Engine, run: &str) -> std::result::Result<u32, String> {
     let show = |error: Error| format!("{error:#}");
     let component = Component::new(engine, bytes).map_err(show)?;
     let mut linker: Linker<Run> = Linker::new(engine);
-    linker
-        .root()
-        .func_wrap("step", |mut cx: StoreContextMut<'_, Run>, seen: Seen| {
-            cx.data_mut().step(seen).map(|reply| (reply,))
-        })
-        .map_err(show)?;
+    linker.root().func_wrap("step", step).map_err(show)?;
     let choices = script.choices.clone();
     let actions = script.counts.last().copied().unwrap_or(0);
-    let mut store = Store::new(engine, Run { script, at: 0 });
+    let mut store = Store::new(engine, Run::new(script));
     let instance = linker.instantiate(&mut store, &component).map_err(show)?;
     steps::tell(&mut store, choices);
     let work = pin!(store.run_concurrent(async |cx: &Accessor<Run>| host(cx, instance)));
@@ -209,8 +219,20 @@ pub fn replay(engine: &Engine, run: &str) -> std::result::Result<u32, String> {
     }
 }
 
+/// What a puppet asks.
+fn step(mut cx: StoreContextMut<'_, Run>, seen: Seen) -> Result<(Reply,)> {
+    if let Some(reply) = faults::due(&mut cx)? {
+        return Ok((reply,));
+    }
+    cx.data_mut().step(seen).map(|reply| (reply,))
+}
+
 fn host(cx: &Accessor<Run>, instance: Instance) -> Result<()> {
-    let mut calls: Vec<Waiting> = Vec::new();
+    follow(cx, instance, &mut Vec::new())
+}
+
+/// Does what the host does in the script, to its end or to a fault.
+fn follow(cx: &Accessor<Run>, instance: Instance, calls: &mut Vec<Waiting>) -> Result<()> {
     loop {
         let line = cx.with(|cx| cx.data().script.lines.get(cx.data().at).cloned())?;
         let Some(line) = line else {
@@ -220,21 +242,28 @@ fn host(cx: &Accessor<Run>, instance: Instance) -> Result<()> {
         cx.with(|mut cx| cx.data_mut().at += 1)?;
         let mut ran = true;
         match words[0] {
-            "t" => ran = cx.with(|cx| steps::tick(cx))?,
+            "t" => {
+                ran = cx
+                    .with(|cx| faults::guarded(|| steps::tick(cx)))?
+                    .unwrap_or(true)
+            }
             "i" => {
                 let func = export(cx, instance, &words)?;
                 let call = func.call_concurrent(cx, Vec::new());
-                calls.push(Waiting(Some(call)));
-                cx.with(|cx| steps::begin(cx))?;
+                calls.push(Waiting(Some(call), Vec::new()));
+                cx.with(|cx| faults::guarded(|| steps::begin(cx)))?;
             }
             "k" => {
                 let call = calls.get_mut(number::<usize>(words.get(1)));
                 drop(call.and_then(|call| call.0.take()));
-                cx.with(|cx| steps::deliver(cx))?;
+                cx.with(|cx| faults::guarded(|| steps::deliver(cx)))?;
             }
             _ => return cx.with(|cx| Err(cx.data().wrong("the host")))?,
         }
-        let failed = failure(cx, &mut calls)?;
+        if cx.with(|cx| cx.data().astray)? {
+            return Ok(());
+        }
+        let failed = failure(cx, calls)?;
         let want = cx.with(|cx| cx.data().line().to_owned())?;
         match (want.as_str(), failed) {
             ("x", Some(error)) if error.downcast_ref::<helve::Bug>().is_none() => return Ok(()),
@@ -273,7 +302,8 @@ fn locked(cx: &Accessor<Run>, instance: Instance) -> Result<bool> {
         name.and_then(|name| instance.get_func(&mut cx, &name))
     })?;
     let Some(func) = func else { return Ok(false) };
-    let mut calls = vec![Waiting(Some(func.call_concurrent(cx, Vec::new())))];
+    let call = func.call_concurrent(cx, Vec::new());
+    let mut calls = vec![Waiting(Some(call), Vec::new())];
     cx.with(|cx| steps::begin(cx))?;
     failure(cx, &mut calls).map(|error| error.is_some())
 }
@@ -287,8 +317,7 @@ fn failure(cx: &Accessor<Run>, calls: &mut [Waiting]) -> Result<Option<Error>> {
         if let Poll::Ready(result) = Pin::new(call).poll(&mut context) {
             waiting.0 = None;
             match result {
-                // What it returned is the host's, and stays: dropping it would be a step.
-                Ok(values) => std::mem::forget(values),
+                Ok(values) => waiting.1 = values,
                 Err(error) => found = found.or(Some(error)),
             }
         }

@@ -60,6 +60,8 @@ const CLASSES: [&str; 10] = [
 ];
 pub const EVENT: u32 = 8;
 pub const RETURN: u32 = 10;
+/// Traps.
+pub const UNREACHABLE: u32 = 11;
 /// Table places that every puppet needs: its thread function, `context.set` and `.get`.
 const FIXED: usize = 3;
 
@@ -293,12 +295,13 @@ fn dispatch() -> String {
         ),
         format!("i64.const 1 {} {none}{number}", call(9)),
         format!("{} return", a(0)),
+        "unreachable".into(),
     ];
     let mut dispatch = String::new();
     for class in (0..bodies.len()).rev() {
         dispatch += &format!("(block $b{class} ");
     }
-    dispatch += "(br_table 0 1 2 3 4 5 6 7 8 9 10 (i32.load (i32.const 8196)))";
+    dispatch += "(br_table 0 1 2 3 4 5 6 7 8 9 10 11 (i32.load (i32.const 8196)))";
     for body in bodies {
         dispatch += &format!(") {body}\n");
     }

@@ -23,6 +23,13 @@ pub fn tell(mut store: impl AsContextMut, mut told: VecDeque<Told>) {
     drive.model.set_schedule(Schedule::Replay(told));
 }
 
+/// Makes free choices in order from now on: the recording is left.
+pub fn stray(mut store: impl AsContextMut) {
+    let shared = store.as_context_mut().opaque().components.shared();
+    let mut drive = shared.drive.state();
+    drive.model.set_schedule(Schedule::InOrder);
+}
+
 /// Begins the call that was queued first, if there is one.
 pub fn begin(mut store: impl AsContextMut) {
     let mut store = store.as_context_mut();

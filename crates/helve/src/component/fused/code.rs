@@ -303,7 +303,7 @@ impl Rules {
             return None;
         }
         let [from, to] = [lowered.options, lifted.options].map(|id| &plan.options[id]);
-        let (abi, tasks) = self.tasks(plan, lifted, (from, to))?;
+        let (abi, tasks) = self.tasks(plan, lifted, (from, to), relation)?;
         let side = |options: &CanonicalOptions, owner| SideShape {
             width: options.width,
             encoding: options.string_encoding,
@@ -337,12 +337,15 @@ impl Rules {
 
     /// How a function was lifted, and what its adapter does about its being a task. A
     /// callee runs on its caller's stack where it can't block there once it has given its
-    /// result, or its caller goes on before it has; else on one of its own.
+    /// result, or its caller goes on before it has; else on one of its own. An instance
+    /// that its caller is inside of may be running a task that excludes others, which only
+    /// the store finds out.
     fn tasks(
         &self,
         plan: &Plan,
         lifted: &Lifted,
         (from, to): (&CanonicalOptions, &CanonicalOptions),
+        relation: Relation,
     ) -> Option<(LiftAbi, Tasks)> {
         let abi = match (to.is_async, to.callback.is_some()) {
             (false, _) => LiftAbi::Sync,
@@ -363,11 +366,13 @@ impl Rules {
             LiftAbi::Stackful => false,
         };
         let early = self.readings.block_early && ty.is_async && !from.is_async;
+        let excluded = relation == Relation::Ancestor && ty.is_async;
+        let asks = early || excluded;
         match (on_stack, lends) {
-            (true, _) if !early => Some((abi, Tasks::Noted)),
+            (true, _) if !asks => Some((abi, Tasks::Noted)),
             // What a task borrows only the store counts.
             (_, true) => None,
-            (_, false) if early => Some((abi, Tasks::Moved)),
+            (_, false) if asks => Some((abi, Tasks::Moved)),
             (_, false) => Some((abi, Tasks::Forked)),
         }
     }
