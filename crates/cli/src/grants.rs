@@ -55,27 +55,18 @@ pub struct Grants {
     buckets: Buckets,
 
     /// Whose word on the name of an HTTPS server counts: platform, bundled (a list that
-    /// helve has), or auto, which is bundled where the platform trusts nobody
-    #[arg(long, value_enum, default_value = "auto", value_name = "WHOSE")]
-    tls_roots: TlsRoots,
+    /// helve has), auto (bundled where the platform trusts nobody), or a FILE of PEM
+    #[arg(long, default_value = "auto", value_name = "WHOSE", value_parser = parse_roots)]
+    tls_roots: Roots,
 }
 
-/// The values of `--tls-roots`.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum TlsRoots {
-    Auto,
-    Platform,
-    Bundled,
-}
-
-impl From<TlsRoots> for Roots {
-    fn from(roots: TlsRoots) -> Roots {
-        match roots {
-            TlsRoots::Auto => Roots::Auto,
-            TlsRoots::Platform => Roots::Platform,
-            TlsRoots::Bundled => Roots::Bundled,
-        }
-    }
+fn parse_roots(s: &str) -> Result<Roots, std::convert::Infallible> {
+    Ok(match s {
+        "auto" => Roots::Auto,
+        "platform" => Roots::Platform,
+        "bundled" => Roots::Bundled,
+        file => Roots::File(file.into()),
+    })
 }
 
 /// What was granted, opened: what the guests of one command share.
@@ -175,7 +166,7 @@ impl Grants {
             config,
             buckets: self.buckets.open()?,
             client: Client::new(ClientSettings {
-                roots: self.tls_roots.into(),
+                roots: self.tls_roots.clone(),
                 ..ClientSettings::default()
             }),
         })

@@ -9,9 +9,12 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::future::Future;
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -19,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// Whose signature under a server's certificate counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
     /// Whom the platform trusts; where it names nobody, the bundled list.
     #[default]
@@ -28,20 +31,31 @@ pub enum Roots {
     Platform,
     /// The list that browsers have, as it was when Helve was built.
     Bundled,
+    /// The certificates of this file, in PEM, and nobody else.
+    File(PathBuf),
 }
 
 impl Roots {
-    fn store(self) -> RootCertStore {
+    fn store(&self) -> Result<RootCertStore, ErrorCode> {
         let mut store = RootCertStore::empty();
-        if self != Roots::Bundled {
+        if let Roots::File(path) = self {
+            let unreadable =
+                |e| ErrorCode::internal(format_args!("`{}` is unreadable: {e:?}", path.display()));
+            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+                let added = store.add(certificate.map_err(unreadable)?);
+                added.map_err(ErrorCode::internal)?;
+            }
+            return Ok(store);
+        }
+        if *self != Roots::Bundled {
             // One that cannot be read or understood is one whom nobody trusts.
             let found = rustls_native_certs::load_native_certs();
             store.add_parsable_certificates(found.certs);
         }
-        if self == Roots::Bundled || (self == Roots::Auto && store.is_empty()) {
+        if *self == Roots::Bundled || (*self == Roots::Auto && store.is_empty()) {
             store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        store
+        Ok(store)
     }
 }
 
@@ -52,7 +66,7 @@ pub(super) struct Connector(Arc<Inner>);
 struct Inner {
     roots: Roots,
     /// Made when it is first needed: reading the platform's list takes a while.
-    tls: OnceLock<Result<Arc<rustls::ClientConfig>, rustls::Error>>,
+    tls: OnceLock<Result<Arc<rustls::ClientConfig>, ErrorCode>>,
 }
 
 impl Connector {
@@ -82,9 +96,7 @@ impl Connector {
         tcp: TcpStream,
         host: String,
     ) -> Result<TlsStream<TcpStream>, ErrorCode> {
-        let roots = self.0.roots;
-        let config = self.0.tls.get_or_init(|| config(roots));
-        let config = config.as_ref().map_err(ErrorCode::internal)?.clone();
+        let config = self.0.tls.get_or_init(|| config(&self.0.roots)).clone()?;
         let name = rustls::pki_types::ServerName::try_from(host)
             .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
         let connector = tokio_rustls::TlsConnector::from(config);
@@ -98,11 +110,12 @@ impl Connector {
     }
 }
 
-fn config(roots: Roots) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
+fn config(roots: &Roots) -> Result<Arc<rustls::ClientConfig>, ErrorCode> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?;
-    let builder = builder.with_root_certificates(roots.store());
+        .with_safe_default_protocol_versions()
+        .map_err(ErrorCode::internal)?;
+    let builder = builder.with_root_certificates(roots.store()?);
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
