@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 mod bind;
+mod both;
 mod ctx;
 pub mod host;
 pub mod p2;

@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod both;
 pub mod config;
 mod ctx;
 mod error;

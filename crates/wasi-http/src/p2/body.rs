@@ -7,7 +7,6 @@
 //!                 --finish--> complete, with trailers; dropped instead: it failed
 //! ```
 
-use super::types::stream_error;
 use crate::bind::func;
 use crate::host::body::{Chunk, IncomingBody, OutgoingBody, WriteError};
 use crate::host::error::ErrorCode;
@@ -21,6 +20,11 @@ use helve_wasi::host::stream::{InputStream, OutputStream, StreamError};
 use helve_wasi::p2::bind::resource;
 use helve_wasi::p2::io::{Input, Output, Pollable};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// A stream's error as HTTP knows it.
+fn stream_error(code: ErrorCode) -> std::io::Error {
+    std::io::Error::other(code)
+}
 
 /// A body that its handle and its stream share.
 type Shared<B> = Arc<Mutex<B>>;

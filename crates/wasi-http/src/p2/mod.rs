@@ -8,7 +8,6 @@ mod fields;
 mod incoming;
 mod outgoing;
 mod proxy;
-mod types;
 
 pub use proxy::{Answer, OutgoingAnswer, Proxy};
 

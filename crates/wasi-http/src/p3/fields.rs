@@ -2,6 +2,7 @@
 
 use crate::WasiHttpView;
 use crate::bind::func;
+use crate::both;
 use crate::host::fields::{FieldError, Fields};
 use crate::host::message::RequestOptions;
 use helve::Result;
@@ -19,14 +20,14 @@ pub enum HeaderError {
     Other(Option<String>),
 }
 
-impl From<FieldError> for HeaderError {
-    fn from(error: FieldError) -> HeaderError {
-        match error {
+impl both::HeaderError for HeaderError {
+    fn of(error: FieldError) -> Result<HeaderError> {
+        Ok(match error {
             FieldError::InvalidSyntax => HeaderError::InvalidSyntax,
             FieldError::Forbidden => HeaderError::Forbidden,
             FieldError::Immutable => HeaderError::Immutable,
             FieldError::SizeExceeded => HeaderError::SizeExceeded,
-        }
+        })
     }
 }
 
@@ -46,88 +47,17 @@ pub struct Options {
     pub immutable: bool,
 }
 
-type Own = Resource<Fields>;
-
-/// What an operation on fields returns to the guest.
-fn outcome<R>(result: Result<R, FieldError>) -> Result<Result<R, HeaderError>> {
-    Ok(result.map_err(HeaderError::from))
-}
-
 pub fn add_to_linker<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Fields>(types, "fields")?;
-    func(types, "[constructor]fields", |host, (): ()| {
-        let fields = Fields::new(host.http.field_limits);
-        Ok(host.table.push(fields)?)
-    })?;
-    func(
-        types,
-        "[static]fields.from-list",
-        |host, (entries,): (Vec<(String, Vec<u8>)>,)| {
-            let mut fields = Fields::new(host.http.field_limits);
-            let filled = entries
-                .into_iter()
-                .try_for_each(|(name, value)| fields.append(&name, value));
-            match filled {
-                Ok(()) => Ok(Ok(host.table.push(fields)?)),
-                Err(e) => Ok(Err(HeaderError::from(e))),
-            }
-        },
-    )?;
-    looks(types)?;
-    changes(types)?;
-    options(types)
-}
-
-fn looks<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]fields.get",
-        |host, (fields, name): (Own, String)| Ok(host.table.get(&fields)?.get(&name)),
-    )?;
-    func(
-        types,
-        "[method]fields.has",
-        |host, (fields, name): (Own, String)| Ok(host.table.get(&fields)?.has(&name)),
-    )?;
-    func(
-        types,
-        "[method]fields.copy-all",
-        |host, (fields,): (Own,)| Ok(host.table.get(&fields)?.entries()),
-    )?;
-    func(types, "[method]fields.clone", |host, (fields,): (Own,)| {
-        let copy = host.table.get(&fields)?.thawed();
-        Ok(host.table.push(copy)?)
-    })
-}
-
-fn changes<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]fields.set",
-        |host, (fields, name, values): (Own, String, Vec<Vec<u8>>)| {
-            outcome(host.table.get_mut(&fields)?.set(&name, values))
-        },
-    )?;
-    func(
-        types,
-        "[method]fields.delete",
-        |host, (fields, name): (Own, String)| {
-            let deleted = host.table.get_mut(&fields)?.delete(&name);
-            outcome(deleted.map(|_| ()))
-        },
-    )?;
+    both::fields::<T, HeaderError>(types, "copy-all")?;
     func(
         types,
         "[method]fields.get-and-delete",
-        |host, (fields, name): (Own, String)| outcome(host.table.get_mut(&fields)?.delete(&name)),
-    )?;
-    func(
-        types,
-        "[method]fields.append",
-        |host, (fields, name, value): (Own, String, Vec<u8>)| {
-            outcome(host.table.get_mut(&fields)?.append(&name, value))
+        |host, (fields, name): (Resource<Fields>, String)| {
+            let deleted = host.table.get_mut(&fields)?.delete(&name);
+            both::outcome::<_, HeaderError>(deleted)
         },
-    )
+    )?;
+    options(types)
 }
 
 fn options<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {

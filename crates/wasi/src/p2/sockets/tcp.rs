@@ -1,9 +1,8 @@
 //! `wasi:sockets/tcp`: the methods of `tcp-socket`.
 
-use super::{ErrorCode, Network, Outcome, outcome};
-use crate::host::net::{
-    IpSocketAddress, NetResult, Options, TcpInput, TcpOutput, TcpSocket, TcpState,
-};
+use super::{ErrorCode, Network, outcome};
+use crate::both::socket::Face;
+use crate::host::net::{IpSocketAddress, TcpInput, TcpOutput, TcpSocket, TcpState};
 use crate::host::poll::Readiness;
 use crate::p2::bind::{func, resource};
 use crate::p2::io::{Input, Output, Pollable};
@@ -27,8 +26,13 @@ pub fn add_to_linker<T: WasiView>(tcp: &mut LinkerInstance<'_, T>) -> Result<()>
     resource::<T, TcpSocket>(tcp, "tcp-socket")?;
     bind_and_listen(tcp)?;
     connect_and_accept(tcp)?;
-    facts(tcp)?;
-    options(tcp)?;
+    let mut face = Face {
+        interface: tcp,
+        get: "",
+    };
+    face.facts::<TcpSocket, ErrorCode>()?;
+    face.listening::<ErrorCode>()?;
+    face.tcp_options::<ErrorCode>()?;
     func(
         tcp,
         "[method]tcp-socket.shutdown",
@@ -135,114 +139,4 @@ fn streams(host: WasiCtxView<'_>, socket: &Socket) -> Result<Streams> {
         host.table.push_child(input, socket)?,
         host.table.push_child(output, socket)?,
     ))
-}
-
-fn facts<T: WasiView>(tcp: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        tcp,
-        "[method]tcp-socket.local-address",
-        |host, (socket,): (Socket,)| {
-            let address = host.table.get(&socket)?.local_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        tcp,
-        "[method]tcp-socket.remote-address",
-        |host, (socket,): (Socket,)| {
-            let address = host.table.get(&socket)?.remote_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        tcp,
-        "[method]tcp-socket.is-listening",
-        |host, (socket,): (Socket,)| Ok(host.table.get(&socket)?.state() == TcpState::Listening),
-    )?;
-    func(
-        tcp,
-        "[method]tcp-socket.address-family",
-        |host, (socket,): (Socket,)| Ok(host.table.get(&socket)?.family()),
-    )?;
-    func(
-        tcp,
-        "[method]tcp-socket.set-listen-backlog-size",
-        |host, (socket, value): (Socket, u64)| {
-            outcome(host.table.get_mut(&socket)?.set_backlog(value))
-        },
-    )
-}
-
-/// Defines the getter `name` and the setter `set-NAME` of an option.
-fn option<T: WasiView, V>(
-    tcp: &mut LinkerInstance<'_, T>,
-    name: &str,
-    get: fn(&Options<'_>) -> NetResult<V>,
-    set: fn(&Options<'_>, V) -> NetResult<()>,
-) -> Result<()>
-where
-    V: Lift + Lower + Send + 'static,
-{
-    let getter = format!("[method]tcp-socket.{name}");
-    func(
-        tcp,
-        &getter,
-        move |host, (socket,): (Socket,)| -> Outcome<V> {
-            outcome(host.table.get(&socket)?.options().and_then(|o| get(&o)))
-        },
-    )?;
-    let setter = format!("[method]tcp-socket.set-{name}");
-    func(
-        tcp,
-        &setter,
-        move |host, (socket, value): (Socket, V)| -> Outcome<()> {
-            let socket = host.table.get(&socket)?;
-            outcome(socket.options().and_then(|o| set(&o, value)))
-        },
-    )
-}
-
-fn options<T: WasiView>(tcp: &mut LinkerInstance<'_, T>) -> Result<()> {
-    option(
-        tcp,
-        "keep-alive-enabled",
-        |o| o.keep_alive(),
-        |o, v| o.set_keep_alive(v),
-    )?;
-    option(
-        tcp,
-        "keep-alive-idle-time",
-        |o| o.keep_alive_idle(),
-        |o, v| o.set_keep_alive_idle(v),
-    )?;
-    option(
-        tcp,
-        "keep-alive-interval",
-        |o| o.keep_alive_interval(),
-        |o, v| o.set_keep_alive_interval(v),
-    )?;
-    option(
-        tcp,
-        "keep-alive-count",
-        |o| o.keep_alive_count(),
-        |o, v| o.set_keep_alive_count(v),
-    )?;
-    option(
-        tcp,
-        "hop-limit",
-        |o| o.hop_limit(),
-        |o, v| o.set_hop_limit(v),
-    )?;
-    option(
-        tcp,
-        "receive-buffer-size",
-        |o| o.receive_buffer(),
-        |o, v| o.set_receive_buffer(v),
-    )?;
-    option(
-        tcp,
-        "send-buffer-size",
-        |o| o.send_buffer(),
-        |o, v| o.set_send_buffer(v),
-    )
 }

@@ -1,7 +1,11 @@
 //! `wasi:sockets/udp`: the methods of `udp-socket` and of its datagram streams.
 
 use super::{ErrorCode, Network, Outcome, outcome};
-use crate::host::net::{IpSocketAddress, MAX_DATAGRAM, NetError, NetResult, Options, UdpSocket};
+use crate::both;
+use crate::both::socket::Face;
+use crate::host::net::{
+    IpAddressFamily, IpSocketAddress, MAX_DATAGRAM, NetError, NetResult, Options, UdpSocket,
+};
 use crate::host::poll::Readiness;
 use crate::p2::bind::{func, resource};
 use crate::p2::io::Pollable;
@@ -50,6 +54,26 @@ impl Socket {
                 permit: 0,
             },
         ))
+    }
+}
+
+impl both::socket::Socket for Socket {
+    const NAME: &str = "udp-socket";
+
+    fn local_address(&self) -> NetResult<SocketAddr> {
+        self.socket.local_address()
+    }
+
+    fn remote_address(&self) -> NetResult<SocketAddr> {
+        self.socket.remote_address()
+    }
+
+    fn family(&self) -> IpAddressFamily {
+        self.socket.family()
+    }
+
+    fn options(&self) -> NetResult<Options<'_>> {
+        Ok(self.socket.options())
     }
 }
 
@@ -189,8 +213,12 @@ pub fn add_to_linker<T: WasiView>(udp: &mut LinkerInstance<'_, T>) -> Result<()>
             Ok(host.table.push_child(pollable, &socket)?)
         },
     )?;
-    facts(udp)?;
-    options(udp)?;
+    let mut face = Face {
+        interface: &mut *udp,
+        get: "",
+    };
+    face.facts::<Socket, ErrorCode>()?;
+    face.udp_options::<Socket, ErrorCode>()?;
     datagrams(udp)
 }
 
@@ -207,75 +235,6 @@ fn make_streams(
         host.table.push_child(incoming, socket)?,
         host.table.push_child(outgoing, socket)?,
     )))
-}
-
-fn facts<T: WasiView>(udp: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        udp,
-        "[method]udp-socket.local-address",
-        |host, (socket,): (Udp,)| {
-            let address = host.table.get(&socket)?.socket.local_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        udp,
-        "[method]udp-socket.remote-address",
-        |host, (socket,): (Udp,)| {
-            let address = host.table.get(&socket)?.socket.remote_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        udp,
-        "[method]udp-socket.address-family",
-        |host, (socket,): (Udp,)| Ok(host.table.get(&socket)?.socket.family()),
-    )
-}
-
-/// Defines the getter `name` and the setter `set-NAME` of an option.
-fn option<T: WasiView, V>(
-    udp: &mut LinkerInstance<'_, T>,
-    name: &str,
-    get: fn(&Options<'_>) -> NetResult<V>,
-    set: fn(&Options<'_>, V) -> NetResult<()>,
-) -> Result<()>
-where
-    V: Lift + Lower + Send + 'static,
-{
-    let getter = format!("[method]udp-socket.{name}");
-    func(udp, &getter, move |host, (socket,): (Udp,)| -> Outcome<V> {
-        outcome(get(&host.table.get(&socket)?.socket.options()))
-    })?;
-    let setter = format!("[method]udp-socket.set-{name}");
-    func(
-        udp,
-        &setter,
-        move |host, (socket, value): (Udp, V)| -> Outcome<()> {
-            outcome(set(&host.table.get(&socket)?.socket.options(), value))
-        },
-    )
-}
-
-fn options<T: WasiView>(udp: &mut LinkerInstance<'_, T>) -> Result<()> {
-    option(
-        udp,
-        "unicast-hop-limit",
-        |o| o.hop_limit(),
-        |o, v| o.set_hop_limit(v),
-    )?;
-    option(
-        udp,
-        "receive-buffer-size",
-        |o| o.receive_buffer(),
-        |o, v| o.set_receive_buffer(v),
-    )?;
-    option(
-        udp,
-        "send-buffer-size",
-        |o| o.send_buffer(),
-        |o, v| o.set_send_buffer(v),
-    )
 }
 
 fn datagrams<T: WasiView>(udp: &mut LinkerInstance<'_, T>) -> Result<()> {

@@ -1,18 +1,17 @@
 //! `tcp-socket` of `wasi:sockets/types` 0.3.
 
-use super::{ErrorCode, Outcome, code, outcome};
+use super::{ErrorCode, code};
 use crate::WasiView;
+use crate::both::socket::Face;
 use crate::host::net::{
-    Connection, IpAddressFamily, IpSocketAddress, NetError, NetResult, Options, TcpInput,
-    TcpOutput, TcpSocket, TcpState,
+    Connection, IpAddressFamily, IpSocketAddress, NetError, NetResult, TcpInput, TcpOutput,
+    TcpSocket,
 };
 use crate::host::poll::Readiness;
 use crate::host::stream::{InputStream, OutputStream, StreamError};
 use crate::p2::bind::{func, resource};
 use crate::p3::pipe;
-use helve::component::{
-    Accessor, Lift, LinkerInstance, Lower, Resource, StreamReader, StreamWriter, stream,
-};
+use helve::component::{Accessor, LinkerInstance, Resource, StreamReader, StreamWriter, stream};
 use helve::{Result, StoreContextMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +32,13 @@ pub fn add_to_linker<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<(
     connect(types)?;
     listen(types)?;
     bytes(types)?;
-    facts(types)?;
-    options(types)
+    let mut face = Face {
+        interface: types,
+        get: "get-",
+    };
+    face.facts::<TcpSocket, ErrorCode>()?;
+    face.listening::<ErrorCode>()?;
+    face.tcp_options::<ErrorCode>()
 }
 
 fn bind<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
@@ -52,7 +56,7 @@ fn bind<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
             if bound == Err(NetError::AddressInUse) {
                 // A listener that the guest has just dropped goes once the store's loop has
                 // seen that nobody asks for its connections.
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                cx.sleep(Duration::from_millis(1)).await?;
                 bound = attempt()?;
             }
             Ok((bound.map_err(ErrorCode::from),))
@@ -130,7 +134,7 @@ async fn accept<T: WasiView>(
                 Err(NetError::WouldBlock) => listener.descriptor().readable().await,
                 Err(NetError::InvalidState) => return Ok(()),
                 // About one connection that came to nothing, or too many sockets for now.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(_) => cx.sleep(Duration::from_millis(10)).await?,
             }
         };
         let socket = cx.with(|mut store| store.data_mut().wasi().table.push(accepted))??;
@@ -227,115 +231,5 @@ fn bytes<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
             };
             Ok((received,))
         },
-    )
-}
-
-fn facts<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]tcp-socket.get-local-address",
-        |host, (socket,): (Socket,)| {
-            let address = host.table.get(&socket)?.local_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        types,
-        "[method]tcp-socket.get-remote-address",
-        |host, (socket,): (Socket,)| {
-            let address = host.table.get(&socket)?.remote_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        types,
-        "[method]tcp-socket.get-is-listening",
-        |host, (socket,): (Socket,)| Ok(host.table.get(&socket)?.state() == TcpState::Listening),
-    )?;
-    func(
-        types,
-        "[method]tcp-socket.get-address-family",
-        |host, (socket,): (Socket,)| Ok(host.table.get(&socket)?.family()),
-    )?;
-    func(
-        types,
-        "[method]tcp-socket.set-listen-backlog-size",
-        |host, (socket, value): (Socket, u64)| {
-            outcome(host.table.get_mut(&socket)?.set_backlog(value))
-        },
-    )
-}
-
-/// Defines the getter `get-NAME` and the setter `set-NAME` of an option.
-fn option<T: WasiView, V>(
-    types: &mut LinkerInstance<'_, T>,
-    name: &str,
-    get: fn(&Options<'_>) -> NetResult<V>,
-    set: fn(&Options<'_>, V) -> NetResult<()>,
-) -> Result<()>
-where
-    V: Lift + Lower + std::marker::Send + 'static,
-{
-    let getter = format!("[method]tcp-socket.get-{name}");
-    func(
-        types,
-        &getter,
-        move |host, (socket,): (Socket,)| -> Outcome<V> {
-            outcome(host.table.get(&socket)?.options().and_then(|o| get(&o)))
-        },
-    )?;
-    let setter = format!("[method]tcp-socket.set-{name}");
-    func(
-        types,
-        &setter,
-        move |host, (socket, value): (Socket, V)| -> Outcome<()> {
-            let socket = host.table.get(&socket)?;
-            outcome(socket.options().and_then(|o| set(&o, value)))
-        },
-    )
-}
-
-fn options<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    option(
-        types,
-        "keep-alive-enabled",
-        |o| o.keep_alive(),
-        |o, v| o.set_keep_alive(v),
-    )?;
-    option(
-        types,
-        "keep-alive-idle-time",
-        |o| o.keep_alive_idle(),
-        |o, v| o.set_keep_alive_idle(v),
-    )?;
-    option(
-        types,
-        "keep-alive-interval",
-        |o| o.keep_alive_interval(),
-        |o, v| o.set_keep_alive_interval(v),
-    )?;
-    option(
-        types,
-        "keep-alive-count",
-        |o| o.keep_alive_count(),
-        |o, v| o.set_keep_alive_count(v),
-    )?;
-    option(
-        types,
-        "hop-limit",
-        |o| o.hop_limit(),
-        |o, v| o.set_hop_limit(v),
-    )?;
-    option(
-        types,
-        "receive-buffer-size",
-        |o| o.receive_buffer(),
-        |o, v| o.set_receive_buffer(v),
-    )?;
-    option(
-        types,
-        "send-buffer-size",
-        |o| o.send_buffer(),
-        |o, v| o.set_send_buffer(v),
     )
 }

@@ -1,11 +1,12 @@
 //! `udp-socket` of `wasi:sockets/types` 0.3.
 
-use super::{ErrorCode, Outcome, outcome};
+use super::{ErrorCode, outcome};
 use crate::WasiView;
-use crate::host::net::{IpAddressFamily, IpSocketAddress, NetError, NetResult, Options, UdpSocket};
+use crate::both::socket::Face;
+use crate::host::net::{IpAddressFamily, IpSocketAddress, NetError, UdpSocket};
 use crate::p2::bind::{func, resource};
 use helve::Result;
-use helve::component::{Accessor, Lift, LinkerInstance, Lower, Resource};
+use helve::component::{Accessor, LinkerInstance, Resource};
 use std::net::SocketAddr;
 
 type Socket = Resource<UdpSocket>;
@@ -42,8 +43,12 @@ pub fn add_to_linker<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<(
         |host, (socket,): (Socket,)| outcome(host.table.get_mut(&socket)?.disconnect()),
     )?;
     datagrams(types)?;
-    facts(types)?;
-    options(types)
+    let mut face = Face {
+        interface: types,
+        get: "get-",
+    };
+    face.facts::<UdpSocket, ErrorCode>()?;
+    face.udp_options::<UdpSocket, ErrorCode>()
 }
 
 fn datagrams<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
@@ -82,78 +87,5 @@ fn datagrams<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
                 }
             }
         },
-    )
-}
-
-fn facts<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]udp-socket.get-local-address",
-        |host, (socket,): (Socket,)| {
-            let address = host.table.get(&socket)?.local_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        types,
-        "[method]udp-socket.get-remote-address",
-        |host, (socket,): (Socket,)| {
-            let address = host.table.get(&socket)?.remote_address();
-            outcome(address.map(IpSocketAddress::from))
-        },
-    )?;
-    func(
-        types,
-        "[method]udp-socket.get-address-family",
-        |host, (socket,): (Socket,)| Ok(host.table.get(&socket)?.family()),
-    )
-}
-
-/// Defines the getter `get-NAME` and the setter `set-NAME` of an option.
-fn option<T: WasiView, V>(
-    types: &mut LinkerInstance<'_, T>,
-    name: &str,
-    get: fn(&Options<'_>) -> NetResult<V>,
-    set: fn(&Options<'_>, V) -> NetResult<()>,
-) -> Result<()>
-where
-    V: Lift + Lower + Send + 'static,
-{
-    let getter = format!("[method]udp-socket.get-{name}");
-    func(
-        types,
-        &getter,
-        move |host, (socket,): (Socket,)| -> Outcome<V> {
-            outcome(get(&host.table.get(&socket)?.options()))
-        },
-    )?;
-    let setter = format!("[method]udp-socket.set-{name}");
-    func(
-        types,
-        &setter,
-        move |host, (socket, value): (Socket, V)| -> Outcome<()> {
-            outcome(set(&host.table.get(&socket)?.options(), value))
-        },
-    )
-}
-
-fn options<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    option(
-        types,
-        "unicast-hop-limit",
-        |o| o.hop_limit(),
-        |o, v| o.set_hop_limit(v),
-    )?;
-    option(
-        types,
-        "receive-buffer-size",
-        |o| o.receive_buffer(),
-        |o, v| o.set_receive_buffer(v),
-    )?;
-    option(
-        types,
-        "send-buffer-size",
-        |o| o.send_buffer(),
-        |o, v| o.set_send_buffer(v),
     )
 }
