@@ -43,10 +43,10 @@ macro_rules! for_each_builtin {
         $each! {
             /// `memory.grow`: (memory, pages) -> pages before, or -1.
             MemoryGrow = memory_grow(VMContext, I32, I64) -> I64;
-            /// `memory.fill`: (memory, address, byte, length).
-            MemoryFill = memory_fill(VMContext, I32, I64, I32, I64) -> I32, MemoryOutOfBounds;
-            /// `memory.copy`: (to memory, from memory, to, from, length).
-            MemoryCopy = memory_copy(VMContext, I32, I32, I64, I64, I64) -> I32, MemoryOutOfBounds;
+            /// Sets bytes that have been checked: (to, byte, length).
+            FillBytes = fill_bytes(Pointer, I32, I64);
+            /// Copies bytes that have been checked and may overlap: (to, from, length).
+            MoveBytes = move_bytes(Pointer, Pointer, I64);
             /// `memory.init`: (memory, segment, to, from, length).
             MemoryInit = memory_init(VMContext, I32, I32, I64, I32, I32) -> I32, MemoryOutOfBounds;
             /// `data.drop`: (segment).

@@ -100,7 +100,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `1000`, `64K`, `64M`, `2G`.
-fn bytes(text: &str) -> Result<u64, String> {
+pub fn bytes(text: &str) -> Result<u64, String> {
     let at = text.find(|c: char| c.is_ascii_alphabetic());
     let (number, unit) = text.split_at(at.unwrap_or(text.len()));
     let shift = match unit {

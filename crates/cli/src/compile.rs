@@ -1,9 +1,10 @@
 //! `helve compile`: compiled ahead, to a file that `helve run` starts from at once.
 
 use crate::load;
+use crate::numbers::Numbers;
 use crate::run::report;
 use clap::Args;
-use helve::{Context as _, Error, Result, ensure};
+use helve::{Context as _, Engine, Error, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,6 +22,18 @@ pub struct Compile {
     /// The component
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// Make code that counts fuel: for `helve run --fuel`, and only that
+    #[arg(long)]
+    fuel: bool,
+
+    /// Make code that can be stopped by the clock: for `helve run --timeout` and `helve
+    /// serve`, and only those
+    #[arg(long)]
+    interruptible: bool,
+
+    #[command(flatten)]
+    numbers: Numbers,
 
     /// Where to write the compiled component; replaced if it exists
     #[arg(short, long, value_name = "OUT")]
@@ -42,7 +55,11 @@ impl Compile {
             "`{}` is compiled already: compile the WebAssembly file it was made from",
             self.file.display()
         );
-        let engine = load::engine(helve::CompileMode::Ahead)?;
+        let mut config = load::config(helve::CompileMode::Ahead);
+        config.consume_fuel(self.fuel);
+        config.epoch_interruption(self.interruptible);
+        self.numbers.configure(&mut config);
+        let engine = Engine::new(&config)?;
         let component = load::component(&engine, &self.file)?;
         let bytes = component.serialize()?;
         write(&self.output, &bytes)

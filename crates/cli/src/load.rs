@@ -8,6 +8,7 @@
 //!
 //! `run`, `compile` and `inspect` share it, so that what one accepts the others do.
 
+use crate::bounds::bytes;
 use crate::progress::Progress;
 use helve::component::{Component, Linker, ResourceTable};
 use helve::{
@@ -59,11 +60,6 @@ impl WasiView for Host {
     }
 }
 
-/// The engine of every subcommand: what one compiles another can run.
-pub fn engine(mode: CompileMode) -> Result<Engine> {
-    Engine::new(&config(mode))
-}
-
 /// What all engines here have: one guest comes, so nothing is kept for a next one.
 pub fn config(mode: CompileMode) -> Config {
     let mut config = Config::new();
@@ -72,14 +68,26 @@ pub fn config(mode: CompileMode) -> Config {
     config
 }
 
-/// Most bytes of functions that are kept for later runs.
+/// Most bytes of functions that are kept for later runs, unless the user says otherwise.
 const CACHE_BYTES: u64 = 512 << 20;
 
-/// Keeps functions that are compiled when they are called for later runs.
-pub fn use_cache(config: &mut Config) {
-    if let Some(folder) = cache_folder() {
-        config.cache(folder, CACHE_BYTES);
+/// The environment variable by which the user does.
+const CACHE_SIZE: &str = "HELVE_CACHE_SIZE";
+
+/// Keeps functions that are compiled when they are called for later runs: at most `size`
+/// bytes of them, or what the environment says.
+pub fn use_cache(config: &mut Config, size: Option<u64>) -> Result<()> {
+    let size = match (size, std::env::var(CACHE_SIZE)) {
+        (Some(size), _) => size,
+        (None, Ok(text)) => bytes(&text)
+            .map_err(Error::msg)
+            .with_context(|| format!("cannot read {CACHE_SIZE}={text}"))?,
+        (None, Err(_)) => CACHE_BYTES,
+    };
+    if let Some(folder) = cache_folder().filter(|_| size > 0) {
+        config.cache(folder, size);
     }
+    Ok(())
 }
 
 /// Where the user's programs keep what they can make again.
@@ -107,7 +115,12 @@ pub fn component(engine: &Engine, path: &Path) -> Result<Component> {
     if is_compiled(path)? {
         // The user names the file to be run, as a shell's user names a program.
         let component = Component::from_trusted_file(engine, path);
-        return component.with_context(|| format!("cannot load `{}`", path.display()));
+        return component
+            .map_err(|error| match remedy(&format!("{error:#}")) {
+                Some(remedy) => error.context(remedy),
+                None => error,
+            })
+            .with_context(|| format!("cannot load `{}`", path.display()));
     }
     let _progress = Progress::start(format!("compiling {}", path.display()));
     let component = match head(path)?.starts_with(COMPONENT) {
@@ -116,6 +129,36 @@ pub fn component(engine: &Engine, path: &Path) -> Result<Component> {
         false => Component::from_binary(engine, &componentized(path)?),
     };
     component.with_context(|| format!("cannot load `{}`", path.display()))
+}
+
+/// What to do about compiled code that was made for other options than it is run with: they
+/// are in the code itself. `why` names the settings in which the two differ.
+fn remedy(why: &str) -> Option<String> {
+    let made_for = why.split("this is").next().unwrap_or_default();
+    let (setting, option, uses) = [
+        ("consume_fuel", "--fuel", "run it with `--fuel`"),
+        (
+            "epoch_interruption",
+            "--interruptible",
+            "run it with `--timeout`, or serve it",
+        ),
+        (
+            "relaxed_simd_deterministic",
+            "--relaxed-simd-deterministic",
+            "run it with the same option",
+        ),
+        (
+            "enable_nan_canonicalization",
+            "--nan-canonicalization",
+            "run it with the same option",
+        ),
+    ]
+    .into_iter()
+    .find(|(setting, ..)| made_for.contains(&format!("`{setting} = ")))?;
+    Some(match made_for.contains(&format!("`{setting} = false`")) {
+        true => format!("for these options it has to be compiled with `helve compile {option}`"),
+        false => format!("it was compiled with `{option}`: {uses}, or compile it without"),
+    })
 }
 
 /// What binary components start with.

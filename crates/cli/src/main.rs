@@ -24,6 +24,7 @@ mod explore;
 mod grants;
 mod inspect;
 mod load;
+mod numbers;
 mod objdump;
 mod progress;
 mod run;

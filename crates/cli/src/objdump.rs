@@ -3,7 +3,7 @@
 use crate::load;
 use crate::run::report;
 use clap::Args;
-use helve::{CompileMode, Result, ensure};
+use helve::{CompileMode, Engine, Result, ensure};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ impl Objdump {
             "`{}` is compiled: give the WebAssembly file it was made from",
             self.file.display()
         );
-        let engine = load::engine(CompileMode::Ahead)?;
+        let engine = Engine::new(&load::config(CompileMode::Ahead))?;
         let bytes = load::read(&self.file)?;
         let wanted = |index: u32, name: &str| {
             let is_it = |wanted: &String| name.contains(wanted) || wanted.parse() == Ok(index);

@@ -1,8 +1,9 @@
 //! `helve run`: a command, or one call of any other export.
 
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, bytes};
 use crate::grants::{Granted, Grants};
 use crate::load::{self, Host};
+use crate::numbers::Numbers;
 use clap::Args;
 use helve::component::{Component, Invocation, Linker};
 use helve::{
@@ -29,6 +30,9 @@ pub struct Run {
     #[command(flatten)]
     bounds: Bounds,
 
+    #[command(flatten)]
+    numbers: Numbers,
+
     /// Call this export instead, with arguments in WAVE: 'add(1, 2)'
     ///
     /// The function is named as the component exports it, `ns:pkg/iface@1.0.0#func`, or by
@@ -50,6 +54,13 @@ pub struct Run {
     /// $XDG_CACHE_HOME, or ~/.cache.
     #[arg(long)]
     no_cache: bool,
+
+    /// Keep at most so many bytes of compiled functions: 64M, 2G (default 512M)
+    ///
+    /// Those of programs that were not run for longest go first. The environment variable
+    /// HELVE_CACHE_SIZE says the same for all runs; 0 keeps nothing.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, conflicts_with = "no_cache")]
+    cache_size: Option<u64>,
 
     /// Tell `perf` what compiled functions are called
     ///
@@ -235,9 +246,10 @@ impl Run {
     pub fn engine(&self) -> Result<Engine> {
         let mut config = load::config(self.compile.into());
         if matches!(self.compile, When::Lazy) && !self.no_cache {
-            load::use_cache(&mut config);
+            load::use_cache(&mut config, self.cache_size)?;
         }
         self.bounds.configure(&mut config);
+        self.numbers.configure(&mut config);
         if let Some(profile) = self.profile {
             config.profiler(profile.into());
         }

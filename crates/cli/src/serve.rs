@@ -9,6 +9,7 @@
 
 use crate::grants::{Granted, Grants};
 use crate::load::{self, Host};
+use crate::numbers::Numbers;
 use clap::Args;
 use helve::component::Component;
 use helve::{CompileMode, Config, Context as _, Engine, Error, Result, Store, bail};
@@ -26,9 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Answer HTTP requests with a component
 ///
 /// FILE is a component that exports `wasi:http/incoming-handler` (WASI 0.2) or
-/// `wasi:http/handler` (0.3), or what `helve compile` made of one. Speaks HTTP/1.1 and HTTP/2 without encryption. On SIGINT and
-/// SIGTERM it finishes what runs and exits with 0. When FILE changes, later requests go to
-/// the new one.
+/// `wasi:http/handler` (0.3), or what `helve compile --interruptible` made of one. Speaks
+/// HTTP/1.1 and HTTP/2 without encryption. On SIGINT and SIGTERM it finishes what runs and
+/// exits with 0. When FILE changes, later requests go to the new one.
 #[derive(Args)]
 pub struct Serve {
     /// Where to listen; port 0 is any free one
@@ -48,6 +49,9 @@ pub struct Serve {
 
     #[command(flatten)]
     limits: Limits,
+
+    #[command(flatten)]
+    numbers: Numbers,
 
     /// Keep serving the same code when FILE changes
     #[arg(long)]
@@ -124,9 +128,10 @@ impl Limits {
         }
     }
 
-    fn engine(&self) -> Result<Engine> {
+    fn engine(&self, numbers: Numbers) -> Result<Engine> {
         let mut config = Config::new();
         config.compile(CompileMode::Ahead).epoch_interruption(true);
+        numbers.configure(&mut config);
         if let Some(bytes) = self.max_memory {
             config.max_memory_bytes(bytes).max_store_memory_bytes(bytes);
         }
@@ -159,7 +164,7 @@ impl Serve {
 
     fn serve(&self) -> Result<()> {
         let maker = Maker {
-            engine: self.limits.engine()?,
+            engine: self.limits.engine(self.numbers)?,
             file: self.file.clone(),
             grants: self.grants.open()?,
             reuse: self.limits.reuse,

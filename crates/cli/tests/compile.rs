@@ -155,6 +155,75 @@ fn files_of_others_are_refused() {
 }
 
 #[test]
+fn options_that_are_in_the_code_must_be_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let guest = guest("bounds.wat");
+    let call = ["--invoke", "deep(100)"];
+    // What is compiled how, and by which options it then runs.
+    let ways: [(&[&str], &[&str]); 5] = [
+        (&[], &[]),
+        (&["--fuel"], &["--fuel", "1000000"]),
+        (&["--interruptible"], &["--timeout", "1h"]),
+        (
+            &["--fuel", "--interruptible", "--nan-canonicalization"],
+            &[
+                "--fuel",
+                "1000000",
+                "--timeout",
+                "1h",
+                "--nan-canonicalization",
+            ],
+        ),
+        (
+            &["--relaxed-simd-deterministic"],
+            &["--relaxed-simd-deterministic"],
+        ),
+    ];
+    let outs: Vec<String> = (0..ways.len())
+        .map(|i| {
+            folder
+                .path()
+                .join(format!("{i}.helve"))
+                .display()
+                .to_string()
+        })
+        .collect();
+    for ((compile, _), out) in ways.iter().zip(&outs) {
+        let args = [&["compile", &guest, "-o", out], *compile].concat();
+        expect(&args, 0, "", &[]);
+    }
+    for (i, out) in outs.iter().enumerate() {
+        for (j, (_, run)) in ways.iter().enumerate() {
+            let args = [&["run"], *run, &call, &[out.as_str()]].concat();
+            match i == j {
+                true => expect(&args, 0, "100\n", &[]),
+                false => expect(&args, 1, "", &["does not fit this Helve", "compile"]),
+            }
+        }
+    }
+    let remedies: [(usize, &[&str], &str); 4] = [
+        (0, &["--fuel", "7"], "compiled with `helve compile --fuel`"),
+        (1, &[], "compiled with `--fuel`: run it with `--fuel`"),
+        (
+            0,
+            &["--timeout", "1s"],
+            "compiled with `helve compile --interruptible`",
+        ),
+        (4, &[], "compiled with `--relaxed-simd-deterministic`"),
+    ];
+    for (i, options, remedy) in remedies {
+        let args = [&["run"], options, &call, &[outs[i].as_str()]].concat();
+        expect(&args, 1, "", &[remedy]);
+    }
+    // And they do what they are for.
+    let spin = ["--invoke", "spin()"];
+    let args = [&["run", "--fuel", "100000"], &spin[..], &[&outs[1]]].concat();
+    expect(&args, 134, "", &["all fuel consumed"]);
+    let args = [&["run", "--timeout", "200ms"], &spin[..], &[&outs[2]]].concat();
+    expect(&args, 134, "", &["interrupted"]);
+}
+
+#[test]
 fn what_cannot_be_compiled() {
     let folder = tempfile::tempdir().unwrap();
     let hello = example("hello.wasm");

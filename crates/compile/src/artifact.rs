@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  CompiledFunction   code | traps (offset, Trap) | handlers | locations (offset, wasm offset)
+//!                     calls (offset, function): to be linked
 //!  CompiledModule     image = function 0, padding, function 1, padding, ...
 //!                     functions[i] = where function i is in the image
 //!                     traps, handlers, locations: offsets in the image, sorted
 //! ```
 //!
-//! There are no relocations: all that code refers to outside of itself is reached through
-//! contexts. A *location* says which wasm instruction an address belongs to; there is one
+//! An image has no relocations: functions of one module that are compiled together call each
+//! other relative to where they stand, which linking fills in, and all else is reached
+//! through contexts. A *location* says which wasm instruction an address belongs to; there is one
 //! for each instruction that may trap and for each return address, both exact.
 //!
 //! Not here: executable memory (the VM's), files on disk.
@@ -30,6 +32,56 @@ pub struct CompiledFunction {
     /// (offset of such an instruction or of a return address, offset of the wasm
     /// instruction in the module), sorted.
     pub locations: Vec<(u32, u32)>,
+    /// Calls of other functions of the module that wait for an image to be linked; none in
+    /// functions that are compiled on their own.
+    pub calls: Vec<DirectCall>,
+}
+
+/// A call, in machine code, of a function whose address was not known then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectCall {
+    /// Offset of what says how far away it is.
+    pub at: u32,
+    /// What that looks like.
+    pub form: CallForm,
+    /// Whom it calls.
+    pub callee: DefinedFuncIndex,
+}
+
+/// How an instruction says how far away its target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallForm {
+    /// x86-64: 32 bits, counted from their end.
+    Relative32,
+    /// aarch64: 26 bits of the instruction, which count instructions.
+    Branch26,
+}
+
+impl DirectCall {
+    /// Makes a call in `code`, which it is in the `at`-th byte of, one of what starts at
+    /// `target` there.
+    pub(crate) fn resolve(self, code: &mut [u8], at: usize, target: usize) -> Result<()> {
+        let far = || Error::msg("the module's machine code is too large for its calls");
+        let distance =
+            i64::try_from(target).map_err(|_| far())? - i64::try_from(at).map_err(|_| far())?;
+        let place = code.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
+        let place: &mut [u8; 4] = place.ok_or_else(far)?;
+        let bytes = match self.form {
+            CallForm::Relative32 => i32::try_from(distance - 4)
+                .map_err(|_| far())?
+                .to_le_bytes(),
+            CallForm::Branch26 => {
+                const REACH: i64 = 1 << 27;
+                if !(-REACH..REACH).contains(&distance) {
+                    return Err(far());
+                }
+                let count = ((distance >> 2) & 0x3ff_ffff) as u32;
+                (u32::from_le_bytes(*place) & !0x3ff_ffff | count).to_le_bytes()
+            }
+        };
+        *place = bytes;
+        Ok(())
+    }
 }
 
 /// Where a function is in an image.
@@ -67,6 +119,7 @@ impl CompiledModule {
             alignment: 1,
             ..CompiledModule::default()
         };
+        let mut calls = Vec::new();
         for function in functions {
             let alignment = function.alignment.max(1);
             module.alignment = module.alignment.max(alignment);
@@ -83,6 +136,7 @@ impl CompiledModule {
                 start,
                 len: function.code.len() as u32,
             });
+            calls.extend(function.calls.iter().map(|&call| (start + call.at, call)));
             module
                 .traps
                 .extend(function.traps.iter().map(|&(at, trap)| (start + at, trap)));
@@ -95,6 +149,11 @@ impl CompiledModule {
                     .iter()
                     .map(|&(at, wasm)| (start + at, wasm)),
             );
+        }
+        for (at, call) in calls {
+            let target = module.functions.get(call.callee);
+            let target = target.ok_or_else(|| Error::msg("a call of no function"))?;
+            call.resolve(&mut module.image, at as usize, target.start as usize)?;
         }
         Ok(module)
     }
@@ -146,6 +205,7 @@ mod tests {
                 frame: 16,
             }],
             locations: vec![(1, 77)],
+            calls: Vec::new(),
         }
     }
 
@@ -170,5 +230,27 @@ mod tests {
         );
         assert_eq!(module.location_at(33), Some(77));
         assert_eq!(module.location_at(32), None);
+    }
+
+    #[test]
+    fn calls_are_linked() {
+        let call = |at, form, callee| DirectCall {
+            at,
+            form,
+            callee: DefinedFuncIndex::from_u32(callee),
+        };
+        let mut functions = [function(8, 16), function(8, 16)];
+        functions[0].calls = vec![call(1, CallForm::Relative32, 1)];
+        functions[1].code = 0x9400_0000u32.to_le_bytes().into();
+        functions[1].calls = vec![call(0, CallForm::Branch26, 0)];
+        let module = CompiledModule::link(functions.clone()).expect("links");
+        assert_eq!(module.image[1..5], 11i32.to_le_bytes());
+        assert_eq!(module.image[16..20], 0x97ff_fffcu32.to_le_bytes());
+        functions[0].calls[0].callee = DefinedFuncIndex::from_u32(2);
+        assert!(CompiledModule::link(functions.clone()).is_err());
+        functions[0].calls[0] = call(5, CallForm::Relative32, 0);
+        assert!(CompiledModule::link([functions[0].clone()]).is_err());
+        let far = call(0, CallForm::Branch26, 0);
+        assert!(far.resolve(&mut [0; 4], 0, 1 << 27).is_err());
     }
 }

@@ -147,6 +147,34 @@ fn checked_address(
     t.b.ins().select_spectre_guard(outside, zero, address)
 }
 
+/// The address of `index`; traps unless the `len` bytes from there on are in the memory. Both
+/// are 64-bit values.
+pub(crate) fn range_address(
+    t: &mut FuncTranslator<'_>,
+    memory: MemoryIndex,
+    index: Value,
+    len: Value,
+) -> Value {
+    let size = memory_len(t, memory);
+    let beyond = IntCC::UnsignedGreaterThan;
+    let outside = match t.env.module.memories[memory].memory64 {
+        // Two numbers of 32 bits: nothing wraps around.
+        false => {
+            let end = t.b.ins().iadd(index, len);
+            t.b.ins().icmp(beyond, end, size)
+        }
+        true => {
+            let (end, wrapped) = t.b.ins().uadd_overflow(index, len);
+            let beyond = t.b.ins().icmp(beyond, end, size);
+            t.b.ins().bor(wrapped, beyond)
+        }
+    };
+    t.b.ins()
+        .trapnz(outside, trap_code(Trap::MemoryOutOfBounds));
+    let base = memory_base(t, memory);
+    t.b.ins().iadd(base, index)
+}
+
 /// A pointer to the `VMTable` of a table: (pointer, offset).
 fn table_at(t: &mut FuncTranslator<'_>, table: TableIndex) -> (Value, u32) {
     match t.env.module.defined_table(table) {

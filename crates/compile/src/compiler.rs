@@ -5,17 +5,23 @@
 //!
 //! Not here: what the CLIF is (`func`, `trampoline`).
 
-use crate::artifact::{CompiledFunction, CompiledModule};
-use crate::func::{Tuning, bug, translate_body};
+use crate::artifact::{CallForm, CompiledFunction, CompiledModule, DirectCall};
+use crate::env::ITSELF;
+use crate::func::{Direct, Tuning, bug, translate_body};
+use crate::ops::simd::relaxed::Relaxed;
 use crate::osr::Entry;
 use crate::trampoline;
 use crate::translate::Translation;
 use crate::trap::trap_of;
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetFrontendConfig, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable, Flags};
-use cranelift_codegen::{CodegenError, CompiledCode, Context, FinalizedMachExceptionHandler};
+use cranelift_codegen::{
+    CodegenError, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedMachReloc,
+    FinalizedRelocTarget,
+};
 use cranelift_frontend::FunctionBuilderContext;
 use helve_base::core_type::FuncType;
 use helve_base::id::DefinedFuncIndex;
@@ -55,6 +61,9 @@ pub struct CompilerOptions {
     pub verifier: bool,
     /// Whether every NaN that an operation makes is the same one.
     pub canonical_nans: bool,
+    /// Whether relaxed vector instructions compute the same on all machines, and not
+    /// whatever is fastest on this one.
+    pub deterministic_simd: bool,
     /// Whether functions count, at their start and at every turn of a loop, in an array of
     /// `u32` that stands behind the module's slots; and ask, at some of these turns, for
     /// better code to go on in ([`Compiler::compile_loop`]): each time that these bits of the
@@ -73,6 +82,7 @@ impl Default for CompilerOptions {
             registers: RegisterAllocator::Backtracking,
             verifier: false,
             canonical_nans: false,
+            deterministic_simd: false,
             counters: None,
             fuel: false,
             epoch: false,
@@ -141,16 +151,21 @@ impl Compiler {
         let mut order = funcs.clone();
         // Big ones first: else the last one to start may keep a single core busy for long.
         order.sort_by_key(|func| std::cmp::Reverse(size(func)));
+        let bytes: usize = funcs.iter().map(size).sum();
+        let direct = match self.options.counters {
+            None if bytes <= MOST_DIRECT => Direct::Module,
+            _ => Direct::Never,
+        };
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(order.len()));
         let work = || {
             let mut mine = Vec::new();
             while let Some(&func) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                mine.push((func, self.compile_function(translation, func)));
+                let code = self.compile_entry(translation, func, (Entry::Start, direct), None);
+                mine.push((func, code));
             }
             lock(&results).append(&mut mine);
         };
-        let bytes: usize = funcs.iter().map(size).sum();
         let threads = if bytes < SMALL_MODULE {
             1
         } else {
@@ -181,7 +196,11 @@ impl Compiler {
         translation: &Translation,
         func: DefinedFuncIndex,
     ) -> Result<CompiledFunction> {
-        self.compile_entry(translation, func, Entry::Start, None)
+        let direct = match self.options.counters {
+            None => Direct::Itself,
+            Some(_) => Direct::Never,
+        };
+        self.compile_entry(translation, func, (Entry::Start, direct), None)
     }
 
     /// Compiles a function entered at the head of its loop `number`, counted from the first
@@ -197,7 +216,8 @@ impl Compiler {
         func: DefinedFuncIndex,
         number: u32,
     ) -> Result<CompiledFunction> {
-        self.compile_entry(translation, func, Entry::Loop(number), None)
+        let entry = (Entry::Loop(number), Direct::Never);
+        self.compile_entry(translation, func, entry, None)
     }
 
     /// Compiles one function of a module: its code, and its instructions as text.
@@ -211,16 +231,17 @@ impl Compiler {
         func: DefinedFuncIndex,
     ) -> Result<(CompiledFunction, String)> {
         let mut text = String::new();
-        let code = self.compile_entry(translation, func, Entry::Start, Some(&mut text))?;
+        let entry = (Entry::Start, Direct::Never);
+        let code = self.compile_entry(translation, func, entry, Some(&mut text))?;
         Ok((code, text))
     }
 
-    /// Compiles a function from `entry` on; `text` takes its instructions.
+    /// Compiles a function from an entry on; `text` takes its instructions.
     fn compile_entry(
         &self,
         translation: &Translation,
         func: DefinedFuncIndex,
-        entry: Entry,
+        (entry, direct): (Entry, Direct),
         text: Option<&mut String>,
     ) -> Result<CompiledFunction> {
         let module = translation.module();
@@ -237,7 +258,12 @@ impl Compiler {
                 counters: self.options.counters,
                 fuel: self.options.fuel,
                 epoch: self.options.epoch,
+                relaxed: match self.options.deterministic_simd {
+                    true => Relaxed::PORTABLE,
+                    false => Relaxed::fastest(&*self.isa),
+                },
                 entry,
+                direct,
             };
             translate_body(module, func, &body, function, builder, tuning)
         })
@@ -283,9 +309,15 @@ impl Compiler {
             .iter()
             .map(|flag| flag.to_string())
             .collect();
-        let CompilerOptions { fuel, epoch, .. } = self.options;
+        let CompilerOptions {
+            fuel,
+            epoch,
+            deterministic_simd,
+            ..
+        } = self.options;
         format!(
-            "cranelift {}\n{}\n{}{}\nfuel {fuel}\nepoch {epoch}",
+            "cranelift {}\n{}\n{}{}\nconsume_fuel = {fuel}\nepoch_interruption = {epoch}\n\
+             relaxed_simd_deterministic = {deterministic_simd}",
             cranelift_codegen::VERSION,
             self.isa.triple(),
             self.isa.flags(),
@@ -328,7 +360,9 @@ impl Compiler {
             if let (Some(text), Some(vcode)) = (text, &compiled.vcode) {
                 text.clone_from(vcode);
             }
-            finish(compiled, start)
+            let compiled = scratch.context.compiled_code();
+            let compiled = compiled.ok_or_else(|| bug("no code".into()))?;
+            finish(compiled, &scratch.context.func, start)
         }));
         match outcome {
             Ok(Ok(function)) => {
@@ -383,6 +417,13 @@ fn machine(options: &CompilerOptions) -> Result<OwnedTargetIsa> {
         .map_err(|e| bug(format!("target: {e}")))
 }
 
+/// Bytes of function bodies up to which a module's functions call each other where they
+/// stand. Instructions of aarch64 reach 128 MiB.
+const MOST_DIRECT: usize = match cfg!(target_arch = "aarch64") {
+    true => 8 << 20,
+    false => usize::MAX,
+};
+
 /// Bytes of function bodies below which starting threads costs more than it saves.
 const SMALL_MODULE: usize = 4096;
 
@@ -430,13 +471,20 @@ fn codegen_error(error: CodegenError) -> Error {
 
 /// Takes what we keep out of what Cranelift made. What traps before the first instruction
 /// (the stack is used up) is said to be at `start`.
-fn finish(compiled: &CompiledCode, start: Option<u32>) -> Result<CompiledFunction> {
+fn finish(
+    compiled: &CompiledCode,
+    function: &Function,
+    start: Option<u32>,
+) -> Result<CompiledFunction> {
     let buffer = &compiled.buffer;
-    if let Some(reloc) = buffer.relocs().first() {
-        return Err(bug(format!(
-            "code refers to {:?} outside of itself",
-            reloc.target
-        )));
+    let mut code = buffer.data().to_vec();
+    let mut calls = Vec::new();
+    for reloc in buffer.relocs() {
+        let (call, itself) = direct_call(reloc, function)?;
+        match itself {
+            true => call.resolve(&mut code, call.at as usize, 0)?,
+            false => calls.push(call),
+        }
     }
     let mut traps = Vec::with_capacity(buffer.traps().len());
     for trap in buffer.traps() {
@@ -464,12 +512,41 @@ fn finish(compiled: &CompiledCode, start: Option<u32>) -> Result<CompiledFunctio
         .iter()
         .filter_map(|&(at, inside)| Some((at, source(inside).or(start)?)));
     Ok(CompiledFunction {
-        code: buffer.data().to_vec(),
+        code,
+        calls,
         alignment: buffer.alignment.max(16),
         locations: locations.collect(),
         handlers: handlers(compiled)?,
         traps,
     })
+}
+
+/// A place in code that says where a function of the module is; and whether that is the
+/// function that the code is of, which is as far away from there wherever it stands.
+fn direct_call(reloc: &FinalizedMachReloc, function: &Function) -> Result<(DirectCall, bool)> {
+    let name = match &reloc.target {
+        FinalizedRelocTarget::ExternalName(ExternalName::User(name)) => {
+            function.params.user_named_funcs().get(*name)
+        }
+        _ => None,
+    };
+    let form = match reloc.kind {
+        Reloc::X86CallPCRel4 if reloc.addend == -4 => Some(CallForm::Relative32),
+        Reloc::Arm64Call if reloc.addend == 0 => Some(CallForm::Branch26),
+        _ => None,
+    };
+    let (Some(name), Some(form)) = (name, form) else {
+        return Err(bug(format!(
+            "code refers to {:?} outside of itself by {:?}",
+            reloc.target, reloc.kind
+        )));
+    };
+    let call = DirectCall {
+        at: reloc.offset,
+        form,
+        callee: DefinedFuncIndex::from_u32(name.index),
+    };
+    Ok((call, name.namespace == ITSELF))
 }
 
 /// The calls that exceptions are caught from: each has one place where all of them land.

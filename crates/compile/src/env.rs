@@ -16,14 +16,15 @@ use crate::signature::{WasmSignature, builtin_signature};
 use crate::trap_code;
 use crate::types::POINTER;
 use cranelift_codegen::ir::{
-    AliasRegionData, InstBuilder, MemFlagsData, SigRef, StackSlot, StackSlotData, StackSlotKind,
-    TrapCode, Type, Value,
+    AliasRegionData, ExtFuncData, ExternalName, FuncRef, InstBuilder, MemFlagsData, SigRef,
+    StackSlot, StackSlotData, StackSlotKind, TrapCode, Type, UserExternalName, Value,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
-use helve_base::builtin::Builtin;
+use helve_base::builtin::{Builtin, BuiltinType};
 use helve_base::id::*;
 use helve_base::vmctx::{VMOffsets, offset};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -70,6 +71,11 @@ impl Region {
     }
 }
 
+/// The namespaces of functions that are called where they stand: others of the module, and
+/// the function under translation itself.
+pub(crate) const OTHERS: u32 = 0;
+pub(crate) const ITSELF: u32 = 1;
+
 /// A signature as used in one function: interned there.
 #[derive(Clone)]
 pub(crate) struct Callee {
@@ -92,6 +98,7 @@ pub(crate) struct Env<'a> {
     convention: CallConv,
     callees: HashMap<TypeIndex, Callee>,
     builtins: HashMap<u32, SigRef>,
+    functions: HashMap<DefinedFuncIndex, FuncRef>,
     call_area: Option<StackSlot>,
 }
 
@@ -113,6 +120,7 @@ impl<'a> Env<'a> {
             convention,
             callees: HashMap::new(),
             builtins: HashMap::new(),
+            functions: HashMap::new(),
             call_area: None,
         }
     }
@@ -133,6 +141,27 @@ impl<'a> Env<'a> {
             }
         };
         self.callees.entry(ty).or_insert_with(make).clone()
+    }
+
+    /// A function of the module, to be called where it stands; whether it is the one under
+    /// translation.
+    pub(crate) fn function(
+        &mut self,
+        b: &mut FunctionBuilder<'_>,
+        func: DefinedFuncIndex,
+        (signature, itself): (SigRef, bool),
+    ) -> FuncRef {
+        *self.functions.entry(func).or_insert_with(|| {
+            let namespace = if itself { ITSELF } else { OTHERS };
+            let name = UserExternalName::new(namespace, func.as_u32());
+            let name = b.func.declare_imported_user_function(name);
+            b.import_function(ExtFuncData {
+                name: ExternalName::user(name),
+                signature,
+                colocated: true,
+                patchable: false,
+            })
+        })
     }
 
     /// The address of an area for results of a call, at least `size` bytes. One area
@@ -170,7 +199,10 @@ impl<'a> Env<'a> {
             .or_insert_with(|| b.import_signature(builtin_signature(builtin, convention)));
         let table = self.load_fixed(b, POINTER, offset::VMCONTEXT_BUILTINS);
         let code = load_fixed(b, POINTER, table, builtin.index() as u32 * 8);
-        let mut all = vec![self.vmctx];
+        let mut all: SmallVec<[Value; 8]> = SmallVec::new();
+        if builtin.signature().params.first() == Some(&BuiltinType::VMContext) {
+            all.push(self.vmctx);
+        }
         all.extend_from_slice(args);
         let call = b.ins().call_indirect(sig, code, &all);
         let result = b.inst_results(call).first().copied()?;

@@ -20,6 +20,7 @@ use crate::module::Module;
 use crate::ops;
 use crate::ops::control::Frame;
 use crate::ops::exception::Try;
+use crate::ops::simd::relaxed::{self, Relaxed};
 use crate::osr::{self, Entry, Loops};
 use crate::signature::{ResultPlace, WasmSignature};
 use crate::stack::canonical;
@@ -58,6 +59,9 @@ pub(crate) struct FuncTranslator<'a> {
     pub(crate) memory_base: Option<(Block, MemoryIndex, Value)>,
     /// How it can be stopped.
     pub(crate) interrupts: Interrupts,
+    /// What relaxed instructions become.
+    relaxed: Relaxed,
+    direct: Direct,
     pub(crate) locals: Vec<Variable>,
     /// Which function it is.
     pub(crate) func: DefinedFuncIndex,
@@ -65,6 +69,17 @@ pub(crate) struct FuncTranslator<'a> {
     pub(crate) loops: Loops,
     /// Where the function counts itself, from the slots on.
     counter: Option<u32>,
+}
+
+/// Which functions are called where they stand, and not through their slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direct {
+    /// None: what is in a slot may change.
+    Never,
+    /// Itself, as there will be no better code for it.
+    Itself,
+    /// All of the module, which are compiled together.
+    Module,
 }
 
 /// What does not follow from the module.
@@ -78,8 +93,12 @@ pub(crate) struct Tuning {
     pub(crate) fuel: bool,
     /// Whether it looks at the epoch.
     pub(crate) epoch: bool,
+    /// What relaxed instructions become.
+    pub(crate) relaxed: Relaxed,
     /// Where it is entered.
     pub(crate) entry: Entry,
+    /// Which functions it calls where they stand.
+    pub(crate) direct: Direct,
 }
 
 /// Translates the body of `func` into `into`, which must be empty.
@@ -107,6 +126,8 @@ pub(crate) fn translate_body(
     let mut t = FuncTranslator::enter(b, module, func, signature, target.default_call_conv);
     t.declare_locals(&locals);
     t.interrupts = Interrupts::new(tuning.fuel, tuning.epoch);
+    t.relaxed = tuning.relaxed;
+    t.direct = tuning.direct;
     if let Some(mask) = tuning.counters {
         let slots = module.defined_funcs() as u32;
         t.counter = Some(slots.saturating_mul(8).saturating_add(func.as_u32() * 4));
@@ -198,6 +219,8 @@ impl<'a> FuncTranslator<'a> {
             skipped: 0,
             memory_base: None,
             interrupts: Interrupts::default(),
+            relaxed: Relaxed::PORTABLE,
+            direct: Direct::Never,
             locals,
             func,
             loops: Loops::default(),
@@ -277,7 +300,9 @@ impl<'a> FuncTranslator<'a> {
                 self.set_local(*local_index, value)?;
             }
             _ => {
-                return Ok(ops::translate_value(op, &mut self.b, &mut self.stack)
+                let (b, stack) = (&mut self.b, &mut self.stack);
+                return Ok(ops::translate_value(op, b, stack)
+                    || relaxed::translate(op, b, stack, self.relaxed)
                     || ops::memory::translate(self, op)
                     || ops::control::translate(self, op)?
                     || ops::call::translate(self, op)
@@ -289,6 +314,15 @@ impl<'a> FuncTranslator<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether a function of the module is called where it stands.
+    pub(crate) fn is_direct(&self, callee: DefinedFuncIndex) -> bool {
+        match self.direct {
+            Direct::Never => false,
+            Direct::Itself => callee == self.func,
+            Direct::Module => true,
+        }
     }
 
     fn local(&self, index: u32) -> Result<Variable> {

@@ -292,6 +292,7 @@ fn decode(payload: &[u8], base: u32) -> Option<CompiledFunction> {
         traps: traps?,
         handlers: handlers?,
         locations: locations?,
+        calls: Vec::new(),
     })
 }
 

@@ -253,10 +253,12 @@ fn traps_are_recorded_with_their_instruction() {
 fn the_same_bytes_every_time() {
     let funcs: String = (0..300)
         .map(|i| {
-            format!(
-                "(func (param i32) (result i32) (i32.load offset={i} (call {} (local.get 0))))",
-                (i * 7) % 300
-            )
+            // Every other one calls: such code says where the callee is.
+            let index = match i % 2 {
+                0 => format!("(call {} (local.get 0))", (i * 7) % 300),
+                _ => "(local.get 0)".into(),
+            };
+            format!("(func (param i32) (result i32) (i32.load offset={i} {index}))")
         })
         .collect();
     let translation = translation(&format!("(module (memory 1) {funcs})"));
@@ -270,7 +272,7 @@ fn the_same_bytes_every_time() {
         .install(|| compiler.compile_module(&translation))
         .expect("compiles");
     assert!(first == again, "five threads made other code than this one");
-    for (func, range) in first.functions.iter() {
+    for (func, range) in first.functions.iter().skip(1).step_by(2) {
         let one = compiler
             .compile_function(&translation, func)
             .expect("compiles");

@@ -67,46 +67,15 @@ unsafe extern "C" fn memory_grow(context: *mut u8, memory: u32, pages: u64) -> u
     }
 }
 
-unsafe extern "C" fn memory_fill(
-    context: *mut u8,
-    memory: u32,
-    to: u64,
-    byte: u32,
-    len: u64,
-) -> u32 {
-    // SAFETY: compiled code passes its own context and a valid index; `range` says the
-    // target is within the memory.
-    unsafe {
-        let instance = Instance::of(context);
-        let memory = Memory::of(instance.memory(MemoryIndex::new(memory as usize)));
-        let Some(target) = memory.range(to, len) else {
-            return 1;
-        };
-        target.write_bytes(byte as u8, len as usize);
-    }
-    0
+unsafe extern "C" fn fill_bytes(to: *mut u8, byte: u32, len: u64) {
+    // SAFETY: compiled code has checked that the bytes are within a memory.
+    unsafe { to.write_bytes(byte as u8, len as usize) }
 }
 
-unsafe extern "C" fn memory_copy(
-    context: *mut u8,
-    to_memory: u32,
-    from_memory: u32,
-    to: u64,
-    from: u64,
-    len: u64,
-) -> u32 {
-    // SAFETY: compiled code passes its own context and valid indices; `range` says both
-    // are within their memories, which may be one: `copy_to` allows overlap.
-    unsafe {
-        let instance = Instance::of(context);
-        let target = Memory::of(instance.memory(MemoryIndex::new(to_memory as usize)));
-        let source = Memory::of(instance.memory(MemoryIndex::new(from_memory as usize)));
-        let (Some(target), Some(source)) = (target.range(to, len), source.range(from, len)) else {
-            return 1;
-        };
-        source.copy_to(target, len as usize);
-    }
-    0
+unsafe extern "C" fn move_bytes(to: *mut u8, from: *mut u8, len: u64) {
+    // SAFETY: compiled code has checked that both are within memories, which may be one:
+    // `copy_to` allows overlap.
+    unsafe { from.copy_to(to, len as usize) }
 }
 
 unsafe extern "C" fn memory_init(

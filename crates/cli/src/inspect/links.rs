@@ -4,8 +4,8 @@
 //! whether types fit (linking checks that).
 
 use crate::load::{self, Host};
-use helve::Result;
 use helve::component::Linker;
+use helve::{CompileMode, Engine, Result};
 use helve_decode::Plan;
 use helve_decode::plan::{Item, NameAttributes, ResourceOrigin, TypeItem};
 use helve_decode::reflect::Leaf;
@@ -49,7 +49,7 @@ pub enum Supply {
 
 /// The links of a component.
 pub fn of(plan: &Plan) -> Result<Links> {
-    let engine = load::engine(helve::CompileMode::Lazy)?;
+    let engine = Engine::new(&load::config(CompileMode::Lazy))?;
     let linker = load::hosts(&engine)?;
     let leaves = plan.import_leaves();
     let mut links = Links::default();

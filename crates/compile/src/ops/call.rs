@@ -1,7 +1,8 @@
-//! Calls. All go through slots: the callee's code is what a cell holds at that moment.
+//! Calls. All but those of functions that are compiled together go through slots: the
+//! callee's code is what a cell holds at that moment.
 //!
 //! ```text
-//!  call own function    context.slots[n]                          context = ours
+//!  call own function    where it stands, or context.slots[n]      context = ours
 //!  call import          import.slot -> code                       context = import.vmctx
 //!  call_indirect        table[i] -> VMFuncRef: null? type? then   slot -> code, its vmctx
 //!  call_ref             VMFuncRef: null? then                     slot -> code, its vmctx
@@ -18,7 +19,7 @@ use crate::signature::ResultPlace;
 use crate::trap_code;
 use crate::types::POINTER;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, Value, types};
 use helve_base::Trap;
 use helve_base::core_type::HeapType;
 use helve_base::id::*;
@@ -70,14 +71,28 @@ fn code_in(t: &mut FuncTranslator<'_>, slot: Value, at: u32) -> Value {
     t.b.ins().load(POINTER, flags, slot, at as i32)
 }
 
+/// What is called.
+#[derive(Clone, Copy)]
+pub(super) enum Code {
+    /// What is at this address.
+    At(Value),
+    /// A function of the module, where it stands.
+    Own(FuncRef),
+}
+
 /// A function of the module: (signature, code, context).
-fn direct(t: &mut FuncTranslator<'_>, func: u32) -> (Callee, Value, Value) {
+fn direct(t: &mut FuncTranslator<'_>, func: u32) -> (Callee, Code, Value) {
     let func = FuncIndex::from_u32(func);
     let callee = t.env.callee(&mut t.b, t.env.module.functions[func]);
     if let Some(defined) = t.env.module.defined_func(func) {
+        if t.is_direct(defined) {
+            let about = (callee.sig, defined == t.func);
+            let function = t.env.function(&mut t.b, defined, about);
+            return (callee, Code::Own(function), t.env.vmctx);
+        }
         let slots = t.env.load_fixed(&mut t.b, POINTER, offset::VMCONTEXT_SLOTS);
         let code = code_in(t, slots, defined.as_u32() * 8);
-        return (callee, code, t.env.vmctx);
+        return (callee, Code::At(code), t.env.vmctx);
     }
     let import = t.env.offsets().imported_function(func);
     let slot = t
@@ -87,11 +102,11 @@ fn direct(t: &mut FuncTranslator<'_>, func: u32) -> (Callee, Value, Value) {
     let context = t
         .env
         .load_fixed(&mut t.b, POINTER, import + offset::IMPORT_VMCTX);
-    (callee, code, context)
+    (callee, Code::At(code), context)
 }
 
 /// An element of a table, checked: (signature, code, context).
-fn indirect(t: &mut FuncTranslator<'_>, ty: u32, table: u32) -> (Callee, Value, Value) {
+fn indirect(t: &mut FuncTranslator<'_>, ty: u32, table: u32) -> (Callee, Code, Value) {
     let (ty, table) = (TypeIndex::from_u32(ty), TableIndex::from_u32(table));
     let callee = t.env.callee(&mut t.b, ty);
     let index = t.stack.pop();
@@ -99,7 +114,7 @@ fn indirect(t: &mut FuncTranslator<'_>, ty: u32, table: u32) -> (Callee, Value, 
     let func = t.b.ins().load(POINTER, at.flags, at.base, at.offset);
     if has_type(t, table, ty) {
         let (code, context) = code_of(t, func, Trap::UninitializedElement);
-        return (callee, code, context);
+        return (callee, Code::At(code), context);
     }
 
     // Never written after it is made, but only known to be there once this load is done.
@@ -126,7 +141,7 @@ fn indirect(t: &mut FuncTranslator<'_>, ty: u32, table: u32) -> (Callee, Value, 
         t.b.ins()
             .load(POINTER, there, func, offset::FUNCREF_VMCTX as i32);
     let code = code_in(t, slot, 0);
-    (callee, code, context)
+    (callee, Code::At(code), context)
 }
 
 /// Whether every element of a table that is not null is a function of this type.
@@ -138,11 +153,11 @@ fn has_type(t: &FuncTranslator<'_>, table: TableIndex, ty: TypeIndex) -> bool {
 }
 
 /// A function by reference: (signature, code, context).
-fn referenced(t: &mut FuncTranslator<'_>, ty: u32) -> (Callee, Value, Value) {
+fn referenced(t: &mut FuncTranslator<'_>, ty: u32) -> (Callee, Code, Value) {
     let callee = t.env.callee(&mut t.b, TypeIndex::from_u32(ty));
     let func = t.stack.pop();
     let (code, context) = code_of(t, func, Trap::NullFunctionReference);
-    (callee, code, context)
+    (callee, Code::At(code), context)
 }
 
 /// The code and context of a function whose type is right; `null` is the trap where there
@@ -177,14 +192,17 @@ fn arguments(
     args
 }
 
-fn call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Value, context: Value) {
+fn call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Code, context: Value) {
     let size = callee.signature.area;
     let area = (size > 0).then(|| t.env.call_area(&mut t.b, size));
     let args = arguments(t, callee, context, area);
     let registers = match exception::landing(t) {
         Some(landing) => exception::try_call(t, callee, code, &args, landing),
         None => {
-            let call = t.b.ins().call_indirect(callee.sig, code, &args);
+            let call = match code {
+                Code::At(code) => t.b.ins().call_indirect(callee.sig, code, &args),
+                Code::Own(function) => t.b.ins().call(function, &args),
+            };
             t.b.inst_results(call).into()
         }
     };
@@ -200,9 +218,12 @@ fn call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Value, context: Value
     }
 }
 
-fn return_call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Value, context: Value) {
+fn return_call(t: &mut FuncTranslator<'_>, callee: &Callee, code: Code, context: Value) {
     let area = t.env.result_area;
     let args = arguments(t, callee, context, area);
-    t.b.ins().return_call_indirect(callee.sig, code, &args);
+    match code {
+        Code::At(code) => t.b.ins().return_call_indirect(callee.sig, code, &args),
+        Code::Own(function) => t.b.ins().return_call(function, &args),
+    };
     t.reachable = false;
 }

@@ -18,6 +18,7 @@
 
 use crate::env::Callee;
 use crate::func::{FuncTranslator, bug};
+use crate::ops::call::Code;
 use crate::ops::control::{args, target};
 use crate::ops::table::number;
 use crate::signature::VALUE_STRIDE;
@@ -206,7 +207,7 @@ pub(super) fn landing(t: &mut FuncTranslator<'_>) -> Option<Block> {
 pub(super) fn try_call(
     t: &mut FuncTranslator<'_>,
     callee: &Callee,
-    code: Value,
+    code: Code,
     args: &[Value],
     landing: Block,
 ) -> SmallVec<[Value; 8]> {
@@ -221,7 +222,10 @@ pub(super) fn try_call(
     let thrown = BlockCall::new(landing, [BlockArg::TryCallExn(0)], pool);
     let table = ExceptionTableData::new(callee.sig, normal, [ExceptionTableItem::Default(thrown)]);
     let table = t.b.func.dfg.exception_tables.push(table);
-    t.b.ins().try_call_indirect(code, args, table);
+    match code {
+        Code::At(code) => t.b.ins().try_call_indirect(code, args, table),
+        Code::Own(function) => t.b.ins().try_call(function, args, table),
+    };
     t.b.seal_block(returned);
     t.b.switch_to_block(returned);
     t.b.block_params(returned).into()

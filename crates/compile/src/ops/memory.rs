@@ -1,9 +1,10 @@
 //! Linear memories: loads and stores (vector ones too), sizes, bulk operations.
 //!
-//! Not here: which addresses are safe (`bounds`).
+//! Not here: which addresses are safe (`bounds`), copying and filling (`bulk`).
 
 use crate::bounds::{Address, heap_address, memory_len, widen};
 use crate::func::FuncTranslator;
+use crate::ops::bulk;
 use crate::ops::table::number;
 use crate::stack::as_vector;
 use cranelift_codegen::ir::types::*;
@@ -21,7 +22,7 @@ enum Widening {
 
 /// Translates an instruction on memories.
 pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
-    scalar(t, op) || vector(t, op) || bulk(t, op)
+    scalar(t, op) || vector(t, op) || whole(t, op)
 }
 
 fn scalar(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
@@ -83,7 +84,7 @@ fn vector(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
     true
 }
 
-fn bulk(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
+fn whole(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
     match *op {
         Operator::MemorySize { mem } => {
             let memory = MemoryIndex::from_u32(mem);
@@ -101,22 +102,8 @@ fn bulk(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
                 push_pages(t, MemoryIndex::from_u32(mem), before);
             }
         }
-        Operator::MemoryFill { mem } => {
-            let (to, byte, len) = t.stack.pop3();
-            let (to, len) = (widen(t, to), widen(t, len));
-            t.charge_bulk(len);
-            let which = number(t, mem);
-            t.env
-                .call_builtin(&mut t.b, Builtin::MemoryFill, &[which, to, byte, len]);
-        }
-        Operator::MemoryCopy { dst_mem, src_mem } => {
-            let (to, from, len) = t.stack.pop3();
-            let (to, from, len) = (widen(t, to), widen(t, from), widen(t, len));
-            t.charge_bulk(len);
-            let (dst, src) = (number(t, dst_mem), number(t, src_mem));
-            t.env
-                .call_builtin(&mut t.b, Builtin::MemoryCopy, &[dst, src, to, from, len]);
-        }
+        Operator::MemoryFill { mem } => bulk::fill(t, mem),
+        Operator::MemoryCopy { dst_mem, src_mem } => bulk::copy(t, dst_mem, src_mem),
         Operator::MemoryInit { data_index, mem } => {
             let (to, from, len) = t.stack.pop3();
             let to = widen(t, to);

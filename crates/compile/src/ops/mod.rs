@@ -4,6 +4,7 @@
 //! and the operand stack, see [`translate_value`]; the others get the whole translator.
 
 pub(crate) mod atomic;
+mod bulk;
 pub(crate) mod call;
 pub(crate) mod control;
 mod conversion;
@@ -14,7 +15,7 @@ pub(crate) mod global;
 mod int;
 pub(crate) mod memory;
 pub(crate) mod reference;
-mod simd;
+pub(crate) mod simd;
 pub(crate) mod table;
 
 use crate::ValueStack;

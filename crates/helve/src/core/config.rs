@@ -75,6 +75,9 @@ pub struct Config {
     /// Whether compiled code counts fuel, and looks at epochs.
     pub(crate) consume_fuel: bool,
     pub(crate) epoch_interruption: bool,
+    /// Whether numbers come out the same on all machines.
+    pub(crate) deterministic_simd: bool,
+    pub(crate) canonical_nans: bool,
     /// Calls between components by way of the host.
     pub(crate) slow_calls: bool,
     /// Built-ins of resources by way of the host.
@@ -105,6 +108,8 @@ impl Default for Config {
             component: Default::default(),
             consume_fuel: false,
             epoch_interruption: false,
+            deterministic_simd: false,
+            canonical_nans: false,
             slow_calls: false,
             slow_handles: false,
             handle_history: 0,
@@ -243,6 +248,23 @@ impl Config {
     /// nothing then.
     pub fn epoch_interruption(&mut self, on: bool) -> &mut Config {
         self.epoch_interruption = on;
+        self
+    }
+
+    /// Whether vector instructions of the relaxed kind compute the same on every machine. Off
+    /// by default: they are what the CPU does fastest, within what WebAssembly allows (a
+    /// multiply-add is rounded once where the CPU has one, for example). On one machine, their
+    /// results are the same in all functions and at all times, either way.
+    pub fn relaxed_simd_deterministic(&mut self, on: bool) -> &mut Config {
+        self.deterministic_simd = on;
+        self
+    }
+
+    /// Whether instructions on floats that make a NaN make always the same one, on every
+    /// machine. Off by default: which bits a NaN has WebAssembly leaves open, and making them
+    /// equal costs an instruction or two each time.
+    pub fn cranelift_nan_canonicalization(&mut self, on: bool) -> &mut Config {
+        self.canonical_nans = on;
         self
     }
 

@@ -73,6 +73,8 @@ impl Engine {
             verifier: config.verifier,
             fuel: config.consume_fuel,
             epoch: config.epoch_interruption,
+            deterministic_simd: config.deterministic_simd,
+            canonical_nans: config.canonical_nans,
             ..CompilerOptions::default()
         };
         if let InstanceAllocationStrategy::Pooling(pool) = &config.allocation {
@@ -175,6 +177,8 @@ impl Engine {
             verifier: self.0.config.verifier,
             fuel: self.0.config.consume_fuel,
             epoch: self.0.config.epoch_interruption,
+            deterministic_simd: self.0.config.deterministic_simd,
+            canonical_nans: self.0.config.canonical_nans,
             counters: Some(self.0.config.loop_mask()),
             ..CompilerOptions::quick()
         })?;

@@ -9,7 +9,7 @@ use crate::ops::emit::{binary, unary};
 use crate::stack::as_vector;
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::types::{F32X4, F64X2};
-use cranelift_codegen::ir::{InstBuilder, Opcode, Type};
+use cranelift_codegen::ir::{InstBuilder, Opcode, Type, Value};
 use cranelift_frontend::FunctionBuilder;
 use wasmparser::Operator;
 
@@ -50,21 +50,27 @@ pub(super) fn translate(
             let (x, y) = stack.pop2_vector(b, ty);
             b.ins().fcmp(cc, x, y)
         }
-        Form::PseudoMin => {
-            let (x, y) = stack.pop2_vector(b, ty);
-            let pick_y = b.ins().fcmp(FloatCC::LessThan, y, x);
-            let pick_y = as_vector(b, pick_y, ty);
-            b.ins().bitselect(pick_y, y, x)
-        }
-        Form::PseudoMax => {
-            let (x, y) = stack.pop2_vector(b, ty);
-            let pick_y = b.ins().fcmp(FloatCC::LessThan, x, y);
-            let pick_y = as_vector(b, pick_y, ty);
-            b.ins().bitselect(pick_y, y, x)
-        }
+        Form::PseudoMin => pseudo_min(b, stack, ty),
+        Form::PseudoMax => pseudo_max(b, stack, ty),
     };
     stack.push(result);
     true
+}
+
+/// The second operand where it is less than the first, else the first.
+pub(super) fn pseudo_min(b: &mut FunctionBuilder<'_>, stack: &mut ValueStack, ty: Type) -> Value {
+    let (x, y) = stack.pop2_vector(b, ty);
+    let pick_y = b.ins().fcmp(FloatCC::LessThan, y, x);
+    let pick_y = as_vector(b, pick_y, ty);
+    b.ins().bitselect(pick_y, y, x)
+}
+
+/// The second operand where the first is less than it, else the first.
+pub(super) fn pseudo_max(b: &mut FunctionBuilder<'_>, stack: &mut ValueStack, ty: Type) -> Value {
+    let (x, y) = stack.pop2_vector(b, ty);
+    let pick_y = b.ins().fcmp(FloatCC::LessThan, x, y);
+    let pick_y = as_vector(b, pick_y, ty);
+    b.ins().bitselect(pick_y, y, x)
 }
 
 /// The type and form of each instruction.

@@ -10,7 +10,7 @@
 //! int      integer lanes: arithmetic, comparison, shifts, extension, reduction
 //! float    float lanes: arithmetic, comparison
 //! convert  lanes of one type from lanes of another
-//! relaxed  the relaxed instructions, each with its one portable meaning
+//! relaxed  the relaxed instructions, portable or as this machine does them fastest
 //! ```
 //! Not here: loads and stores of vectors and lanes (`memory`).
 
@@ -18,7 +18,7 @@ mod convert;
 mod float;
 mod int;
 mod lanes;
-mod relaxed;
+pub(crate) mod relaxed;
 
 use crate::ValueStack;
 use cranelift_codegen::ir::{ConstantData, InstBuilder, Type, Value};
@@ -35,7 +35,6 @@ pub(crate) fn translate(
         || int::translate(op, b, stack)
         || float::translate(op, b, stack)
         || convert::translate(op, b, stack)
-        || relaxed::translate(op, b, stack)
 }
 
 /// The vector of type `ty` whose bytes are `bytes`, lane 0 first.
