@@ -143,15 +143,15 @@ fn both(guest: &mut Guest, len: u64) {
         let at = guest.index(to);
         // Of this only the lowest byte counts.
         let byte = Val::I32(0x1a5);
-        let found = guest.run(&format!("fill{len}"), &[at.clone(), byte.clone()]);
-        let other = guest.run("fill", &[at.clone(), byte, n.clone()]);
+        let found = guest.run(&format!("fill{len}"), &[at, byte]);
+        let other = guest.run("fill", &[at, byte, n]);
         assert!(found == other, "fill {len} bytes at {to}");
         let traps = to.min(if guest.wide { to } else { to & 0xffff_ffff }) > END - len;
         assert_eq!(found.0, traps, "fill {len} bytes at {to}");
         for from in places {
             let from_val = guest.index(from);
-            let found = guest.run(&format!("copy{len}"), &[at.clone(), from_val.clone()]);
-            let other = guest.run("copy", &[at.clone(), from_val, n.clone()]);
+            let found = guest.run(&format!("copy{len}"), &[at, from_val]);
+            let other = guest.run("copy", &[at, from_val, n]);
             assert!(found == other, "copy {len} bytes from {from} to {to}");
         }
     }
