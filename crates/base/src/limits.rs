@@ -25,6 +25,10 @@ pub struct Limits {
     pub instances: usize,
     /// Handles in one component instance's table (default 10,000,000; at most 2^28 - 1).
     pub handles: u32,
+    /// Bytes of all linear memories of one component instance (default 4 GiB).
+    pub instance_memory_bytes: u64,
+    /// Elements of all tables of one component instance (default 10,000,000).
+    pub instance_table_elements: u64,
     /// Bytes of stack that guests may use (default 1 MiB).
     pub guest_stack_bytes: usize,
     /// Bytes of stack below the guest's limit that host functions can count on
@@ -53,6 +57,8 @@ impl Default for Limits {
             tables: 10_000,
             instances: 10_000,
             handles: 10_000_000,
+            instance_memory_bytes: 4 << 30,
+            instance_table_elements: 10_000_000,
             guest_stack_bytes: 1 << 20,
             host_stack_bytes: 256 << 10,
             component_instances: 10_000,
@@ -60,5 +66,38 @@ impl Default for Limits {
             component_definitions: 1_000_000,
             lifted_bytes: 1 << 30,
         }
+    }
+}
+
+/// What one component instance may have, whichever store it is in: its own part of
+/// [`Limits`]. Each instance that is nested in another has as much for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InstanceLimits {
+    /// Bytes of all its linear memories.
+    pub memory_bytes: u64,
+    /// Elements of all its tables.
+    pub table_elements: u64,
+    /// Handles in its table: resources, ends of streams and futures, subtasks and the like
+    /// (at most 2^28 - 1).
+    pub handles: u32,
+    /// Bytes that lifting one call's values may make the host allocate.
+    pub lifted_bytes: usize,
+}
+
+impl From<&Limits> for InstanceLimits {
+    fn from(limits: &Limits) -> InstanceLimits {
+        InstanceLimits {
+            memory_bytes: limits.instance_memory_bytes,
+            table_elements: limits.instance_table_elements,
+            handles: limits.handles,
+            lifted_bytes: limits.lifted_bytes,
+        }
+    }
+}
+
+impl Default for InstanceLimits {
+    fn default() -> InstanceLimits {
+        InstanceLimits::from(&Limits::default())
     }
 }

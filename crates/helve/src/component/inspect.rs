@@ -113,6 +113,19 @@ pub struct Usage {
     pub instance: String,
     /// Bytes of its core instances' memories.
     pub memory_bytes: usize,
+    /// Most bytes that these may have together.
+    pub memory_limit: u64,
+    /// Elements of its core instances' tables.
+    pub table_elements: u64,
+    /// Most elements that these may have together.
+    pub table_limit: u64,
+    /// Fuel that it has used up since it was made, where that is counted: see
+    /// [`Config::meter_instances`](crate::Config::meter_instances).
+    pub fuel: Option<u64>,
+    /// Bytes of strings and lists that were copied between it and the host since it was made:
+    /// arguments and results, in both directions. Calls between components copy without the
+    /// host.
+    pub copied_bytes: u64,
     /// Handles in its table.
     pub handles: u32,
     /// Most handles that it may have.
@@ -222,9 +235,16 @@ fn usage(store: &StoreOpaque, data: &InstanceData, id: ComponentInstanceId, part
     };
     // What can't be made known now is not there yet.
     let _ = State::materialize(data.shared(), data.store());
+    // SAFETY: no guest grows anything now.
+    let limiter = unsafe { part.limiter.as_ptr().as_ref() };
     Usage {
         instance: part.path.to_string(),
         memory_bytes: core.map(|instance| memory_bytes(store, instance)).sum(),
+        memory_limit: limiter.most().memory_bytes,
+        table_elements: limiter.usage.table_elements,
+        table_limit: limiter.most().table_elements,
+        fuel: data.is_metered().then(|| part.fuel.get()),
+        copied_bytes: part.copied.get(),
         handles: count(|_| true),
         handle_limit: part.most_handles(),
         stream_ends: count(|kind| kind.has_payload()),

@@ -140,7 +140,7 @@ impl Instance {
     ) -> Result<Instance> {
         let opaque = store.opaque();
         let shared = opaque.components.shared();
-        let data = InstanceData::new(component, opaque.ptr(), opaque.id(), shared);
+        let data = InstanceData::new(component, opaque, shared);
         let ptr = opaque.components.insert(Box::new(data))?;
         // SAFETY: the store keeps it where it is, and is borrowed as long as `data` is used.
         let data = unsafe { ptr.get() };
@@ -450,8 +450,9 @@ impl InstanceData {
             items?
         };
         let items: Vec<_> = items.into_iter().map(ImportItem::Extern).collect();
+        let limiter = self.part(def.owner).limiter.as_ptr();
         // SAFETY: the borrow of the store has ended.
-        let made = unsafe { instantiate(self.store(), &module, &items) };
+        let made = unsafe { instantiate(self.store(), &module, &items, Some(limiter)) };
         let made = made.with_context(|| match &def.name {
             Some(name) => format!(
                 "instantiating core module `{name}` of {}",

@@ -114,6 +114,13 @@ impl<'a> LiftContext<'a> {
         }
     }
 
+    /// Counts bytes that are copied out of the guest.
+    #[inline]
+    pub(crate) fn count(&self, bytes: &[u8]) {
+        let part = self.instance.part(self.options.owner);
+        part.count_copied(bytes.len() as u64);
+    }
+
     /// The bytes of parameters or results that go through memory.
     #[inline]
     pub(crate) fn value_bytes(&self, at: u64, size: u32, align: u32) -> Result<&'a [u8]> {
@@ -144,6 +151,7 @@ impl<'a> LiftContext<'a> {
     pub fn lift_list<T: Lift>(&mut self, pair: (u64, u64), ty: InterfaceType) -> Result<Vec<T>> {
         let (size, align) = (T::LAYOUT.size(self.width()), T::LAYOUT.align(self.width()));
         let bytes = self.list_bytes(pair, size, align)?;
+        self.count(bytes);
         // In range, so the length fits what the memory has.
         self.charge((pair.1 as usize).saturating_mul(size_of::<T>().max(1)))?;
         T::load_slice(self, ty, bytes)
@@ -160,6 +168,7 @@ impl<'a> LiftContext<'a> {
             memory.len() as u64,
         )?;
         let bytes = &memory[range.ptr as usize..][..range.bytes as usize];
+        self.count(bytes);
         // Transcoding makes at most two bytes of one.
         self.charge(bytes.len().saturating_mul(2))?;
         Ok(strings::decode(range.encoding, bytes)?)

@@ -16,6 +16,7 @@ use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
+use crate::component::meter::metered;
 use crate::component::resource::{ResourceAny, not_a_handle};
 use crate::component::state::InstanceData;
 use crate::component::typed::Lower;
@@ -138,6 +139,7 @@ impl<'a> LowerContext<'a> {
                 "lowering needs a realloc that validation did not ask for".into(),
             )));
         };
+        self.instance.part(self.options.owner).count_copied(size);
         let at = self.call_realloc(realloc, [old, old_size, align.into(), size])?;
         self.check_allocation(at, align, size, content)
     }
@@ -146,7 +148,8 @@ impl<'a> LowerContext<'a> {
         let mut lanes = args.map(Lane::from_u64);
         let part = self.instance.part(self.options.owner);
         let before = part.may_leave.replace(false);
-        realloc.call(self.instance.store(), &mut lanes)?;
+        let run = || realloc.call(self.instance.store(), &mut lanes);
+        metered(self.instance, part, run)?;
         part.may_leave.set(before);
         Ok(self.address(lanes[0]))
     }

@@ -49,6 +49,7 @@ mod link;
 mod linked;
 mod linker;
 mod lower;
+mod meter;
 mod part;
 mod resource;
 mod resource_table;

@@ -16,6 +16,7 @@ use crate::component::handles::ResourceKey;
 use crate::component::history::Recorder;
 use crate::component::hot::HotStorage;
 use crate::component::store::StoreShared;
+use crate::core::limits::{LimiterBox, PartLimiter};
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap};
 use helve_model::InstanceId;
@@ -46,6 +47,12 @@ pub(crate) struct Part {
     pub gate: Cell<u32>,
     handles: RefCell<Table<HotStorage>>,
     most_handles: u32,
+    /// Its memories and tables, in number.
+    pub limiter: LimiterBox<PartLimiter>,
+    /// Fuel that it has used up, where that is counted.
+    pub fuel: Cell<u64>,
+    /// Bytes that were copied between it and the host.
+    pub copied: Cell<u64>,
     /// Room for one call's loans, kept so that lending allocates nothing.
     spare: Cell<Loans>,
     shared: Rc<StoreShared>,
@@ -55,7 +62,7 @@ impl Part {
     pub fn new(
         path: Arc<str>,
         shared: Rc<StoreShared>,
-        most_handles: u32,
+        (most_handles, limiter): (u32, PartLimiter),
         recorder: Option<Recorder>,
     ) -> Part {
         Part {
@@ -71,6 +78,9 @@ impl Part {
                 most_handles,
             )),
             most_handles,
+            limiter: LimiterBox::new(limiter),
+            fuel: Cell::new(0),
+            copied: Cell::new(0),
             spare: Cell::default(),
             shared,
         }
@@ -79,6 +89,12 @@ impl Part {
     /// Does something with its handles.
     pub fn with_table<R>(&self, work: impl FnOnce(&mut Table<HotStorage>) -> R) -> R {
         work(&mut self.handles.borrow_mut())
+    }
+
+    /// Counts bytes that are copied between it and the host.
+    #[inline]
+    pub fn count_copied(&self, bytes: u64) {
+        self.copied.set(self.copied.get().wrapping_add(bytes));
     }
 
     /// Most handles that it may have.

@@ -32,7 +32,8 @@ use crate::component::resource::{Kind, ResourceType};
 use crate::component::store::StoreShared;
 use crate::core;
 use crate::core::host::HostContextBox;
-use crate::core::store::{StoreId, StorePtr};
+use crate::core::limits::PartLimiter;
+use crate::core::store::{StoreId, StoreOpaque, StorePtr};
 use helve_abi::types::{ResourceTypeId, Types};
 use helve_base::{Bug, EntityRef, Error, PrimaryMap, Result};
 use helve_decode::plan::*;
@@ -49,6 +50,7 @@ pub(crate) struct InstanceData {
     shared: Rc<StoreShared>,
     /// Bytes that lifting one call's values may allocate.
     pub lifted_bytes: usize,
+    metered: bool,
     locked: Cell<bool>,
     pub parts: PrimaryMap<ComponentInstanceId, Part>,
     pub core: PrimaryMap<CoreInstanceId, OnceCell<core::Instance>>,
@@ -88,26 +90,31 @@ impl InstanceData {
     /// An instance of which nothing exists yet.
     pub fn new(
         component: &Component,
-        store: StorePtr,
-        store_id: StoreId,
+        opaque: &StoreOpaque,
         shared: Rc<StoreShared>,
     ) -> InstanceData {
+        let (store, limits) = (opaque.ptr(), &opaque.instance_limits);
         let plan = component.plan();
         let config = component.engine().config();
-        let (most, events) = (config.limits.handles, config.handle_history);
+        let events = config.handle_history;
         // Only tasks can wait in calls that go through the host.
         let watched = config.watches_calls();
         let recorder = || shared.history.get(store, events).map(|it| it.recorder());
         InstanceData {
             component: component.clone(),
             store,
-            store_id,
-            lifted_bytes: component.engine().limits().lifted_bytes,
+            store_id: opaque.id(),
+            lifted_bytes: limits.lifted_bytes,
+            metered: config.is_metered(),
             locked: Cell::new(false),
             parts: plan
                 .component_instances
                 .values()
-                .map(|info| Part::new(info.path.clone(), shared.clone(), most, recorder()))
+                .map(|info| {
+                    let limiter = PartLimiter::new(&opaque.limiter, limits);
+                    let path = info.path.clone();
+                    Part::new(path, shared.clone(), (limits.handles, limiter), recorder())
+                })
                 .collect(),
             core: cells(&plan.core_instances),
             resources: cells(&plan.resources),
@@ -152,6 +159,12 @@ impl InstanceData {
             instance: self.part(owner).path.clone(),
             function: function(),
         })
+    }
+
+    /// Whether the fuel of each part is counted.
+    #[inline]
+    pub fn is_metered(&self) -> bool {
+        self.metered
     }
 
     /// Whether its calls are spans.

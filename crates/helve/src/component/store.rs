@@ -13,6 +13,7 @@ use crate::component::drive::Drive;
 use crate::component::handles::{HostHandles, ResourceKey};
 use crate::component::history::HistoryCell;
 use crate::component::hook::Hook;
+use crate::component::meter::Meter;
 use crate::component::resource::{Kind, ResourceType};
 use crate::component::state::{InstanceData, InstanceKey, InstancePtr};
 use crate::component::wide_reps::WideReps;
@@ -42,6 +43,8 @@ pub(crate) struct StoreShared {
     pub concurrent: Concurrent,
     /// Representations that are 64 bits wide.
     pub wide_reps: RefCell<WideReps>,
+    /// Who uses up how much fuel, where that is asked.
+    pub meter: Meter,
     /// What became of handles, where that is kept.
     pub history: HistoryCell,
     resources: RefCell<Resources>,

@@ -84,6 +84,7 @@ pub struct Config {
     pub(crate) slow_handles: bool,
     pub(crate) handle_history: usize,
     pub(crate) trace_calls: bool,
+    pub(crate) meter_instances: bool,
     pub(crate) readings: Readings,
     pub(crate) schedule: Schedule,
     /// CPU time that lazily compiled guests use before functions are compiled again.
@@ -114,6 +115,7 @@ impl Default for Config {
             slow_handles: false,
             handle_history: 0,
             trace_calls: false,
+            meter_instances: false,
             readings: Readings::SPEC,
             schedule: Schedule::InOrder,
             background_after: Duration::from_secs(1),
@@ -242,6 +244,15 @@ impl Config {
         self
     }
 
+    /// Whether the fuel that each component instance has used up is counted, nested ones too
+    /// ([`component::inspect::Usage::fuel`](crate::component::inspect::Usage::fuel)), where fuel
+    /// is consumed at all. Off by default; on, calls between components go the slow way
+    /// through the host, so that it knows whose code runs.
+    pub fn meter_instances(&mut self, on: bool) -> &mut Config {
+        self.meter_instances = on;
+        self
+    }
+
     /// Whether guests can be stopped by the clock: see
     /// [`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline) and
     /// [`Engine::increment_epoch`](crate::Engine::increment_epoch). Off by default; costs
@@ -345,7 +356,12 @@ impl Config {
 
     /// Whether the host is to see calls between components.
     pub(crate) fn watches_calls(&self) -> bool {
-        self.handle_history > 0 || self.trace_calls
+        self.handle_history > 0 || self.trace_calls || self.is_metered()
+    }
+
+    /// Whether the fuel of each component instance is counted.
+    pub(crate) fn is_metered(&self) -> bool {
+        self.meter_instances && self.consume_fuel
     }
 
     /// Whether each call that crosses a border (from the host to a guest, to the host, from
@@ -466,6 +482,12 @@ impl Config {
     /// and the like. At most 2^28 - 1, the spec's own bound.
     pub fn max_handles(&mut self, count: u32) -> &mut Config {
         self.limits.handles = count;
+        self
+    }
+
+    /// Bytes of all linear memories of one component instance.
+    pub fn max_instance_memory_bytes(&mut self, bytes: u64) -> &mut Config {
+        self.limits.instance_memory_bytes = bytes;
         self
     }
 

@@ -136,7 +136,8 @@ impl Engine {
         &self.0.config
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    /// The bounds on what its stores' guests may ask for.
+    pub fn limits(&self) -> &Limits {
         &self.0.config.limits
     }
 

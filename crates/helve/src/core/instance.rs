@@ -100,7 +100,7 @@ impl Instance {
         let store_id = store.opaque().id();
         let ptr = store.store_ptr();
         // SAFETY: the store is ours; no reference to it is alive.
-        let id = unsafe { instantiate::instantiate(ptr, module, items)? };
+        let id = unsafe { instantiate::instantiate(ptr, module, items, None)? };
         Ok(Instance {
             store: store_id,
             id,

@@ -23,6 +23,7 @@ use crate::core::func::{Func, call_raw};
 use crate::core::host::{HostContext, HostFunc};
 use crate::core::image::Images;
 use crate::core::instance::InstanceData;
+use crate::core::limits::PartLimiter;
 use crate::core::module::{Module, ModuleInner, ModuleMemory};
 use crate::core::store::{InstanceId, StoreOpaque, StorePtr};
 use crate::core::value::ZERO;
@@ -43,7 +44,8 @@ pub(crate) enum ImportItem<'a> {
     Host(&'a HostFunc),
 }
 
-/// Instantiates `module` with as many items as it has imports.
+/// Instantiates `module` with as many items as it has imports, for the component instance
+/// that `part` is of, or for none.
 ///
 /// # Safety
 ///
@@ -52,16 +54,21 @@ pub(crate) unsafe fn instantiate(
     ptr: StorePtr,
     module: &Module,
     items: &[ImportItem<'_>],
+    part: Option<NonNull<PartLimiter>>,
 ) -> Result<InstanceId> {
     // SAFETY: as the caller says; not used any more once the start function runs.
     let store = unsafe { ptr.get() };
-    let usage = store.limiter.get().usage;
+    let before = store.limiter.get().begin_part(part);
     let images = match store.engine().config().images && !shares_memory(module) {
         true => module.inner().images.next(module.inner()),
         false => None,
     };
     let made = prepare(store, module, items, images);
-    let id = made.inspect_err(|_| store.limiter.get().usage = usage)?;
+    store
+        .limiter
+        .get()
+        .end_part(made.is_err().then_some(before));
+    let id = made?;
     let Some(data) = store.instances.get(id) else {
         bail!("no instance")
     };
@@ -212,7 +219,7 @@ fn new_instance(
         tags,
         data_bytes: inner.bytes.clone(),
         data: inner.data.clone(),
-        limiter: Some(store.limiter.as_ptr()),
+        limiter: Some(store.limiter.get().for_vm()),
         keep: inner.clone(),
         lazy: match &inner.code {
             ModuleMemory::Image(_) => None,

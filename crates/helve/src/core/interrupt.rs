@@ -148,7 +148,7 @@ fn pause(store: &mut StoreOpaque) -> Decision {
 
 impl StoreOpaque {
     /// Fuel that is left.
-    fn fuel(&self) -> u64 {
+    pub(crate) fn fuel(&self) -> u64 {
         let given = i128::from(self.vm.fuel) + i128::from(self.interrupts.reserve);
         u64::try_from(given).unwrap_or(0)
     }

@@ -5,11 +5,12 @@
 //!
 //! # Safety
 //!
-//! The limiter stands in its own box, apart from the store, so that the VM's pointer to
-//! it and the host data's borrow never overlap.
+//! Each limiter stands in a box of its own, apart from the store, so that the VM's pointer to
+//! it and the host data's borrow never overlap. One of a component instance lives as long as
+//! its core instances, and the store's longer.
 
 use crate::core::store::StorePtr;
-use helve_base::limits::Limits;
+use helve_base::limits::{InstanceLimits, Limits};
 use helve_base::{Result, ensure};
 use helve_vm::Limiter;
 use std::ptr::NonNull;
@@ -79,6 +80,8 @@ pub(crate) struct StoreLimiter {
     most: Usage,
     /// The embedder's, if it set one.
     pub custom: Option<CustomLimiter>,
+    /// The component instance for which memories and tables are being made.
+    part: Option<NonNull<PartLimiter>>,
 }
 
 /// Bytes of one element of a table.
@@ -98,6 +101,37 @@ impl StoreLimiter {
             usage: Usage::default(),
             most,
             custom: None,
+            part: None,
+        }
+    }
+
+    /// Makes memories and tables for a component instance while `work` runs; where that fails
+    /// nothing is counted of it.
+    pub fn begin_part(&mut self, part: Option<NonNull<PartLimiter>>) -> (Usage, PartUsage) {
+        self.part = part;
+        // SAFETY: alive, and nobody else uses it now.
+        let has = part.map(|part| unsafe { part.as_ref() }.usage);
+        (self.usage, has.unwrap_or_default())
+    }
+
+    /// They are made, or `before` counts again.
+    pub fn end_part(&mut self, before: Option<(Usage, PartUsage)>) {
+        let part = self.part.take();
+        let Some((usage, had)) = before else {
+            return;
+        };
+        self.usage = usage;
+        if let Some(mut part) = part {
+            // SAFETY: as above.
+            unsafe { part.as_mut() }.usage = had;
+        }
+    }
+
+    /// Whom the VM asks for what is being made.
+    pub fn for_vm(&mut self) -> NonNull<dyn Limiter> {
+        match self.part {
+            Some(part) => part,
+            None => NonNull::from(self),
         }
     }
 
@@ -109,6 +143,9 @@ impl StoreLimiter {
             "the store has {} memories, its limit; raise Limits::memories",
             has.memories
         );
+        if let Some(part) = self.own() {
+            part.check_memory(bytes)?;
+        }
         ensure!(
             self.memory_growing(0, bytes, maximum),
             "a memory of {bytes} bytes exceeds what the store may have (it has {} of {} bytes; \
@@ -117,6 +154,9 @@ impl StoreLimiter {
             most.memory_bytes
         );
         self.usage.memories += 1;
+        if let Some(part) = self.own() {
+            part.usage.memory_bytes += bytes;
+        }
         Ok(())
     }
 
@@ -128,6 +168,9 @@ impl StoreLimiter {
             "the store has {} tables, its limit; raise Limits::tables",
             has.tables
         );
+        if let Some(part) = self.own() {
+            part.check_table(elements)?;
+        }
         ensure!(
             self.table_growing(0, elements, maximum),
             "a table of {elements} elements exceeds what the store may have (it has {} of {} \
@@ -136,6 +179,9 @@ impl StoreLimiter {
             most.table_bytes
         );
         self.usage.tables += 1;
+        if let Some(part) = self.own() {
+            part.usage.table_elements += elements;
+        }
         Ok(())
     }
 
@@ -168,6 +214,11 @@ impl StoreLimiter {
         usage.memories = usage.memories.saturating_sub(freed.memories);
         usage.tables = usage.tables.saturating_sub(freed.tables);
         usage.instances = usage.instances.saturating_sub(1);
+    }
+
+    fn own(&mut self) -> Option<&mut PartLimiter> {
+        // SAFETY: alive while memories are made for it, and nobody else uses it then.
+        self.part.as_mut().map(|part| unsafe { part.as_mut() })
     }
 
     fn custom_allows(&mut self, growth: Growth) -> bool {
@@ -203,6 +254,87 @@ impl Limiter for StoreLimiter {
     }
 }
 
+/// What one component instance has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PartUsage {
+    pub memory_bytes: u64,
+    pub table_elements: u64,
+}
+
+/// What one component instance has, and may have, beside what its store may.
+pub(crate) struct PartLimiter {
+    store: NonNull<StoreLimiter>,
+    pub usage: PartUsage,
+    most: PartUsage,
+}
+
+impl PartLimiter {
+    pub fn new(store: &LimiterBox<StoreLimiter>, limits: &InstanceLimits) -> PartLimiter {
+        PartLimiter {
+            store: store.0,
+            usage: PartUsage::default(),
+            most: PartUsage {
+                memory_bytes: limits.memory_bytes,
+                table_elements: limits.table_elements,
+            },
+        }
+    }
+
+    /// What it may have.
+    pub fn most(&self) -> PartUsage {
+        self.most
+    }
+
+    fn check_memory(&self, bytes: u64) -> Result<()> {
+        let (has, most) = (self.usage.memory_bytes, self.most.memory_bytes);
+        ensure!(
+            has.saturating_add(bytes) <= most,
+            "a memory of {bytes} bytes exceeds what the component instance may have (it has {has} \
+             of {most} bytes; see InstanceLimits::memory_bytes)"
+        );
+        Ok(())
+    }
+
+    fn check_table(&self, elements: u64) -> Result<()> {
+        let (has, most) = (self.usage.table_elements, self.most.table_elements);
+        ensure!(
+            has.saturating_add(elements) <= most,
+            "a table of {elements} elements exceeds what the component instance may have (it has \
+             {has} of {most} elements; see InstanceLimits::table_elements)"
+        );
+        Ok(())
+    }
+
+    fn store(&mut self) -> &mut StoreLimiter {
+        // SAFETY: the store's outlives it, and nobody else uses that while a growth runs.
+        unsafe { self.store.as_mut() }
+    }
+}
+
+impl Limiter for PartLimiter {
+    fn memory_growing(&mut self, current: u64, desired: u64, maximum: Option<u64>) -> bool {
+        let more = desired.saturating_sub(current);
+        let mut has = self.usage.memory_bytes;
+        let allowed = add(&mut has, more, self.most.memory_bytes)
+            && self.store().memory_growing(current, desired, maximum);
+        if allowed {
+            self.usage.memory_bytes = has;
+        }
+        allowed
+    }
+
+    fn table_growing(&mut self, current: u64, desired: u64, maximum: Option<u64>) -> bool {
+        let more = desired.saturating_sub(current);
+        let mut has = self.usage.table_elements;
+        let allowed = add(&mut has, more, self.most.table_elements)
+            && self.store().table_growing(current, desired, maximum);
+        if allowed {
+            self.usage.table_elements = has;
+        }
+        allowed
+    }
+}
+
 /// Adds `more`, unless that exceeds `most`.
 fn add(has: &mut u64, more: u64, most: u64) -> bool {
     let total = has.saturating_add(more);
@@ -214,26 +346,25 @@ fn add(has: &mut u64, more: u64, most: u64) -> bool {
 }
 
 /// Owns a limiter without claiming to be its only pointer.
-pub(crate) struct LimiterBox(NonNull<StoreLimiter>);
+pub(crate) struct LimiterBox<L>(NonNull<L>);
 
-impl LimiterBox {
-    pub fn new(limiter: StoreLimiter) -> LimiterBox {
+impl<L> LimiterBox<L> {
+    pub fn new(limiter: L) -> LimiterBox<L> {
         LimiterBox(NonNull::from(Box::leak(Box::new(limiter))))
     }
 
-    /// For the VM.
-    pub fn as_ptr(&self) -> NonNull<dyn Limiter> {
+    pub fn as_ptr(&self) -> NonNull<L> {
         self.0
     }
 
-    pub fn get(&mut self) -> &mut StoreLimiter {
+    pub fn get(&mut self) -> &mut L {
         // SAFETY: ours; the VM uses its pointer only while a growth runs, and then nobody
         // is here.
         unsafe { self.0.as_mut() }
     }
 }
 
-impl Drop for LimiterBox {
+impl<L> Drop for LimiterBox<L> {
     fn drop(&mut self) {
         // SAFETY: made from a box by `new`.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });

@@ -35,6 +35,7 @@ use crate::core::instances::Instances;
 use crate::core::interrupt::{self, Interrupts};
 use crate::core::limits::{Freed, Growth, LimiterBox, StoreLimiter};
 use helve_base::core_type::{MemoryType, RefType, TableType, ValType};
+use helve_base::limits::InstanceLimits;
 use helve_base::vmctx::{VMGlobal, VMStoreContext, VMTable};
 use helve_base::{Result, ensure, entity_impl};
 use helve_vm::Limiter;
@@ -115,8 +116,10 @@ pub(crate) struct StoreOpaque {
     pub externs: Vec<Box<dyn Any + Send + Sync>>,
     /// What async calls and async host functions pass each other.
     pub hand_over: HandOver,
+    /// What component instances may have that are made now.
+    pub instance_limits: InstanceLimits,
     /// What its guests have, and may have. Last: instances point to it.
-    pub limiter: LimiterBox,
+    pub limiter: LimiterBox<StoreLimiter>,
 }
 
 impl StoreOpaque {
@@ -297,6 +300,7 @@ impl<T: 'static> Store<T> {
                 host_functions: Vec::new(),
                 externs: Vec::new(),
                 hand_over: HandOver::default(),
+                instance_limits: InstanceLimits::from(engine.limits()),
                 limiter: LimiterBox::new(StoreLimiter::new(store, engine.limits())),
             },
             data,
@@ -323,6 +327,24 @@ impl<T: 'static> Store<T> {
             growth.ask(limiter(data))
         };
         self.as_context_mut().opaque().limiter.get().custom = Some(Box::new(custom));
+    }
+
+    /// What each component instance may have that is made from now on in this store, nested
+    /// ones too, beside what the engine's [`Limits`](crate::Limits) leave to the store as a
+    /// whole. By default what these say of one instance.
+    ///
+    /// ```
+    /// # use helve::{Config, Engine, InstanceLimits, Store};
+    /// # let engine = Engine::new(&Config::new())?;
+    /// let mut store = Store::new(&engine, ());
+    /// let mut limits = InstanceLimits::from(engine.limits());
+    /// limits.memory_bytes = 64 << 20;
+    /// limits.handles = 10_000;
+    /// store.set_instance_limits(limits);
+    /// # Ok::<(), helve::Error>(())
+    /// ```
+    pub fn set_instance_limits(&mut self, limits: InstanceLimits) {
+        self.as_context_mut().opaque().instance_limits = limits;
     }
 
     /// The host's data.

@@ -27,6 +27,7 @@ use crate::component::fused::AdapterPtr;
 use crate::component::history::History;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
+use crate::component::meter::metered;
 use crate::component::part::cannot_enter;
 use crate::component::span::{HOST, Span};
 use crate::component::state::InstanceData;
@@ -353,7 +354,7 @@ pub(crate) fn on_native_stack<R>(
         // What it has to start is the closure.
         let _ = begun.map_err(|trap| refused(instance, part, trap))?;
     }
-    let result = match (work(), by_guest) {
+    let result = match (metered(instance, instance.part(part), work), by_guest) {
         (Ok(result), _) => result,
         (Err(error), true) => return Err(error),
         (Err(error), false) => return Err(failed_native(instance, error)),

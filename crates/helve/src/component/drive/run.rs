@@ -13,6 +13,7 @@ use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
 use crate::component::concurrent::host_task::yielded_thread;
+use crate::component::meter::metered;
 use crate::component::span::Span;
 use crate::component::state::InstanceData;
 use crate::core::backtrace::component_exit_error;
@@ -39,7 +40,7 @@ pub(crate) fn resume_parked(instance: &InstanceData, thread: ThreadId, how: Resu
     perform_next(instance, || {
         let stopped = instance.shared().drive.state().stopped.remove(thread);
         let stopped = stopped.ok_or_else(|| bug("a thread that did not stop"))?;
-        resume(instance, stopped, how)
+        by_thread(instance, thread, || resume(instance, stopped, how))
     });
 }
 
@@ -73,8 +74,40 @@ pub(super) fn perform_until(
             Effect::Continue { thread, value } if Some(thread) == native => {
                 return Ok(Some(value));
             }
-            effect => span(instance, &effect).within(|| perform_one(instance, effect))?,
+            effect => match effect_thread(&effect) {
+                Some(thread) => by_thread(instance, thread, || {
+                    span(instance, &effect).within(|| perform_one(instance, effect))
+                }),
+                None => perform_one(instance, effect),
+            }?,
         };
+    }
+}
+
+/// The thread that an effect lets go on.
+fn effect_thread(effect: &Effect) -> Option<ThreadId> {
+    match effect {
+        Effect::Start { thread, .. }
+        | Effect::Callback { thread, .. }
+        | Effect::Continue { thread, .. } => Some(*thread),
+        _ => None,
+    }
+}
+
+/// Runs code of a thread's component instance.
+fn by_thread<R>(instance: &InstanceData, thread: ThreadId, work: impl FnOnce() -> R) -> R {
+    if !instance.is_metered() {
+        return work();
+    }
+    let found = {
+        let state = instance.shared().drive.0.borrow();
+        let id = state.model.instance_of(thread);
+        id.and_then(|id| state.model.tables.part(id))
+    };
+    match found {
+        // SAFETY: the store is alive.
+        Some((owner, part)) => metered(instance, unsafe { owner.get() }.part(part), work),
+        None => work(),
     }
 }
 

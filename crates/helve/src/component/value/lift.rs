@@ -244,6 +244,7 @@ fn part(cx: &mut LiftContext<'_>, op: Op, from: From<'_>) -> Result<Val> {
 fn lift_list(cx: &mut LiftContext<'_>, element: ProgramId, pair: (u64, u64)) -> Result<Vec<Val>> {
     let Program { size, align, .. } = cx.instance.component.programs()[element];
     let bytes = cx.list_bytes(pair, size, align)?;
+    cx.count(bytes);
     cx.charge((pair.1 as usize).saturating_mul(size_of::<Val>()))?;
     let items = bytes.chunks_exact((size as usize).max(1));
     items
