@@ -1,158 +1,207 @@
-//! `memory.copy` and `memory.fill` with a constant length, which are loads and stores where it
-//! is small, beside the same with a length that is not known before: same bytes, same traps,
-//! and nothing is written where it traps.
+//! Lists of flat records, which are moved as a whole: the bytes in the guest's memory are
+//! those that values moved one by one (`Val`) leave there, and they come back the same.
 
-use helve::core::{Linker, Memory, Module, Val};
-use helve::{CompileMode, Config, Engine, OptLevel, Store, Trap};
-
-const LENGTHS: [u32; 24] = [
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 1000,
-];
-
-/// Functions `copy` and `fill` with each length, and with any (`copy`, `fill`), on a memory
-/// with indices of type `index`.
-fn module(index: &str) -> String {
-    let ty = if index == "i64" { "i64" } else { "" };
-    let mut text = format!("(module (memory (export \"memory\") {ty} 1)");
-    let params = format!("(param $to {index})");
-    for (suffix, more, len) in std::iter::once((
-        String::new(),
-        format!("(param $len {index})"),
-        "(local.get $len)".to_owned(),
-    ))
-    .chain(
-        LENGTHS
-            .iter()
-            .map(|n| (n.to_string(), String::new(), format!("({index}.const {n})"))),
-    ) {
-        text += &format!(
-            "(func (export \"copy{suffix}\") {params} (param $from {index}) {more}
-                (memory.copy (local.get $to) (local.get $from) {len}))
-             (func (export \"fill{suffix}\") {params} (param $byte i32) {more}
-                (memory.fill (local.get $to) (local.get $byte) {len}))"
-        );
-    }
-    text + ")"
+mod support {
+    #[allow(dead_code, unused_macros)] // values only
+    pub mod rng;
 }
 
-struct Guest {
-    store: Store<()>,
-    instance: helve::core::Instance,
-    memory: Memory,
-    wide: bool,
-    /// What the memory is full of before each call.
-    before: Vec<u8>,
+use helve::component::{
+    Component, ComponentType, Instance, Lift, Linker, Lower, TypedFunc, Val, flags,
+};
+use helve::{Config, Engine, Result, Store};
+use support::rng::{Any, Rng};
+
+flags! {
+    /// Nine labels take two bytes.
+    pub Marks {
+        const A; const B; const C; const D; const E; const F; const G; const H; const I;
+    }
 }
 
-impl Guest {
-    fn new(wide: bool, mode: CompileMode, level: OptLevel, fuel: bool) -> Guest {
-        let mut config = Config::new();
-        config
-            .verifier(true)
-            .compile(mode)
-            .optimize(level)
-            .consume_fuel(fuel);
-        let engine = Engine::new(&config).expect("an engine");
-        let text = module(if wide { "i64" } else { "i32" });
-        let module = Module::new(&engine, text).expect("a module");
-        let mut store = Store::new(&engine, ());
-        if fuel {
-            store.set_fuel(u64::MAX >> 1).expect("counted");
-        }
-        let instance = Linker::new(&engine).instantiate(&mut store, &module);
-        let instance = instance.expect("an instance");
-        let memory = instance.get_memory(&mut store, "memory").expect("there");
-        Guest {
-            store,
-            instance,
-            memory,
-            wide,
-            before: (0..65536u32).map(|i| (i * 7 + i / 256) as u8).collect(),
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, ComponentType, Lift, Lower)]
+#[component(enum)]
+enum Level {
+    Low,
+    High,
+}
 
-    fn index(&self, n: u64) -> Val {
-        match self.wide {
-            true => Val::I64(n as i64),
-            false => Val::I32(n as u32 as i32),
-        }
-    }
+/// Every kind of flat part, with padding between and behind.
+#[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]
+struct Flat {
+    small: u8,
+    wide: u64,
+    yes: bool,
+    letter: char,
+    pair: (u8, f32),
+    level: Level,
+    marks: Marks,
+    grid: [i16; 3],
+    last: i8,
+}
 
-    /// Whether it traps, and the memory then; which is full of bytes that differ before.
-    fn run(&mut self, name: &str, args: &[Val]) -> (bool, Vec<u8>) {
-        let before = &self.before;
-        self.memory.write(&mut self.store, 0, before).expect("fits");
-        let func = self
-            .instance
-            .get_func(&mut self.store, name)
-            .expect("there");
-        let outcome = func.call(&mut self.store, args, &mut []);
-        if let Err(error) = &outcome {
-            assert_eq!(
-                error.downcast_ref(),
-                Some(&Trap::MemoryOutOfBounds),
-                "{name}"
-            );
-        }
-        let mut after = vec![0; 65536];
-        self.memory.read(&self.store, 0, &mut after).expect("fits");
-        if outcome.is_err() {
-            assert!(
-                after == *before,
-                "{name} {args:?} wrote something before it trapped"
-            );
-        }
-        (outcome.is_err(), after)
+/// The same with a part that is not flat.
+#[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]
+struct Loose {
+    small: u8,
+    maybe: Option<u8>,
+    wide: u64,
+}
+
+const FLAT: &str = "(record (field \"small\" u8) (field \"wide\" u64) (field \"yes\" bool)
+    (field \"letter\" char) (field \"pair\" (tuple u8 f32))
+    (field \"level\" $level) (field \"marks\" $marks)
+    (field \"grid\" (list s16 3)) (field \"last\" s8))";
+
+const LOOSE: &str =
+    "(record (field \"small\" u8) (field \"maybe\" (option u8)) (field \"wide\" u64))";
+
+/// `bytes` gives back what a list's items are in memory, `echo` the list.
+fn guest(item: &str, size: usize) -> String {
+    format!(
+        r#"(component
+        (type $level' (enum "low" "high"))
+        (import "level" (type $level (eq $level')))
+        (type $marks' (flags "a" "b" "c" "d" "e" "f" "g" "h" "i"))
+        (import "marks" (type $marks (eq $marks')))
+        (type $item' {item})
+        (import "item" (type $item (eq $item')))
+        (core module $m
+            (memory (export "memory") 1)
+            (global $next (mut i32) (i32.const 64))
+            ;; New memory is all zero, and so is what stands between values.
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
+                (local.set $at (i32.and
+                    (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+                (global.set $next (i32.add (local.get $at) (local.get 3)))
+                (loop $more (if (i32.gt_u (global.get $next)
+                        (i32.mul (memory.size) (i32.const 65536)))
+                    (then (drop (memory.grow (i32.const 16))) (br $more))))
+                (local.get $at))
+            (func (export "bytes") (param i32 i32) (result i32)
+                (i32.store (i32.const 0) (local.get 0))
+                (i32.store (i32.const 4) (i32.mul (local.get 1) (i32.const {size})))
+                (i32.const 0))
+            (func (export "echo") (param i32 i32) (result i32)
+                (i32.store (i32.const 0) (local.get 0))
+                (i32.store (i32.const 4) (local.get 1))
+                (i32.const 0)))
+        (core instance $m (instantiate $m))
+        (func (export "bytes") (param "items" (list $item)) (result (list u8))
+            (canon lift (core func $m "bytes") (memory (core memory $m "memory"))
+                (realloc (core func $m "realloc"))))
+        (func (export "echo") (param "items" (list $item)) (result (list $item))
+            (canon lift (core func $m "echo") (memory (core memory $m "memory"))
+                (realloc (core func $m "realloc")))))"#
+    )
+}
+
+fn instantiate(item: &str, size: usize) -> (Store<()>, Instance) {
+    let engine = Engine::new(Config::new().all_features(true)).expect("an engine");
+    let component = Component::new(&engine, guest(item, size)).expect("a component");
+    let mut store = Store::new(&engine, ());
+    let instance = Linker::new(&engine).instantiate(&mut store, &component);
+    (store, instance.expect("an instance"))
+}
+
+fn check<T>(item: &str, any: fn(&mut Rng) -> T, to_val: fn(&T) -> Val) -> Result<()>
+where
+    T: ComponentType + Lift + Lower + PartialEq + std::fmt::Debug + 'static,
+{
+    let size = T::LAYOUT.size32 as usize;
+    let mut rng = Rng::new(7);
+    for count in [0, 1, 2, 3, 100, 1000] {
+        let (mut store, instance) = instantiate(item, size);
+        let items: Vec<T> = (0..count).map(|_| any(&mut rng)).collect();
+        let vals = Val::List(items.iter().map(to_val).collect());
+        let echo = instance.get_typed_func::<(&[T],), (Vec<T>,)>(&mut store, "echo")?;
+        assert_eq!(echo.call(&mut store, (&items,))?.0, items);
+        let mut results = [Val::Bool(false)];
+        let func = echo.func();
+        func.call(&mut store, std::slice::from_ref(&vals), &mut results)?;
+        assert_eq!(results[0], vals);
+
+        let bytes = instance.get_typed_func::<(&[T],), (Vec<u8>,)>(&mut store, "bytes")?;
+        let typed = bytes.call(&mut store, (&items,))?.0;
+        bytes.func().call(&mut store, &[vals], &mut results)?;
+        let typed = Val::List(typed.into_iter().map(Val::U8).collect());
+        assert_eq!(results[0], typed, "{count} of {item}");
     }
+    Ok(())
+}
+
+fn field(name: &str, val: Val) -> (String, Val) {
+    (name.to_owned(), val)
 }
 
 #[test]
-fn constant_lengths_do_what_others_do() {
-    let ways = [
-        (CompileMode::Ahead, OptLevel::Speed, false),
-        (CompileMode::Ahead, OptLevel::None, true),
-        (CompileMode::Lazy, OptLevel::Speed, false),
-    ];
-    for wide in [false, true] {
-        for (mode, level, fuel) in ways {
-            let mut guest = Guest::new(wide, mode, level, fuel);
-            for len in LENGTHS {
-                both(&mut guest, u64::from(len));
-            }
-        }
-    }
+fn flat_records_move_as_a_whole() -> Result<()> {
+    const { assert!(Flat::FLAT && <(u8, [Flat; 2])>::FLAT) };
+    let any = |rng: &mut Rng| Flat {
+        small: Any::any(rng),
+        wide: Any::any(rng),
+        yes: Any::any(rng),
+        letter: Any::any(rng),
+        pair: (Any::any(rng), rng.below(1000) as f32),
+        level: [Level::Low, Level::High][rng.below(2)],
+        marks: Marks::from_bits_truncate(Any::any(rng)),
+        grid: [Any::any(rng), Any::any(rng), Any::any(rng)],
+        last: Any::any(rng),
+    };
+    check(FLAT, any, |flat| {
+        let labels = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+        let set = (0..9).filter(|i| flat.marks.bits() >> i & 1 == 1);
+        Val::Record(vec![
+            field("small", Val::U8(flat.small)),
+            field("wide", Val::U64(flat.wide)),
+            field("yes", Val::Bool(flat.yes)),
+            field("letter", Val::Char(flat.letter)),
+            field(
+                "pair",
+                Val::Tuple(vec![Val::U8(flat.pair.0), Val::Float32(flat.pair.1)]),
+            ),
+            field(
+                "level",
+                Val::Enum(format!("{:?}", flat.level).to_lowercase()),
+            ),
+            field(
+                "marks",
+                Val::Flags(set.map(|i: usize| labels[i].to_owned()).collect()),
+            ),
+            field("grid", Val::List(flat.grid.map(Val::S16).to_vec())),
+            field("last", Val::S8(flat.last)),
+        ])
+    })
 }
 
-fn both(guest: &mut Guest, len: u64) {
-    const END: u64 = 65536;
-    let places = [
-        0,
-        100,
-        101,
-        107,
-        133,
-        200,
-        END - len,
-        END - len + 1,
-        END,
-        END + 1,
-        u64::MAX,
-    ];
-    let n = guest.index(len);
-    for to in places {
-        let at = guest.index(to);
-        // Of this only the lowest byte counts.
-        let byte = Val::I32(0x1a5);
-        let found = guest.run(&format!("fill{len}"), &[at, byte]);
-        let other = guest.run("fill", &[at, byte, n]);
-        assert!(found == other, "fill {len} bytes at {to}");
-        let traps = to.min(if guest.wide { to } else { to & 0xffff_ffff }) > END - len;
-        assert_eq!(found.0, traps, "fill {len} bytes at {to}");
-        for from in places {
-            let from_val = guest.index(from);
-            let found = guest.run(&format!("copy{len}"), &[at, from_val]);
-            let other = guest.run("copy", &[at, from_val, n]);
-            assert!(found == other, "copy {len} bytes from {from} to {to}");
-        }
-    }
+#[test]
+fn others_move_one_by_one() -> Result<()> {
+    const { assert!(!Loose::FLAT && !<(u8, String)>::FLAT && !<Vec<u8>>::FLAT) };
+    let any = |rng: &mut Rng| Loose {
+        small: Any::any(rng),
+        maybe: Any::any(rng),
+        wide: Any::any(rng),
+    };
+    check(LOOSE, any, |loose| {
+        let maybe = loose.maybe.map(|byte| Box::new(Val::U8(byte)));
+        Val::Record(vec![
+            field("small", Val::U8(loose.small)),
+            field("maybe", Val::Option(maybe)),
+            field("wide", Val::U64(loose.wide)),
+        ])
+    })
+}
+
+/// A case that there is not, in the last of many items, traps as it does alone.
+#[test]
+fn malformed_items_are_found() -> Result<()> {
+    let (mut store, instance) = instantiate("(enum \"low\" \"high\")", 1);
+    let echo = instance.get_func(&mut store, "echo").expect("a function");
+    let levels: TypedFunc<(&[u8],), (Vec<Level>,)> = echo.assume_typed();
+    let (right, mut wrong) = ([1; 50], [1; 50]);
+    wrong[49] = 2;
+    assert_eq!(levels.call(&mut store, (&right,))?.0, [Level::High; 50]);
+    let error = levels.call(&mut store, (&wrong,)).unwrap_err();
+    assert!(format!("{error:#}").contains("discriminant"), "{error:#}");
+    Ok(())
 }

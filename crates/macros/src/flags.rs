@@ -250,6 +250,7 @@ fn traits(item: &FlagsItem) -> TokenStream {
             let size = <Self as #rt::ComponentType>::LAYOUT.size32;
             cx.put_discriminant(at, size, self.bits)
         },
+        Some(quote!(#rt::put_flat(to, &self.bits.to_le_bytes());)),
     );
     let lift = lift_impl(
         quote! {
@@ -264,6 +265,7 @@ fn traits(item: &FlagsItem) -> TokenStream {
     quote! {
         impl #rt::ComponentType for #name {
             const LAYOUT: #rt::Layout = #rt::Layout::flags(#count);
+            const FLAT: bool = true;
 
             fn typecheck(ty: #rt::InterfaceType, cx: &#rt::TypeCheck<'_>) -> ::helve::Result<()> {
                 cx.flags(ty, &[#(#names),*])

@@ -27,6 +27,8 @@ fn component_type(fields: &[Field]) -> TokenStream {
         ]);
         const NEEDS_TYPE: bool =
             false #(|| <#types as #rt::ComponentType>::NEEDS_TYPE)*;
+        const FLAT: bool =
+            true #(&& <#types as #rt::ComponentType>::FLAT)*;
 
         fn typecheck(
             ty: #rt::InterfaceType,
@@ -81,6 +83,15 @@ fn lower(fields: &[Field]) -> TokenStream {
                 )?;
             )*
             ::core::result::Result::Ok(())
+        }
+
+        #[inline]
+        fn store_flat(&self, to: &mut [u8]) {
+            let mut fields = #rt::FieldCursor::new();
+            #(
+                let field = #rt::flat_field::<#types>(&mut fields, to);
+                <#types as #rt::Lower>::store_flat(&self.#members, field);
+            )*
         }
     }
 }

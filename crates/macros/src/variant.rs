@@ -130,6 +130,7 @@ fn lower(cases: &[Case]) -> TokenStream {
             let cases = const { #layout };
             match self { #to_memory }
         },
+        None,
     )
 }
 
@@ -216,6 +217,7 @@ fn enum_component_type(cases: &[Case]) -> TokenStream {
     quote! {
         const LAYOUT: #rt::Layout =
             #rt::Layout::enumeration(#count);
+        const FLAT: bool = true;
 
         fn typecheck(
             ty: #rt::InterfaceType,
@@ -245,6 +247,10 @@ fn enum_lower(cases: &[Case]) -> TokenStream {
             let size = <Self as #rt::ComponentType>::LAYOUT.size32;
             cx.put_discriminant(at, size, number)
         },
+        Some(quote! {
+            #number
+            #rt::put_flat(to, &number.to_le_bytes());
+        }),
     )
 }
 
@@ -273,9 +279,21 @@ fn enum_lift(cases: &[Case]) -> TokenStream {
     )
 }
 
-/// The two methods of `Lower`.
-pub(crate) fn lower_impl(lower: TokenStream, store: TokenStream) -> TokenStream {
+/// The methods of `Lower`: `flat` is that of what is flat.
+pub(crate) fn lower_impl(
+    lower: TokenStream,
+    store: TokenStream,
+    flat: Option<TokenStream>,
+) -> TokenStream {
     let rt = rt();
+    let flat = flat.map(|flat| {
+        quote! {
+            #[inline]
+            fn store_flat(&self, to: &mut [u8]) {
+                #flat
+            }
+        }
+    });
     quote! {
         #[inline]
         fn lower(
@@ -296,6 +314,8 @@ pub(crate) fn lower_impl(lower: TokenStream, store: TokenStream) -> TokenStream 
         ) -> ::helve::Result<()> {
             #store
         }
+
+        #flat
     }
 }
 

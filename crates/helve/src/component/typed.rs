@@ -16,6 +16,7 @@
 //! # Implementing them (what derives expand to)
 //!
 //! A **record** `{ a: A, b: B }`:
+//! - `FLAT` = that of all fields, and `store_flat`: each field goes to [`flat_field`];
 //! - `LAYOUT = Layout::record(&[A::LAYOUT, B::LAYOUT])`, `NEEDS_TYPE` = that of any field;
 //! - `typecheck`: [`TypeCheck::record`] with each field's name and `T::typecheck`;
 //! - `lower`: a [`LaneCursor`] over `dst`; each field gets `lanes.next::<A>()?`;
@@ -63,6 +64,11 @@ pub trait ComponentType {
     /// handles and whatever contains them.
     const NEEDS_TYPE: bool = false;
 
+    /// Whether each value is so many bytes, whatever the width of addresses, that
+    /// [`Lower::store_flat`] writes: numbers, and what is made of nothing else. Lists of such
+    /// are checked once, as a whole.
+    const FLAT: bool = false;
+
     /// Whether `ty` is the type this stands for; the error says what was expected and
     /// found.
     fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()>;
@@ -85,6 +91,10 @@ pub trait Lower: ComponentType {
     /// Writes it to guest memory at `at`, which was checked to be aligned and in bounds.
     fn store(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, at: usize) -> Result<()>;
 
+    /// Writes it to exactly as many bytes as the layout says, where
+    /// [`ComponentType::FLAT`] says that this is all there is to it.
+    fn store_flat(&self, _to: &mut [u8]) {}
+
     /// Stores `items` one after the other from `at`; `ty` is one item's.
     fn store_slice(
         items: &[Self],
@@ -95,6 +105,15 @@ pub trait Lower: ComponentType {
     where
         Self: Sized,
     {
+        if Self::FLAT {
+            // Constant, so that nothing is left to check item by item.
+            let size = Self::LAYOUT.size32 as usize;
+            let bytes = cx.bytes_mut(at, items.len().saturating_mul(size))?;
+            for (item, to) in items.iter().zip(bytes.chunks_exact_mut(size.max(1))) {
+                item.store_flat(to);
+            }
+            return Ok(());
+        }
         let size = Self::LAYOUT.size(cx.width()) as usize;
         for (i, item) in items.iter().enumerate() {
             item.store(cx, ty, at + i * size)?;
@@ -135,11 +154,17 @@ pub trait Lift: ComponentType + Sized {
 
     /// Reads as many as there are in `bytes`, a multiple of the size; `ty` is one item's.
     fn load_slice(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Vec<Self>> {
-        let size = Self::LAYOUT.size(cx.width()) as usize;
-        bytes
-            .chunks_exact(size.max(1))
-            .map(|item| Self::load(cx, ty, item))
-            .collect()
+        // Constant where it can be, so that nothing is left to check item by item.
+        let size = match Self::FLAT {
+            true => Self::LAYOUT.size32,
+            false => Self::LAYOUT.size(cx.width()),
+        };
+        let size = (size as usize).max(1);
+        let mut items = Vec::with_capacity(bytes.len() / size);
+        for item in bytes.chunks_exact(size) {
+            items.push(Self::load(cx, ty, item)?);
+        }
+        Ok(items)
     }
 
     /// Lifts a function's result list, which this is.
@@ -256,6 +281,25 @@ impl<'a> LaneReader<'a> {
             }
             None => Err(too_few_lanes()),
         }
+    }
+}
+
+/// The bytes of a flat `T` at the next place in a flat record's `bytes`, to write.
+#[inline]
+pub fn flat_field<'b, T: ComponentType>(
+    fields: &mut FieldCursor,
+    bytes: &'b mut [u8],
+) -> &'b mut [u8] {
+    let at = fields.next::<T>(PointerWidth::P32);
+    let end = at + T::LAYOUT.size32 as usize;
+    bytes.get_mut(at..end).unwrap_or_default()
+}
+
+/// Writes as many of a number's bytes, the lowest first, as there is room for.
+#[inline]
+pub fn put_flat(to: &mut [u8], bytes: &[u8]) {
+    if let Some(bytes) = bytes.get(..to.len()) {
+        to.copy_from_slice(bytes);
     }
 }
 

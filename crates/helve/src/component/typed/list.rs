@@ -82,6 +82,7 @@ lists!(Vec<T>, Box<[T]>, Arc<[T]>);
 impl<T: ComponentType, const N: usize> ComponentType for [T; N] {
     const LAYOUT: Layout = Layout::fixed_list(&T::LAYOUT, N as u32);
     const NEEDS_TYPE: bool = T::NEEDS_TYPE;
+    const FLAT: bool = T::FLAT;
 
     fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()> {
         match ty {
@@ -104,6 +105,14 @@ impl<T: Lower, const N: usize> Lower for [T; N] {
     fn store(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, at: usize) -> Result<()> {
         let element = part::<T>(cx.types(), ty, 0);
         T::store_slice(self, cx, element, at)
+    }
+
+    #[inline]
+    fn store_flat(&self, to: &mut [u8]) {
+        let size = (T::LAYOUT.size32 as usize).max(1);
+        for (item, to) in self.iter().zip(to.chunks_exact_mut(size)) {
+            item.store_flat(to);
+        }
     }
 }
 

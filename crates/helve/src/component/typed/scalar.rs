@@ -10,6 +10,7 @@ macro_rules! numbers {
     ($($ty:ident = $kind:ident, $layout:ident, $to_lane:expr, $from_lane:expr;)*) => {$(
         impl ComponentType for $ty {
             const LAYOUT: Layout = Layout::$layout;
+            const FLAT: bool = true;
 
             fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()> {
                 cx.scalar(ty, InterfaceType::$kind)
@@ -26,6 +27,11 @@ macro_rules! numbers {
             #[inline]
             fn store(&self, cx: &mut LowerContext<'_>, _: InterfaceType, at: usize) -> Result<()> {
                 cx.put(at, &self.to_le_bytes())
+            }
+
+            #[inline]
+            fn store_flat(&self, to: &mut [u8]) {
+                put_flat(to, &self.to_le_bytes());
             }
 
             fn store_slice(items: &[$ty], cx: &mut LowerContext<'_>, _: InterfaceType, at: usize) -> Result<()> {
@@ -82,6 +88,7 @@ pub(super) fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
 
 impl ComponentType for bool {
     const LAYOUT: Layout = Layout::BYTES1;
+    const FLAT: bool = true;
 
     fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()> {
         cx.scalar(ty, InterfaceType::Bool)
@@ -97,6 +104,11 @@ impl Lower for bool {
     #[inline]
     fn store(&self, cx: &mut LowerContext<'_>, _: InterfaceType, at: usize) -> Result<()> {
         cx.put(at, &[(*self).into()])
+    }
+
+    #[inline]
+    fn store_flat(&self, to: &mut [u8]) {
+        put_flat(to, &[(*self).into()]);
     }
 }
 
@@ -114,6 +126,7 @@ impl Lift for bool {
 
 impl ComponentType for char {
     const LAYOUT: Layout = Layout::BYTES4;
+    const FLAT: bool = true;
 
     fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()> {
         cx.scalar(ty, InterfaceType::Char)
@@ -129,6 +142,11 @@ impl Lower for char {
     #[inline]
     fn store(&self, cx: &mut LowerContext<'_>, _: InterfaceType, at: usize) -> Result<()> {
         cx.put(at, &u32::from(*self).to_le_bytes())
+    }
+
+    #[inline]
+    fn store_flat(&self, to: &mut [u8]) {
+        put_flat(to, &u32::from(*self).to_le_bytes());
     }
 }
 

@@ -71,6 +71,7 @@ macro_rules! tuples {
         impl<$($name: ComponentType),+> ComponentType for ($($name,)+) {
             const LAYOUT: Layout = Layout::record(&[$($name::LAYOUT),+]);
             const NEEDS_TYPE: bool = false $(|| $name::NEEDS_TYPE)+;
+            const FLAT: bool = true $(&& $name::FLAT)+;
 
             fn typecheck(ty: InterfaceType, cx: &TypeCheck<'_>) -> Result<()> {
                 cx.tuple(ty, &[$($name::typecheck),+])
@@ -96,6 +97,12 @@ macro_rules! tuples {
                     self.$i.store(cx, field, at + fields.next::<$name>(cx.width()))?;
                 )+
                 Ok(())
+            }
+
+            #[inline]
+            fn store_flat(&self, to: &mut [u8]) {
+                let mut fields = FieldCursor::new();
+                $(self.$i.store_flat(flat_field::<$name>(&mut fields, to));)+
             }
 
             tuples!(@lower_result $($name)+);
