@@ -125,6 +125,21 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.copying(instance, copying, is_async)
     }
 
+    /// As [`Table::host_waits`](crate::Table::host_waits), of the guest that runs; `None` too
+    /// where the read or write would trap.
+    pub fn host_waits(&mut self, index: u32, end: EndType, is_async: bool) -> Option<u64> {
+        let (_, instance) = self.enter_builtin().ok()?;
+        if !is_async {
+            self.check_may_block().ok()?;
+        }
+        let arena = &self.arena;
+        self.tables
+            .with(instance, |table| {
+                table.host_waits(arena, index, end, is_async)
+            })?
+            .ok()?
+    }
+
     /// `stream.cancel-read`, `stream.cancel-write`, `future.cancel-read`,
     /// `future.cancel-write`.
     pub fn copy_cancel(

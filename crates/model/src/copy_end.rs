@@ -533,6 +533,30 @@ impl<S: Storage> Table<S> {
         self.waitable_of(index, end.found())
     }
 
+    /// The address of the host's buffer, where a copy of the end at `index` could begin and
+    /// the host waits at the other one with a buffer of no elements: it may fill or empty the
+    /// guest's at once, and nothing here changes.
+    pub fn host_waits(
+        &self,
+        arena: &Arena,
+        index: u32,
+        end: EndType,
+        is_async: bool,
+    ) -> Result<Option<u64>, HandleError> {
+        let id = self.copy_end(index, end)?;
+        let end = arena.end(id)?;
+        let shared = arena.shared(end.shared)?;
+        let sync_in_set = !is_async && arena.in_waitable_set(id);
+        let Some(pending) = shared.pending.filter(|pending| pending.instance.is_none()) else {
+            return Ok(None);
+        };
+        if end.state != CopyState::Idle || shared.dropped || sync_in_set {
+            return Ok(None);
+        }
+        let theirs = arena.end(pending.end)?.buffer;
+        Ok((theirs.length == 0).then_some(theirs.address))
+    }
+
     /// `stream.read`, `future.write`, ..: starts a copy of the end at `index`.
     pub fn copy(
         &mut self,

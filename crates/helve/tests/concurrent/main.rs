@@ -8,5 +8,6 @@ mod hooks;
 mod many;
 mod schedules;
 mod stalls;
+mod pipes;
 mod streams;
 mod support;

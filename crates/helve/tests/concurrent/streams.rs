@@ -112,11 +112,11 @@ fn copier(element: &str, size: u32, chunk: u32) -> String {
 type Copy<T> = TypedFunc<(StreamReader<T>,), (StreamReader<T>,)>;
 type Pass<T> = TypedFunc<(FutureReader<T>,), (FutureReader<T>,)>;
 
-fn set_up(element: &str, size: u32, chunk: u32) -> (Store<()>, Instance) {
+pub fn set_up(element: &str, size: u32, chunk: u32) -> (Store<()>, Instance) {
     instantiate(&copier(element, size, chunk), (), |_: &mut Linker<()>| {})
 }
 
-fn copy<T>(store: &mut Store<()>, instance: &Instance) -> Copy<T>
+pub fn copy<T>(store: &mut Store<()>, instance: &Instance) -> Copy<T>
 where
     T: helve::component::Lift + helve::component::Lower + 'static,
 {

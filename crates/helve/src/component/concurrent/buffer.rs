@@ -13,6 +13,7 @@
 //!
 //! Guests' memories are looked at for one copy, while no guest runs.
 
+use super::pipe::Side;
 use super::slots::Key;
 use crate::component::call::scope::CallScope;
 use crate::component::drive::copy::Place;
@@ -56,6 +57,12 @@ pub(crate) trait HostBuffer: Send + Sync {
 
     /// Takes the first elements of another one.
     fn pour(&self, from: &dyn HostBuffer, count: usize) -> Result<()>;
+
+    /// A guest has come with room for `count` elements, or with that many, and this one has
+    /// none of its own: how many it has put there or taken at once.
+    fn at_once(&self, _side: &Side, _count: usize) -> usize {
+        0
+    }
 }
 
 /// Elements in the host's memory.

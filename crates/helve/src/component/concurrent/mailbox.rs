@@ -60,6 +60,8 @@ pub(crate) struct Mailbox {
     there: AtomicUsize,
     /// Whether a call that has not begun is not to any more.
     off: AtomicBool,
+    /// Producers and consumers of the store.
+    pipes: AtomicUsize,
 }
 
 impl Mailbox {
@@ -124,6 +126,22 @@ impl Mailbox {
         let letter = inner.letters.pop_front();
         self.count(&inner);
         letter
+    }
+
+    /// A producer or consumer was made.
+    pub fn pipe_is_there(&self) {
+        self.pipes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One that was made is no more.
+    pub fn pipe_is_gone(&self) {
+        self.pipes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether there are producers or consumers.
+    #[inline]
+    pub fn has_pipes(&self) -> bool {
+        self.pipes.load(Ordering::Relaxed) > 0
     }
 
     /// A call that has not begun is not to.

@@ -29,6 +29,7 @@ pub(crate) mod host_func;
 pub(crate) mod host_task;
 pub(crate) mod mailbox;
 pub(crate) mod pipe;
+pub(crate) mod piped;
 mod run;
 pub(crate) mod side;
 pub(crate) mod slots;

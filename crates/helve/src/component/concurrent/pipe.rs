@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A task of the store's loop does the waiting (by reads and writes of no elements, which
-//! end when the other side has come). The store is not at hand while a producer or
+//! end when the other side has come); a guest that comes while it waits is served at once,
+//! where the producer or consumer can (`piped`). The store is not at hand while a producer or
 //! consumer runs: it may hold a slice of a guest's memory. Not here: one read or write at
 //! a time (`stream_host`).
 //!
@@ -21,6 +22,8 @@ use super::buffer::{
     Elements, HostBuffer, IN_PLACE, Reading, Writing, load_elements, out_of_bounds, place,
 };
 use super::host_end::{HostEnd, copy};
+use super::mailbox::Mailbox;
+use super::piped::{Piped, Waited, Work};
 use super::slots::Key;
 use super::stream_host::{StreamReader, StreamWriter, stream};
 use crate::component::drive::copy::Place;
@@ -28,7 +31,7 @@ use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::store::StoreShared;
 use crate::component::typed::{Lift, Lower};
-use crate::core::context::AsContextMut;
+use crate::core::context::{AsContextMut, StoreContextMut};
 use helve_abi::types::InterfaceType;
 use helve_base::{Bug, Error, Result};
 use helve_model::{Buffer, Shape};
@@ -92,7 +95,7 @@ macro_rules! flat {
 flat!(u8 u16 u32 u64 i8 i16 i32 i64);
 
 /// Where the other side of a stream is.
-enum Side {
+pub(crate) enum Side {
     Guest(Place),
     Host(Arc<dyn HostBuffer>),
 }
@@ -345,35 +348,52 @@ impl<T: Lower + Send + 'static> StreamReader<T> {
         let mut store = store.as_context_mut();
         let (writer, reader) = stream::<T>(&mut store)?;
         let accessor = Accessor::new(store.as_context_mut());
-        let task = produce(accessor, writer, Box::pin(producer));
+        let producer = Producing(Box::pin(producer), PhantomData);
+        let producer = Piped::new(&mailbox(&mut store), Box::new(producer));
+        let task = produce(accessor, writer, producer);
         super::host_task::spawn(store.opaque(), Box::pin(task))?;
         Ok(reader)
     }
 }
 
+/// A producer at work.
+struct Producing<T, P>(Pin<Box<P>>, PhantomData<fn(T)>);
+
+impl<T: Lower + Send + 'static, P: StreamProducer<T>> Work for Producing<T, P> {
+    fn work(
+        &mut self,
+        side: &Side,
+        room: usize,
+        cx: &mut Context<'_>,
+    ) -> (usize, Poll<Result<StreamState>>) {
+        let mut to = Destination {
+            side,
+            room,
+            used: 0,
+            element: PhantomData,
+        };
+        let polled = self.0.as_mut().poll_produce(cx, &mut to);
+        (to.used, polled)
+    }
+
+    fn end(&mut self) {}
+}
+
 async fn produce<D: 'static, T: Lower + Send + 'static>(
     accessor: Accessor<D>,
     mut writer: StreamWriter<T>,
-    mut producer: Pin<Box<impl StreamProducer<T>>>,
+    producer: Arc<Piped>,
 ) -> Result<()> {
-    while writer.ready(&accessor).await? {
+    while producer.wait(&accessor, writer.end()).await? == Waited::Met {
         let end = writer.end();
         let done = poll_fn(|cx| {
-            turn(with_side(&accessor, end, cx, |side, room, cx| {
-                let mut to = Destination {
-                    side,
-                    room,
-                    used: 0,
-                    element: PhantomData,
-                };
-                let polled = producer.as_mut().poll_produce(cx, &mut to);
-                (to.used, polled)
-            }))
+            let work = |side: &Side, room, cx: &mut Context<'_>| producer.work(side, room, cx);
+            turn(with_side(&accessor, end, cx, work))
         });
         let state = match done.await? {
             Turn::State(state) => state,
             Turn::Again => StreamState::Open,
-            Turn::Asked => ahead(&accessor, &mut writer, producer.as_mut()).await?,
+            Turn::Asked => ahead(&accessor, &mut writer, &producer).await?,
         };
         if state == StreamState::Closed {
             break;
@@ -386,19 +406,13 @@ async fn produce<D: 'static, T: Lower + Send + 'static>(
 async fn ahead<D: 'static, T: Lower + Send + 'static>(
     accessor: &Accessor<D>,
     writer: &mut StreamWriter<T>,
-    mut producer: Pin<&mut impl StreamProducer<T>>,
+    producer: &Piped,
 ) -> Result<StreamState> {
     let made = Elements::new(Vec::new());
     let side = Side::Host(Arc::new(Ahead(made.clone())));
     let end = writer.end();
     let state = poll_fn(|cx| {
-        let mut to = Destination {
-            side: &side,
-            room: AHEAD,
-            used: 0,
-            element: PhantomData,
-        };
-        let polled = producer.as_mut().poll_produce(cx, &mut to);
+        let (_, polled) = producer.work(&side, AHEAD, cx);
         if polled.is_pending() {
             let watched = accessor.with(|mut store| {
                 let shared = store.opaque().components.shared();
@@ -429,34 +443,62 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
     ) -> Result<()> {
         let mut store = store.as_context_mut();
         let accessor = Accessor::new(store.as_context_mut());
-        let task = consume(accessor, self, Box::pin(consumer));
+        let consumer = Consuming(Box::pin(consumer), PhantomData);
+        let consumer = Piped::new(&mailbox(&mut store), Box::new(consumer));
+        let task = consume(accessor, self, consumer);
         super::host_task::spawn(store.opaque(), Box::pin(task))
+    }
+}
+
+/// A consumer at work.
+struct Consuming<T, C>(Pin<Box<C>>, PhantomData<fn(T)>);
+
+impl<T: Lift + Send + 'static, C: StreamConsumer<T>> Work for Consuming<T, C> {
+    fn work(
+        &mut self,
+        side: &Side,
+        there: usize,
+        cx: &mut Context<'_>,
+    ) -> (usize, Poll<Result<StreamState>>) {
+        let mut from = Source {
+            side,
+            there,
+            used: 0,
+            element: PhantomData,
+        };
+        let polled = self.0.as_mut().poll_consume(cx, &mut from);
+        (from.used, polled)
+    }
+
+    fn end(&mut self) {
+        self.0.as_mut().end();
     }
 }
 
 async fn consume<D: 'static, T: Lift + Send + 'static>(
     accessor: Accessor<D>,
-    mut reader: StreamReader<T>,
-    mut consumer: Pin<Box<impl StreamConsumer<T>>>,
+    reader: StreamReader<T>,
+    consumer: Arc<Piped>,
 ) -> Result<()> {
-    while reader.read(&accessor, 0).await?.is_some() {
-        let end = &reader.end;
+    loop {
+        match consumer.wait(&accessor, &reader.end).await? {
+            Waited::Met => {}
+            Waited::Over => return Ok(()),
+            Waited::Alone => break,
+        }
         let done = poll_fn(|cx| {
-            turn(with_side(&accessor, end, cx, |side, there, cx| {
-                let mut from = Source {
-                    side,
-                    there,
-                    used: 0,
-                    element: PhantomData,
-                };
-                let polled = consumer.as_mut().poll_consume(cx, &mut from);
-                (from.used, polled)
-            }))
+            let work = |side: &Side, there, cx: &mut Context<'_>| consumer.work(side, there, cx);
+            turn(with_side(&accessor, &reader.end, cx, work))
         });
         if let Turn::State(StreamState::Closed) = done.await? {
             return Ok(());
         }
     }
-    consumer.as_mut().end();
+    consumer.end();
     Ok(())
+}
+
+fn mailbox<D: 'static>(store: &mut StoreContextMut<'_, D>) -> Arc<Mailbox> {
+    let shared = store.opaque().components.shared();
+    shared.concurrent.mailbox.clone()
 }

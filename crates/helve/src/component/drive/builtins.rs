@@ -341,6 +341,11 @@ impl Function {
         };
         let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
         to.event = options.memory.map(|memory| (memory, event_at));
+        if let Some(payload) = self.at_once(instance, *op, (*is_async, *ends), lanes) {
+            let mut state = instance.shared().drive.0.borrow_mut();
+            reply(&mut state, *to, Value::Number(payload))?;
+            return Ok(Asked::Answered);
+        }
         let mut state = instance.shared().drive.0.borrow_mut();
         let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
         let effect = match effect {
@@ -361,6 +366,42 @@ impl Function {
             effect => Ok(effect),
         };
         effect.map(Asked::Effect)
+    }
+
+    /// What a read or write of a stream returns, which a producer or consumer of the host's
+    /// could serve at once.
+    #[inline]
+    fn at_once(
+        &self,
+        instance: &InstanceData,
+        op: CanonBuiltin,
+        (is_async, ends): (bool, u32),
+        lanes: &[Lane],
+    ) -> Option<u32> {
+        let direction = match op {
+            CanonBuiltin::StreamRead { .. } => Direction::Readable,
+            CanonBuiltin::StreamWrite { .. } => Direction::Writable,
+            _ => return None,
+        };
+        let shared = instance.shared();
+        if !shared.concurrent.has_pipes() {
+            return None;
+        }
+        let (address, place, count) = {
+            let mut state = shared.drive.state();
+            if state.model.is_seeded() {
+                return None;
+            }
+            let end = state.ends.end(ends, Shape::Stream, direction);
+            let buffer = state.ends.buffer(ends, Shape::Stream, lanes).ok()?;
+            let index = lanes.first()?.u32();
+            let count = Some(buffer.remain()).filter(|count| *count > 0)?;
+            let address = state.model.host_waits(index, end, is_async)?;
+            (address, state.place(&buffer).ok()?, count)
+        };
+        let moved = concurrent::piped::meet(shared, address, place, count);
+        let completed = helve_model::CopyResult::Completed as u32;
+        (moved > 0).then_some(completed | moved << 4)
     }
 
     /// Elements are copied, then the built-in is over.
