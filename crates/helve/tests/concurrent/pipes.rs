@@ -150,7 +150,12 @@ fn served_at_once_or_later() {
         (&[Few(3), Last(5)], &[Few(9)], 8, true),
         (&[Last(0)], &[Few(9)], 0, true),
         (&[Few(8), Few(8), Later, Last(8)], &[Few(9)], 24, true),
-        (&[Later, Later, Few(1), Later, Last(1)], &[Later, Few(1)], 2, true),
+        (
+            &[Later, Later, Few(1), Later, Last(1)],
+            &[Later, Few(1)],
+            2,
+            true,
+        ),
         (&[Few(4), Fail], &[Few(9)], 4, true),
         (&[Fail], &[Few(9)], 0, true),
         (&[Few(8)], &[Few(3), Later, Last(4)], 7, false),
