@@ -139,6 +139,8 @@ fn nothing_is_lost_however_it_ends() {
 fn core_modules_of_wasi_0_1() {
     let file = guest("preview1.wat").display().to_string();
     expect(&["run", &file], 7, "one\n", &[]);
+    let file = guest("renumber.wat").display().to_string();
+    expect(&["run", &file], 0, "ok\nok\n", &[]);
 }
 
 #[test]
