@@ -4,10 +4,13 @@
 mod common;
 
 use bytes::Bytes;
-use common::{MEMORY, component, engine, linker, store};
+use common::{Host, MEMORY, component, engine, linker, store};
 use helve::Engine;
-use helve::component::Component;
+use helve::component::{Accessor, Component};
 use helve_wasi::WasiCtx;
+use helve_wasi_http::host::body::BoxBody;
+use helve_wasi_http::host::message::Scheme;
+use helve_wasi_http::p3::Service;
 use helve_wasi_http::server::{
     AccessLog, App, ProxyApp, Server, ServerLimits, ServiceApp, Ticks, listen,
 };
@@ -277,6 +280,39 @@ async fn requests_are_passed_on_where_that_is_granted() {
     }
 }
 
+/// Middleware before middleware before a service, all in one store.
+#[tokio::test]
+async fn middleware_is_put_before_a_service() {
+    let engine = engine();
+    let mut store = store(&engine, WasiCtx::builder().build());
+    store.set_epoch_deadline(u64::MAX / 4);
+    let compile = |world: &str, body: &str| {
+        let bytes = component("0.3.0", world, &format!("{ASYNC}{MEMORY}{body}"));
+        Component::new(&engine, bytes).unwrap()
+    };
+    let world = format!("{WORLD_3} import wasi:http/handler@0.3.0;");
+    let middleware = compile(&world, &forward("handler/handle"));
+    let instance = linker(&engine).instantiate(&mut store, &compile(WORLD_3, ECHO_3));
+    let mut last = Service::new(&mut store, instance.unwrap()).unwrap();
+    for _ in 0..2 {
+        let mut linker = linker(&engine);
+        assert!(last.add_to_linker(&mut linker).is_err());
+        linker.allow_shadowing(true);
+        last.add_to_linker(&mut linker).unwrap();
+        let instance = linker.instantiate(&mut store, &middleware).unwrap();
+        last = Service::new(&mut store, instance).unwrap();
+    }
+    let request = request("/", "h", "seen").map(|body| BoxBody::new(body.map_err(|e| match e {})));
+    let answered = store.run_concurrent(async move |cx: &Accessor<Host>| {
+        let answer = last.handle(cx, request, Scheme::Http).await.unwrap();
+        answer.unwrap().into_body().collect().await.unwrap()
+    });
+    let collected = answered.await.unwrap();
+    let trailer = collected.trailers().and_then(|map| map.get("x-check"));
+    assert_eq!(trailer, Some(&HeaderValue::from_static("seen")));
+    assert_eq!(&*collected.to_bytes(), b"hello");
+}
+
 const SPIN_2: &str = r#"
     (func (export "wasi:http/incoming-handler@0.2.12#handle") (param $request i32) (param i32)
         (call $types/incoming-request.path-with-query (local.get $request) (i32.const 1024))
@@ -305,7 +341,8 @@ async fn guests_that_compute_let_others_go_first() {
             let request = request("/spin", "h", "x");
             spinning.push(tokio::spawn(ask(false, address, request)));
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // Long enough for them to be at it, on a busy machine too.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         for _ in 0..3 {
             let answer = ask(false, address, request("/", "h", "x"));
             let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;

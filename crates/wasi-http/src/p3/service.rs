@@ -8,7 +8,7 @@ use crate::host::body::{BoxBody, IncomingBody, Side};
 use crate::host::error::ErrorCode;
 use crate::host::fields::{FieldLimits, Fields};
 use crate::host::message::{Method, Scheme};
-use helve::component::{Accessor, Instance, Resource, TypedFunc};
+use helve::component::{Accessor, Instance, Linker, Resource, TypedFunc};
 use helve::{AsContextMut, Error, Result};
 
 /// What a guest answers.
@@ -41,6 +41,23 @@ impl Service {
         Ok(Service {
             handle: instance.get_typed_func(&mut store, &handle)?,
         })
+    }
+
+    /// Lets guests of `linker` import `wasi:http/handler` from this instance, which must be of
+    /// the store that they run in: so middleware is put before a service, or before other
+    /// middleware. The linker must allow shadowing where it has the network there already.
+    ///
+    /// # Errors
+    /// Where `linker` already has the name and does not allow shadowing.
+    pub fn add_to_linker<T: WasiHttpView>(&self, linker: &mut Linker<T>) -> Result<()> {
+        let handle = self.handle.clone();
+        linker.instance(HANDLER)?.func_wrap_async(
+            "handle",
+            move |cx: Accessor<T>, request: (Resource<Request>,)| {
+                let handle = handle.clone();
+                async move { handle.call_concurrent(&cx, request).await }
+            },
+        )
     }
 
     /// Hands `request` to the guest, beside others; its answer's body may still come, for

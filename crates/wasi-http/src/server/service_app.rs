@@ -135,14 +135,10 @@ impl<T: WasiHttpView> ServiceApp<T> {
         }
     }
 
-    /// Whether a guest was computing at one of the last ticks: who comes would have to wait.
+    /// Whether a guest was lately seen to compute at a tick: who comes might have to wait.
     fn computes(&self, worker: &Worker) -> bool {
-        let Some(ticks) = self.ticks else {
-            return false;
-        };
         let last = worker.state.computed.load(Ordering::Acquire);
-        let ago = since(self.began).saturating_sub(last);
-        last != 0 && u128::from(ago) <= 2 * ticks.every.as_millis()
+        last != 0 && since(self.began).saturating_sub(last) <= LATELY
     }
 
     /// The worker to give a job to; `None`: a new one. Each core has one before any has two
@@ -347,6 +343,10 @@ impl<T: WasiHttpView> App for ServiceApp<T> {
         })
     }
 }
+
+/// Milliseconds after a tick for which a busy guest is taken to compute still. Much more than
+/// a tick: on a busy machine the guest may not have had its turn since.
+const LATELY: u64 = 1000;
 
 /// How much later than the worker the server gives a request up.
 const GRACE: Duration = Duration::from_millis(100);
