@@ -274,14 +274,16 @@ impl Maker {
         let place = || format!("cannot serve `{}`", self.file.display());
         let pre = linker.instantiate_pre(&component).with_context(place)?;
         let kind = Kind::of(&component).with_context(place)?;
-        let (engine, grants) = (self.engine.clone(), self.grants.clone());
+        let engine = self.engine.clone();
+        let contexts = Contexts::new(self.grants.clone());
         let store = move || {
-            let host = Host::new(context(&grants)?, grants.client());
+            let host = Host::new(contexts.context()?, contexts.grants.client());
             Ok(Store::new(&engine, host))
         };
         Ok(match kind {
             Kind::Proxy => {
-                Arc::new(ProxyApp::new(pre, self.reuse.unwrap_or(1), store).ticks(TICKS))
+                let app = ProxyApp::new(pre, self.reuse.unwrap_or(1), store);
+                Arc::new(app.with_context(place)?.ticks(TICKS))
             }
             Kind::Service => {
                 let reuse = self.reuse.unwrap_or(1000);
@@ -292,12 +294,26 @@ impl Maker {
 }
 
 /// What a guest sees: the grants, and stdout and stderr to print to.
-fn context(grants: &Granted) -> Result<WasiCtx> {
-    let ctx = grants.builder()?;
-    Ok(ctx
-        .stdout(Stdout::inherit_stdout())
-        .stderr(Stdout::inherit_stderr())
-        .build())
+struct Contexts {
+    grants: Granted,
+    /// Opened once: guests come and go often.
+    stdout: Stdout,
+    stderr: Stdout,
+}
+
+impl Contexts {
+    fn new(grants: Granted) -> Contexts {
+        Contexts {
+            grants,
+            stdout: Stdout::inherit_stdout(),
+            stderr: Stdout::inherit_stderr(),
+        }
+    }
+
+    fn context(&self) -> Result<WasiCtx> {
+        let ctx = self.grants.builder()?.stdout(self.stdout.clone());
+        Ok(ctx.stderr(self.stderr.clone()).build())
+    }
 }
 
 /// What a component is to a server.

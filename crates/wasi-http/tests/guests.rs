@@ -113,7 +113,8 @@ fn proxy(ctx: Grants, body: &str) -> Arc<dyn App> {
     let component = Component::new(&engine, bytes).unwrap();
     let pre = linker(&engine).instantiate_pre(&component).unwrap();
     tick(&engine);
-    Arc::new(ProxyApp::new(pre, 1, move || Ok(store(&engine, ctx()))).ticks(TICKS))
+    let app = ProxyApp::new(pre, 1, move || Ok(store(&engine, ctx())));
+    Arc::new(app.unwrap().ticks(TICKS))
 }
 
 fn service(ctx: Grants, world: &str, body: &str) -> Arc<dyn App> {

@@ -9,7 +9,7 @@ mod incoming;
 mod outgoing;
 mod proxy;
 
-pub use proxy::{Answer, OutgoingAnswer, Proxy};
+pub use proxy::{Answer, OutgoingAnswer, Proxy, ProxyIndex};
 
 use crate::WasiHttpView;
 use helve::Result;

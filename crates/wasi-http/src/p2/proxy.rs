@@ -15,7 +15,7 @@ use crate::host::body::{BoxBody, IncomingBody, empty, full};
 use crate::host::error::ErrorCode;
 use crate::host::fields::Fields;
 use crate::host::message::{Method, Scheme};
-use helve::component::{Instance, LinkerInstance, Resource, TypedFunc};
+use helve::component::{Component, ExportIndex, Instance, LinkerInstance, Resource, TypedFunc};
 use helve::{AsContextMut, Error, Result};
 use helve_wasi::p2::bind::resource;
 use tokio::sync::oneshot;
@@ -81,26 +81,46 @@ const HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
 
 type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
 
+/// Where a component exports `handle`: found once, good for each of its instances.
+#[derive(Clone, Debug)]
+pub struct ProxyIndex(ExportIndex);
+
+impl ProxyIndex {
+    /// Looks for it.
+    ///
+    /// # Errors
+    /// Where the component exports no `wasi:http/incoming-handler`.
+    pub fn new(component: &Component) -> Result<ProxyIndex> {
+        let found = component
+            .get_export_index(None, HANDLER)
+            .and_then(|interface| component.get_export_index(Some(&interface), "handle"));
+        found.map(ProxyIndex).ok_or_else(|| Error::msg(NO_PROXY))
+    }
+}
+
 /// An instance of the world `wasi:http/proxy`.
 pub struct Proxy {
     handle: Handle,
 }
 
 impl Proxy {
+    /// Takes `handle` of an instance of the index's component.
+    ///
+    /// # Errors
+    /// Where it has another type.
+    pub fn at(store: impl AsContextMut, instance: Instance, index: &ProxyIndex) -> Result<Proxy> {
+        Ok(Proxy {
+            handle: instance.get_typed_func(store, &index.0)?,
+        })
+    }
+
     /// Finds `handle` among an instance's exports.
     ///
     /// # Errors
     /// Where it exports no `wasi:http/incoming-handler`.
-    pub fn new(mut store: impl AsContextMut, instance: Instance) -> Result<Proxy> {
-        let interface = instance
-            .get_export(&mut store, None, HANDLER)
-            .ok_or_else(|| Error::msg(NO_PROXY))?;
-        let handle = instance
-            .get_export(&mut store, Some(&interface), "handle")
-            .ok_or_else(|| Error::msg(NO_PROXY))?;
-        Ok(Proxy {
-            handle: instance.get_typed_func(&mut store, &handle)?,
-        })
+    pub fn new(store: impl AsContextMut, instance: Instance) -> Result<Proxy> {
+        let component = instance.component(&store)?;
+        Proxy::at(store, instance, &ProxyIndex::new(&component)?)
     }
 
     /// Hands `request` to the guest. The answer comes by the receiver, perhaps long before

@@ -12,7 +12,7 @@ use crate::WasiHttpView;
 use crate::host::body::BoxBody;
 use crate::host::error::ErrorCode;
 use crate::host::message::Scheme;
-use crate::p2::{OutgoingAnswer, Proxy};
+use crate::p2::{OutgoingAnswer, Proxy, ProxyIndex};
 use helve::component::InstancePre;
 use helve::{Error, ErrorKind, Result, Store, Trap, UpdateDeadline};
 use std::future::Future;
@@ -104,6 +104,7 @@ impl Ticks {
 /// Instances of a WASI 0.2 proxy: one request at a time each.
 pub struct ProxyApp<T: WasiHttpView> {
     component: InstancePre<T>,
+    index: ProxyIndex,
     make_store: MakeStore<T>,
     /// Requests that one instance serves.
     reuse: usize,
@@ -123,18 +124,22 @@ struct Worker<T: 'static> {
 impl<T: WasiHttpView> ProxyApp<T> {
     /// An app of instances of `component`, each of which serves `reuse` requests, one
     /// after the other.
+    ///
+    /// # Errors
+    /// Where it exports no `wasi:http/incoming-handler`.
     pub fn new(
         component: InstancePre<T>,
         reuse: usize,
         make_store: impl Fn() -> Result<Store<T>> + Send + Sync + 'static,
-    ) -> ProxyApp<T> {
-        ProxyApp {
+    ) -> Result<ProxyApp<T>> {
+        Ok(ProxyApp {
+            index: ProxyIndex::new(component.component())?,
             component,
             make_store: Box::new(make_store),
             reuse: reuse.max(1),
             ticks: None,
             idle: Mutex::default(),
-        }
+        })
     }
 
     /// Ends guests that compute for longer than their request's time. The engine must have
@@ -159,7 +164,7 @@ impl<T: WasiHttpView> ProxyApp<T> {
         self.limit(&mut store, time);
         let instance = self.component.instantiate(&mut store)?;
         Ok(Worker {
-            proxy: Proxy::new(&mut store, instance)?,
+            proxy: Proxy::at(&mut store, instance, &self.index)?,
             store,
             served: 0,
         })
