@@ -10,7 +10,7 @@ use mutants::rng::Rng;
 
 #[test]
 fn bases_run() {
-    let engines = Engines::new();
+    let engines = Engines::new(None);
     let cases = bases::own(&engines, 60);
     for case in &cases {
         let fused = engines.run(case, &case.base.bytes, 0, 1);
@@ -25,7 +25,7 @@ fn bases_run() {
 
 #[test]
 fn mutants_end_well() {
-    let engines = Engines::new();
+    let engines = Engines::new(None);
     let cases = bases::own(&engines, 60);
     let (mut valid, mut called) = (0, 0);
     const MUTANTS: u64 = 600;

@@ -41,11 +41,12 @@ pub struct Outcome {
 }
 
 /// Engines to run on: adapters as code, adapters by way of the host, the better tier; and
-/// lazy compilation, where every loop changes tiers, with memories that keep nothing.
-pub struct Engines(pub Vec<Engine>);
+/// lazy compilation, where every loop changes tiers, with memories that keep nothing. And
+/// the fuel that a store of them gets: guests that yield for ever are to end.
+pub struct Engines(pub Vec<Engine>, Option<u64>);
 
 impl Engines {
-    pub fn new() -> Engines {
+    pub fn new(fuel: Option<u64>) -> Engines {
         let mut limits = Limits::default();
         limits.memory_bytes = 16 << 20;
         limits.store_memory_bytes = 64 << 20;
@@ -67,6 +68,7 @@ impl Engines {
                 .eager_loops(true)
                 .all_features(true)
                 .limits(limits.clone())
+                .consume_fuel(fuel.is_some())
                 .fused_adapters(fused)
                 .optimize(level);
             Engine::new(&config).expect("an engine")
@@ -76,7 +78,15 @@ impl Engines {
             engine(false, OptLevel::None, CompileMode::Ahead),
             engine(true, OptLevel::Speed, CompileMode::Ahead),
             engine(true, OptLevel::Speed, CompileMode::Lazy),
-        ])
+        ], fuel)
+    }
+
+    fn store(&self, which: usize, data: Rng) -> Store<Rng> {
+        let mut store = Store::new(&self.0[which], data);
+        if let Some(fuel) = self.1 {
+            store.set_fuel(fuel).expect("an engine that counts fuel");
+        }
+        store
     }
 
     /// `None` where `bytes` can't be mutated.
@@ -112,7 +122,7 @@ impl Engines {
         let exports: Vec<String> = component.exports().map(str::to_owned).collect();
         let mut rng = Rng::new(seed);
         let linker = &case.linkers[which];
-        let mut store = Store::new(engine, Rng::new(seed));
+        let mut store = self.store(which, Rng::new(seed));
         let mut instance = match instantiate(linker, &mut store, &component) {
             Ok(instance) => instance,
             Err(error) => {
@@ -144,7 +154,7 @@ impl Engines {
                 ) {
                     // After a trap the instance is closed: the next export gets a new one.
                     let data = store.data().clone();
-                    store = Store::new(engine, data);
+                    store = self.store(which, data);
                     own.clear();
                     match instantiate(linker, &mut store, &component) {
                         Ok(made) => instance = made,

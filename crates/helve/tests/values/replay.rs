@@ -345,7 +345,9 @@ impl Case<'_> {
             Ok((again, memory)) => (Ok(again), Some(memory)),
             Err(error) => (Err(error), None),
         };
-        if self.exact || well_behaved {
+        // The spec's first guess at a string's size may not fit where the string does.
+        let fits = expected[0] == "!" || expected[1] != "!";
+        if self.exact || (well_behaved && fits) {
             self.expect("pull", expected[1], again);
         }
         if let (Some(memory), true) = (memory, self.exact) {
