@@ -650,3 +650,72 @@ impl<S: Storage> Table<S> {
         )
     }
 }
+
+/// `CANCELLING_COPY` is over when the built-in that began it is, as whoever has the other
+/// end lets go at once; so no recorded run and no test from outside meets it. What must not
+/// be done in it is looked at here.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handles::VecStorage;
+
+    fn cancelling(shape: Shape, direction: Direction) -> (Table<VecStorage>, Arena, u32, EndType) {
+        let (mut table, mut arena) = (Table::new(), Arena::new());
+        let ty = TypeId::new(1).expect("a type");
+        let made = table.copy_new(&mut arena, shape, ty, true);
+        let (readable, writable) = made.expect("two ends");
+        let index = match direction {
+            Direction::Readable => readable,
+            Direction::Writable => writable,
+        };
+        let id = table.waitable(index).expect("an end");
+        arena.end_mut(id).expect("an end").state = CopyState::CancellingCopy;
+        let end = EndType {
+            shape,
+            direction,
+            ty,
+        };
+        (table, arena, index, end)
+    }
+
+    #[test]
+    fn while_cancelling() {
+        let here = crate::Instances::<crate::instance::VecFlags>::default().add(None);
+        let here = here.expect("an instance");
+        for shape in [Shape::Stream, Shape::Future] {
+            for direction in [Direction::Readable, Direction::Writable] {
+                let (mut table, mut arena, index, end) = cancelling(shape, direction);
+                for is_async in [true, false] {
+                    let buffer = Buffer::new(0, 1);
+                    let copied = table.copy(&mut arena, index, end, here, buffer, is_async);
+                    assert!(matches!(copied, Err(HandleError::Refused { .. })));
+                    let again = table.copy_cancel(&mut arena, index, end, is_async);
+                    let why = Refusal::NothingToCancel;
+                    assert_eq!(again, Err(HandleError::Refused { index, why }));
+                }
+                let why = Refusal::DropBusy(shape, direction);
+                let dropped = table.copy_drop(&mut arena, index, end);
+                assert_eq!(dropped, Err(HandleError::Refused { index, why }));
+                if direction == Direction::Readable {
+                    let why = Refusal::LiftBusy(shape);
+                    let lifted = table.take_readable(&mut arena, index, shape, end.ty);
+                    assert_eq!(lifted, Err(HandleError::Refused { index, why }));
+                }
+                let set = table.waitable_set_new(&mut arena).expect("a set");
+                assert_eq!(table.waitable_join(&mut arena, index, set), Ok(()));
+                assert_eq!(table.waitable_join(&mut arena, index, 0), Ok(()));
+                let id = table.waitable(index).expect("an end");
+                assert_eq!(table.begin_sync_wait(&mut arena, id), Ok(()));
+                assert!(table.waitable_join(&mut arena, index, set).is_err());
+                // The event that it waits for, and what that makes of it.
+                arena.waitable_mut(id).expect("an end").sync_waiter = false;
+                arena.end_mut(id).expect("an end").result = CopyResult::Cancelled;
+                arena.set_event(id).expect("an event");
+                let event = table.take_event(&mut arena, id).expect("an event");
+                assert_eq!(event.payload, CopyResult::Cancelled as u32);
+                let state = arena.end(id).expect("an end").state;
+                assert_eq!(state, CopyState::Idle);
+            }
+        }
+    }
+}

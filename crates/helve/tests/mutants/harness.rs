@@ -73,12 +73,15 @@ impl Engines {
                 .optimize(level);
             Engine::new(&config).expect("an engine")
         };
-        Engines(vec![
-            engine(true, OptLevel::None, CompileMode::Ahead),
-            engine(false, OptLevel::None, CompileMode::Ahead),
-            engine(true, OptLevel::Speed, CompileMode::Ahead),
-            engine(true, OptLevel::Speed, CompileMode::Lazy),
-        ], fuel)
+        Engines(
+            vec![
+                engine(true, OptLevel::None, CompileMode::Ahead),
+                engine(false, OptLevel::None, CompileMode::Ahead),
+                engine(true, OptLevel::Speed, CompileMode::Ahead),
+                engine(true, OptLevel::Speed, CompileMode::Lazy),
+            ],
+            fuel,
+        )
     }
 
     fn store(&self, which: usize, data: Rng) -> Store<Rng> {
