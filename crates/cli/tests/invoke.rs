@@ -123,6 +123,7 @@ fn what_cannot_be_called_is_said() {
         ("colors([blue])", 1, "", &["unknown case \"blue\""]),
         ("rights-of([{fly}])", 1, "", &["fly"]),
         ("shapes([circle])", 1, "", &["circle"]),
+        ("made(7)", 0, "<resource thing #7>\n", &[]),
         (
             "thing.number(1)",
             1,

@@ -79,6 +79,10 @@
   (func (export "[method]thing.number") (param "self" (borrow $thing)) (result u32)
     (canon lift (core func $i "i32")))
 
+  (core func $new (canon resource.new $thing'))
+  (func (export "[constructor]thing") (param "rep" u32) (result (own $thing)) (canon lift (core func $new)))
+  (func (export "made") (param "rep" u32) (result (own $thing)) (canon lift (core func $new)))
+
   (func $number (param "n" u32) (result u32) (canon lift (core func $i "i32")))
   (instance $first (export "number" (func $number)) (export "only" (func $number)))
   (instance $second (export "number" (func $number)))

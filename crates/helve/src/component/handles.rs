@@ -110,6 +110,11 @@ impl HostHandles {
         })
     }
 
+    /// The representation behind a handle.
+    pub fn rep(&self, handle: HostHandle) -> Result<u32> {
+        Ok(self.0.borrow_mut().entry(handle)?.rep)
+    }
+
     /// Ends a handle: its type, representation and whether it owned the resource.
     pub fn remove(&self, handle: HostHandle) -> Result<(ResourceKey, u32, bool)> {
         let mut table = self.0.borrow_mut();

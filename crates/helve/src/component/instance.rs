@@ -170,7 +170,7 @@ impl Instance {
         self.instance
     }
 
-    fn data<'a>(&self, store: &'a StoreOpaque) -> Option<&'a InstanceData> {
+    pub(super) fn data<'a>(&self, store: &'a StoreOpaque) -> Option<&'a InstanceData> {
         self.live_data(store).ok()
     }
 

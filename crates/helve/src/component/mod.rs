@@ -60,6 +60,7 @@ pub mod typed;
 pub mod types;
 mod value;
 mod wave;
+mod wave_handles;
 mod wide_reps;
 
 pub use component::Component;

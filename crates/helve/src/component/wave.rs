@@ -16,6 +16,7 @@ use crate::component::component::Component;
 use crate::component::instance::Instance;
 use crate::component::types::Type;
 use crate::component::value::Val;
+use crate::component::wave_handles::to_text;
 use crate::core::context::AsContextMut;
 use helve_abi::names::{ExternName, Role};
 use helve_abi::types::{FuncTypeId, InterfaceType, Types};
@@ -55,7 +56,7 @@ const MOST_LISTED: usize = 20;
 pub struct Invocation {
     path: ImportPath,
     args: Vec<Val>,
-    results: usize,
+    result: Option<InterfaceType>,
 }
 
 impl Invocation {
@@ -64,8 +65,8 @@ impl Invocation {
     /// # Errors
     ///
     /// Where the component exports no such function, or several; where the arguments are
-    /// not of its parameters' types; where a type has no text form (resources, streams,
-    /// futures).
+    /// not of its parameters' types; where a parameter's type has no text form (resources,
+    /// streams, futures, error contexts).
     pub fn parse(component: &Component, text: &str) -> Result<Invocation> {
         let text = text.trim();
         let (name, args) = match text.find('(') {
@@ -79,7 +80,7 @@ impl Invocation {
         let ty = plan.types.display_func(func.ty);
         Ok(Invocation {
             args: args.with_context(|| format!("cannot call `{path}`, which is a {ty}"))?,
-            results: plan.types[func.ty].result.iter().len(),
+            result: plan.types[func.ty].result,
             path,
         })
     }
@@ -95,7 +96,8 @@ impl Invocation {
     }
 
     /// Calls the function in an instance of the component. Its result, where it has one,
-    /// as WAVE.
+    /// as WAVE. In place of a handle in it, which is dropped then, stands what it was:
+    /// `<resource counter #7>` with its representation, `<stream>`.
     ///
     /// # Errors
     ///
@@ -106,9 +108,25 @@ impl Invocation {
         instance: &Instance,
     ) -> Result<Option<String>> {
         let func = self.find(&mut store, instance)?;
-        let mut results = vec![Val::Bool(false); self.results];
+        let mut results = self.room();
         func.call(&mut store, &self.args, &mut results)?;
-        results.first().map(to_wave).transpose()
+        self.text(store, instance, results)
+    }
+
+    fn room(&self) -> Vec<Val> {
+        vec![Val::Bool(false); self.result.iter().len()]
+    }
+
+    fn text(
+        &self,
+        store: impl AsContextMut,
+        instance: &Instance,
+        mut results: Vec<Val>,
+    ) -> Result<Option<String>> {
+        let given = self.result.zip(results.pop());
+        given
+            .map(|(ty, val)| to_text(store, instance, ty, val))
+            .transpose()
     }
 
     /// As [`Invocation::call`], for guests and hosts that wait.
@@ -122,10 +140,10 @@ impl Invocation {
         instance: &Instance,
     ) -> Result<Option<String>> {
         let func = self.find(&mut store, instance)?;
-        let mut results = vec![Val::Bool(false); self.results];
+        let mut results = self.room();
         func.call_async(&mut store, &self.args, &mut results)
             .await?;
-        results.first().map(to_wave).transpose()
+        self.text(store, instance, results)
     }
 
     fn find(
@@ -183,7 +201,7 @@ impl Val {
 }
 
 /// A value as WAVE.
-fn to_wave(value: &Val) -> Result<String> {
+pub(super) fn to_wave(value: &Val) -> Result<String> {
     wasm_wave::to_string(value).with_context(|| format!("a {} has no text form", value.kind()))
 }
 
@@ -290,20 +308,16 @@ fn is_interface(short: &str, full: &str) -> bool {
     same_track && ends
 }
 
-/// That all types of a function's have a text form.
+/// That all types of a function's parameters have a text form.
 fn writable(types: &Types, ty: FuncTypeId, path: &ImportPath) -> Result<()> {
-    let ty = &types[ty];
-    let params = ty
-        .params
-        .iter()
-        .map(|(name, ty)| (format!("parameter `{name}`"), *ty));
-    for (place, ty) in params.chain(ty.result.map(|ty| ("result".to_string(), ty))) {
+    for (name, ty) in &types[ty].params {
+        let ty = *ty;
         let without = types.contains_handle(ty)
             || types.contains_async_value(ty)
             || has_error_context(types, ty);
         ensure!(
             !without,
-            "cannot call `{path}` from here: its {place} is of type {}, and resources, streams, \
+            "cannot call `{path}` from here: its parameter `{name}` is of type {}, and resources, streams, \
              futures and error contexts have no text form",
             types.display(ty)
         );
