@@ -40,6 +40,8 @@ states = collections.Counter()
 main = greenlet.getcurrent()
 GUEST = False
 MEMORY = 8192
+# What a puppet's realloc answers: messages are empty.
+REALLOC = 3072
 
 
 def shape_type(shape, ty):
@@ -148,6 +150,8 @@ def install():
                 self.reset_and_notify_pending(d.CopyResult.DROPPED)
 
     d.SharedFutureImpl.drop = drop
+    # A call of its own in the spec's file, which would have a thread.
+    d.LiftLowerContext.reallocate = lambda *_: REALLOC
     d.Thread.__init__ = init
 
 
@@ -197,6 +201,21 @@ class Func:
         return []
 
 
+class Short(d.Table):
+    """A table with a lower limit than the spec's."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def add(self, e):
+        most, d.Table.MAX_LENGTH = d.Table.MAX_LENGTH, self.most
+        try:
+            return super().add(e)
+        finally:
+            d.Table.MAX_LENGTH = most
+
+
 class Driver:
     current = None
 
@@ -221,6 +240,11 @@ class Driver:
         # How often something is done to what was least often met in the state it is in.
         self.aim = rng.choice([0.0, 0.0, 0.01, 0.03] if GUEST else [0.0, 0.02, 0.05, 0.1, 0.2])
         self.log("w " + " ".join("-" if p is None else str(p) for p in self.parents))
+        if not GUEST and rng.random() < 0.05:
+            most = rng.randint(2, 12)
+            self.log(f"l {most}")
+            for inst in self.instances:
+                inst.handles = Short(most)
 
     def topology(self):
         n = rng.choice([1, 2, 2, 3, 3, 4])
@@ -248,6 +272,7 @@ class Driver:
             case "r": return d.U32Type()
             case "o": return d.OwnType(self.resources[ty - 1])
             case "b": return d.BorrowType(self.resources[ty - 1])
+            case "e": return d.ErrorContextType()
             case _: return shape_type(kind, ty)
 
     def func(self, *key):
@@ -270,7 +295,7 @@ class Driver:
         kind = rng.choice(kinds)
         if kind in "ob":
             return f"{kind}{rng.choice([t for t in self.resource_types(n) if limit is None or t <= limit] or [1])}"
-        return kind if kind == "n" else f"{kind}{rng.choice([1, 1, 2, 3])}"
+        return kind if kind in "ne" else f"{kind}{rng.choice([1, 1, 2, 3])}"
 
     def run(self):
         while self.count < self.steps:
@@ -397,6 +422,8 @@ class Driver:
 
     def make(self, code, n):
         """A way to get an owned resource or a readable end."""
+        if code == "e":
+            return ["ecnew"]
         kind, ty = code[0], int(code[1:])
         if kind == "o":
             if GUEST and ty != n + 1:
@@ -433,7 +460,7 @@ class Driver:
         if not GUEST:
             ops += [["rdrop", n + 1, 1], ["wait", 1, 0], ["poll", 1, 0], ["setdrop", 1], ["join", 1, 0], ["sdrop", 1],
                     ["new", "s", 1], ["new", "f", 1], ["copy", "s", "r", 1, 1, 1, 1], ["copy", "f", "r", 1, 1, 1, 1],
-                    ["cdrop", "s", "r", 1, 1], ["tnew"], ["tlater", 1], ["ecnew"], ["ecdrop", 1],
+                    ["cdrop", "s", "r", 1, 1], ["tnew"], ["tlater", 1], ["ecnew"], ["ecdrop", 1], ["ecmsg", 1],
                     ["call", n, "a", 1, "n", 0, "n", 0], ["treturn", 0, 1, "n"]]
         return ops
 
@@ -454,6 +481,13 @@ class Driver:
                 way = self.right_end(i, h)
                 name = type(h).__name__
                 other = [*way[:2], way[2] % 3 + 1, i]
+                if GUEST and h.state == d.CopyState.IDLE:
+                    if way[0] == "s":
+                        found.append((f"{name}, too many", ["copyat", *way, 1 << 28, 1, 4096]))
+                    if way[2] == 1:
+                        found.append((f"{name}, unaligned", ["copyat", *way, 1, 1, 4097]))
+                    if way[2] != 3:
+                        found.append((f"{name}, outside", ["copyat", *way, 1, 1, 65536]))
                 if h.state == d.CopyState.IDLE and h.in_waitable_set():
                     found.append((f"{name} in a set, sync copy", ["copy", *way, 1, 0]))
                     if way[1] == "r":
@@ -495,6 +529,9 @@ class Driver:
                         found.append(("another type, rep", ["rrep", n + 1 if GUEST else rng.choice(others), i]))
                     call("another type, given", f"o{rng.choice(others)}", i)
                     call("another type, lent", f"b{rng.choice(others)}", i)
+        if GUEST:
+            found.append(("thread, another type", ["tnewx", 2]))
+            found.append(("thread, no function", ["tnewx", 70000]))
         if task.opts.async_:
             code = task.func.result
             index = self.index_of(inst, code)
@@ -560,7 +597,7 @@ class Driver:
         match op:
             case "rdrop": return [op, rng.choice([mine, mine, rng.choice(self.resource_types(n))]), i]
             case "rrep": return [op, n + 1 if GUEST else rng.choice([mine, mine, rng.choice(self.resource_types(n))]), i]
-            case "setdrop" | "sdrop" | "ecdrop": return [op, i]
+            case "setdrop" | "sdrop" | "ecdrop" | "ecmsg": return [op, i]
             case "wait" | "poll": return [op, i, rng.randint(0, 1)]
             case "join":
                 sets = [j for j, s in self.handles(inst, d.WaitableSet)]
@@ -628,6 +665,8 @@ class Driver:
             t = shape_type(kind, ty).t
             found = [i for i, h in self.handles(inst, end)
                      if h.shared.t == t and h.state == d.CopyState.IDLE and not h.in_waitable_set()]
+        elif kind == "e":
+            found = [i for i, h in self.handles(inst, d.ErrorContext)]
         else:
             return 0
         if found and rng.random() >= self.mood / 2:
@@ -645,13 +684,13 @@ class Driver:
         # A parent's function that a child imports is there before the child's types.
         limit = n if GUEST and n > callee == 0 else callee + 1 if GUEST and callee else None
         for _ in range(4):
-            param = self.code(n, "nnnobbsf", limit)
+            param = self.code(n, "nnnobbsfe", limit)
             index = self.index_of(inst, param)
             if index is not None:
                 break
         else:
             param, index = "n", 0
-        result = self.code(min(n, callee) if GUEST and callee else n, "nnnosf", limit)
+        result = self.code(min(n, callee) if GUEST and callee else n, "nnnnosfe", limit)
         if GUEST and result[0] == "o" and rng.random() < 0.9:
             result = f"o{callee + 1}"
         post = kind in "sa" and rng.random() < 0.4
@@ -735,6 +774,9 @@ class Driver:
         if inst.backpressure == 0 and rng.random() >= self.mood:
             raise Driver.Other(["binc"])
         return []
+
+    def pick_ecmsg(self, thread, inst, n):
+        return [self.pick_of(inst, d.ErrorContext)]
 
     def pick_ecdrop(self, thread, inst, n):
         return [self.pick_of(inst, d.ErrorContext)]
@@ -873,6 +915,22 @@ class Driver:
         args = [t, opts, i, buffer_at(self.count)] + ([n] if shape == "s" else [])
         return int(getattr(d, "canon_" + name)(*args)[0])
 
+    def op_copyat(self, thread, shape, way, ty, i, n, is_async, at):
+        """A copy with a buffer that can't be."""
+        t = shape_type(shape, ty)
+        memory = self.memories[self.instances.index(thread.task.inst)]
+        opts = d.CanonicalOptions(memory=memory, async_=bool(is_async))
+        args = [t, opts, i, at] + ([n] if shape == "s" else [])
+        name = f"{'stream' if shape == 's' else 'future'}_{'read' if way == 'r' else 'write'}"
+        return int(getattr(d, "canon_" + name)(*args)[0])
+
+    def op_tnewx(self, thread, i):
+        """A thread of a function of another type (2), or of none."""
+        table = d.Table()
+        table.add(d.CoreFuncRef(d.CoreFuncType([], ["i32"]), None))
+        ft = d.CoreFuncType(["i32"], [])
+        return d.canon_thread_new_indirect(ft, table, 1 if i == 2 else i, 0)[0]
+
     def op_ccancel(self, thread, shape, way, ty, i, is_async):
         name = f"{'stream' if shape == 's' else 'future'}_cancel_{'read' if way == 'r' else 'write'}"
         self.state(name, self.waitable(self.at(thread, i)), "async" if is_async else "sync")
@@ -901,6 +959,13 @@ class Driver:
 
     def op_ecnew(self, thread):
         return d.canon_error_context_new(None, 0, 0)[0]
+
+    def op_ecmsg(self, thread, i):
+        self.state("error-context.debug-message", self.kind_of(self.at(thread, i)))
+        n = self.instances.index(thread.task.inst)
+        opts = d.CanonicalOptions(memory=self.memories[n])
+        d.canon_error_context_debug_message(opts, i, buffer_at(self.count))
+        return "-"
 
     def op_ecdrop(self, thread, i):
         self.state("error-context.drop", self.kind_of(self.at(thread, i)))
@@ -1000,6 +1065,7 @@ class Driver:
             case "wait" | "poll": rows = self.rows("waitable-set." + op, handle(0), task.state.name)
             case "rdrop" | "rrep": rows = self.rows("resource." + op[1:], handle(1))
             case "ecdrop": rows = self.rows("error-context.drop", handle(0))
+            case "ecmsg": rows = self.rows("error-context.debug-message", handle(0))
             case "treturn" | "tcancel": rows = self.rows("task.return" if op == "treturn" else "task.cancel", task.state.name, "borrows" if task.num_borrows else "")
             case "tsuspend" | "tyield": rows = self.rows("thread." + op[1:], task.state.name)
             case "tlater": rows = self.rows("thread.resume-later", self.thread_state(thread, args[0]))
@@ -1068,17 +1134,17 @@ OF_KIND = {
     "resource.rep": ("own", "borrow"), "resource.drop": ("own", "borrow"), "waitable-set.wait": "WaitableSet",
     "waitable-set.poll": "WaitableSet", "waitable-set.drop": "WaitableSet", "subtask.cancel": "Subtask",
     "subtask.drop": "Subtask", "waitable.join": ("Readable", "Writable", "Subtask"),
-    "error-context.drop": "ErrorContext",
+    "error-context.drop": "ErrorContext", "error-context.debug-message": "ErrorContext",
 } | {f"{s.lower()}_{op}": f"{way}able{s}End" for s in ("Stream", "Future") for op, way in
      [("read", "Read"), ("write", "Writ"), ("cancel_read", "Read"), ("cancel_write", "Writ"),
       ("drop_readable", "Read"), ("drop_writable", "Writ")]}
 aims = collections.Counter()
 goals = collections.Counter()
-AIMS = ["rdrop", "rrep", "setdrop", "sdrop", "ecdrop", "wait", "poll", "join", "scancel", "cb", "copy", "ccancel", "cdrop", "call", "call"]
+AIMS = ["rdrop", "rrep", "setdrop", "sdrop", "ecdrop", "ecmsg", "wait", "poll", "join", "scancel", "cb", "copy", "ccancel", "cdrop", "call", "call"]
 OPS = {
     "call": 14, "treturn": 2, "tcancel": 0.4, "setnew": 3, "wait": 4, "poll": 3, "setdrop": 0.7, "join": 6,
     "scancel": 2, "sdrop": 2, "new": 5, "copy": 12, "ccancel": 3, "cdrop": 3, "binc": 1, "bdec": 1.5,
-    "ecnew": 0.5, "ecdrop": 0.4, "tindex": 0.5, "tnew": 2.5, "tlater": 2, "tsuspend": 1, "tyield": 2,
+    "ecnew": 0.7, "ecdrop": 0.4, "ecmsg": 0.4, "tindex": 0.5, "tnew": 2.5, "tlater": 2, "tsuspend": 1, "tyield": 2,
     "tstr": 1, "tytr": 1, "tstp": 1, "tytp": 1, "rnew": 3, "rrep": 1.5, "rdrop": 2.5,
 }
 

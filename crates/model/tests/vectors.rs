@@ -1,7 +1,7 @@
 //! Recorded runs of random programs: who runs next, with what, and every trap.
 //!
 //! A file holds runs, each after a `#` line. `w` names each component instance's parent
-//! (`-`: none). Then actions and what came of them, line by line:
+//! (`-`: none); `l` after it the highest index of their tables. Then actions and what came of them, line by line:
 //!
 //! | line | action |
 //! | --- | --- |
@@ -16,7 +16,7 @@
 //! run, `x` trap, which ends the run. Threads have serial numbers. Kinds: `s` a function
 //! that is not async, `a` async but synchronously lifted, `w` stackful, `c` callback.
 //! Values: `n` none, `o1` an owned, `b1` a borrowed resource of type 1, `s1` a stream,
-//! `f1` a future. `fuzz/programs.py` records such runs; `HELVE_VECTORS` names another file
+//! `f1` a future, `e` an error context. `fuzz/programs.py` records such runs; `HELVE_VECTORS` names another file
 //! to replay.
 
 use helve_model::stream::Buffer;
@@ -104,6 +104,14 @@ impl World {
         }
     }
 
+    /// Tables with a lower limit.
+    fn limit(&mut self, limit: u32) {
+        for instance in &self.instances {
+            let short = Table::with_storage(VecStorage::new(), limit);
+            self.store.tables.with(*instance, |table| *table = short);
+        }
+    }
+
     fn instance(&self) -> InstanceId {
         self.store
             .instance_of(self.store.current_thread().unwrap())
@@ -147,6 +155,7 @@ impl World {
         let lifted = tables.with(instance, |table| match kind {
             "o" => table.take_own(index, ty).map(Lifted::Number),
             "n" => Ok(Lifted::Number(0)),
+            "e" => table.context_lift(arena, index).map(Lifted::Context),
             _ => table
                 .take_readable(arena, index, shape(kind), ty)
                 .map(Lifted::End),
@@ -169,6 +178,9 @@ impl World {
             ("b", Lifted::Number(rep)) => self.store.lower_borrow(task.unwrap(), ty, rep),
             ("o", Lifted::Number(rep)) => {
                 Ok(tables.with(to, |table| table.new_own(ty, rep)).unwrap()?)
+            }
+            (_, Lifted::Context(id)) => {
+                Ok(tables.with(to, |table| table.context_insert(id)).unwrap()?)
             }
             (_, Lifted::End(end)) => Ok(tables
                 .with(to, |table| table.insert_readable(arena, end))
@@ -306,6 +318,10 @@ impl World {
             }
             "bdec" => store.backpressure_dec(),
             "ecnew" => store.error_context_new("x"),
+            "ecmsg" => {
+                let _ = store.error_context(n(1))?;
+                store.nothing_more()
+            }
             "ecdrop" => store.error_context_drop(n(1)),
             "tindex" => store.thread_index(),
             "tnew" => store.thread_new_indirect(0),
@@ -450,6 +466,7 @@ impl World {
 enum Lifted {
     Number(u32),
     End(WaitableId),
+    Context(ContextId),
 }
 
 fn told(words: &[&str]) -> Told {
@@ -473,6 +490,10 @@ fn replay(run: &str) -> Result<usize, String> {
     let mut world = World::new(parents.strip_prefix("w ").ok_or("no instances")?);
     let mut actions = 0;
     while let Some((at, action)) = lines.next() {
+        if let Some(limit) = action.strip_prefix("l ") {
+            world.limit(number(limit));
+            continue;
+        }
         let mut choices = VecDeque::new();
         let want = loop {
             match lines.next() {

@@ -150,15 +150,26 @@ pub fn op(words: &[&str], count: u32) -> Op {
         ),
         "sdrop" => one(3, "subtask.drop"),
         "new" | "copy" | "ccancel" | "cdrop" => stream(words, at),
+        "copyat" => stream(words, n(7)),
         "binc" => simple(0, "backpressure.inc"),
         "bdec" => simple(0, "backpressure.dec"),
         "ecnew" => simple(
             6,
             "error-context.new string-encoding=utf8 (memory (core memory $mem))",
         ),
+        "ecmsg" => builtin(
+            5,
+            "error-context.debug-message string-encoding=utf8 (memory (core memory $mem)) (realloc (core func $realloc))".into(),
+            [n(1), at, 0],
+        ),
         "ecdrop" => one(3, "error-context.drop"),
         "tindex" => simple(1, "thread.index"),
         "tnew" => simple(6, "thread.new-indirect $ft (core table $tab)"),
+        "tnewx" => builtin(
+            6,
+            "thread.new-indirect $ft (core table $tab)".into(),
+            [n(1), 0, 0],
+        ),
         "tlater" => one(3, "thread.resume-later"),
         "tsuspend" => simple(1, &format!("thread.suspend{}", flag(1, " cancellable"))),
         "tyield" => simple(1, &format!("thread.yield{}", flag(1, " cancellable"))),
@@ -241,7 +252,7 @@ fn stream(words: &[&str], at: u32) -> Op {
     let index = number(words[4]);
     let verb = if words[2] == "r" { "read" } else { "write" };
     match words[0] {
-        "copy" => {
+        "copy" | "copyat" => {
             let is_async = if words[6] == "1" { " async" } else { "" };
             let text = format!("{name}.{verb} {ty}{is_async} (memory (core memory $mem))");
             let class = if words[1] == "s" { 7 } else { 6 };

@@ -116,6 +116,7 @@ pub fn type_text(code: &str) -> String {
     match kind {
         "o" => format!("(own $t{number})"),
         "b" => format!("(borrow $t{number})"),
+        "e" => "error-context".into(),
         _ => format!("${code}"),
     }
 }
@@ -191,7 +192,7 @@ fn cores(part: usize, slots: usize) -> String {
 {puppet}
 (core instance $h (export \"step\" (func $step')))
 (core instance $p (instantiate $P (with \"m\" (instance $m)) (with \"h\" (instance $h))))
-(alias core export $p \"e10\" (core func $dtor))
+(alias core export $p \"e10\" (core func $dtor)) (alias core export $p \"realloc\" (core func $realloc))
 "
     )
 }
@@ -256,6 +257,7 @@ const PUPPET: &str = r#"(core module $P
     (i32.store (i32.add (i32.const 600) (i32.shl (local.get $n) (i32.const 2))) (local.get $v))
     (local.set $n (i32.add (local.get $n) (i32.const 1)))
     br $next)))
+(func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 3072)
 (func (export "post0") call $post)
 (func (export "post1") (param i32) call $post)
 (func $go (param $id i32) (result i32) (local $v i32) (local $w i32) (local $x i32) (local $l i64) (local $at i32)
