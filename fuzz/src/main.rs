@@ -9,6 +9,7 @@
 //! helve-fuzz values FILE            vectors of values.py, on real components
 //! helve-fuzz programs FILE          whole programs of programs.py, through components
 //! helve-fuzz faults FILE STEPS     a fault at every step, up to so many, of such programs
+//! helve-fuzz tasks FROM TO          calls that are tasks, between components: both twins
 //! helve-fuzz big                    what is too heavy for CI
 //! helve-fuzz many N                 calls at once, then N rounds of calls and streams
 //! ```
@@ -28,6 +29,8 @@ mod replay;
 #[allow(dead_code, reason = "the tests of concurrency use all of it")]
 #[path = "../../crates/helve/tests/concurrent/support.rs"]
 mod support;
+#[path = "../../crates/helve/tests/tasks/mod.rs"]
+mod tasks;
 mod watch;
 
 fn main() {
@@ -52,6 +55,7 @@ fn main() {
         ["values", file] => values(file),
         ["programs", file] => programs(file),
         ["faults", file, most] => faults(file, number(most)),
+        ["tasks", from, to] => tasks_of(number(from)..number(to)),
         ["big"] => big::run(),
         ["many", rounds] => {
             many::at_once("start", 100_000);
@@ -64,7 +68,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | programs FILE | faults FILE STEPS | big | many N"
+                "helve-fuzz mutants|core FROM TO | mutant N [FILE] | core-one N [FILE] | values FILE | programs FILE | faults FILE STEPS | tasks FROM TO | big | many N"
             );
             std::process::exit(2);
         }
@@ -140,4 +144,19 @@ fn faults(file: &str, most: u64) {
     wrong
         .iter()
         .for_each(|wrong| println!("FINDING faults: {wrong}"));
+}
+
+/// Twins of calls that are tasks, seed by seed.
+fn tasks_of(seeds: std::ops::Range<u64>) {
+    let mut report = tasks::Report::default();
+    for seed in seeds {
+        tasks::compare(seed, &mut report);
+        for wrong in report.wrong.drain(..) {
+            println!("FINDING tasks: {wrong}");
+        }
+    }
+    println!(
+        "{} calls, {} trapped, {} waited for their callee",
+        report.calls, report.traps, report.waited
+    );
 }
