@@ -12,8 +12,12 @@ use helve::{CompileMode, Config, Engine, OptLevel};
 
 const VECTORS: &str = include_str!("programs/vectors.txt");
 
-/// Every `every`th program, from `from` on.
+/// Every `every`th program, from `from` on; all those of the file that `HELVE_VECTORS`
+/// names, if it does.
 fn chosen(from: usize, every: usize) -> String {
+    if let Ok(path) = std::env::var("HELVE_VECTORS") {
+        return std::fs::read_to_string(path).expect("recorded programs");
+    }
     let runs = VECTORS.split("# ").skip(1 + from).step_by(every);
     runs.flat_map(|run| ["# ", run]).collect()
 }
@@ -24,7 +28,7 @@ fn agree(config: &mut Config, from: usize, every: usize) {
     let report = replay::replay_all(&engine, &chosen);
     println!("{} programs, {} actions", report.programs, report.actions);
     assert!(report.wrong.is_empty(), "{:#?}", report.wrong);
-    assert!(report.programs > 20 && report.actions > 10 * report.programs);
+    assert!(report.actions > 10 * report.programs);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //!
 //! Instances live as long as their store; the host's side is `concurrent::side`'s.
 
-use super::run::{failed_native, perform};
+use super::run::{failed_native, perform, perform_until};
 use super::{State, refused};
 use crate::component::call::enter::{CallShape, LiftedFunc};
 use crate::component::call::host::{Caller, HostCall};
@@ -331,7 +331,8 @@ pub(crate) fn cancelled(shared: &StoreShared, task: TaskId) {
 }
 
 /// Runs `work` (a core module's start, a destructor) as a task of `part` that stays on the
-/// native stack and can't block: what it calls meanwhile is done by that task.
+/// native stack and can't be suspended: what others do meanwhile is done on top of it, and
+/// may go on when it is over, before whoever it was for does.
 pub(crate) fn on_native_stack<R>(
     instance: &InstanceData,
     part: ComponentInstanceId,
@@ -340,33 +341,40 @@ pub(crate) fn on_native_stack<R>(
 ) -> Result<R> {
     let drive = &instance.shared().drive;
     State::materialize(instance.shared(), instance.store())?;
-    {
+    let caller = {
         let mut state = drive.0.borrow_mut();
         let callee = Callee {
             instance: state.id(instance, part)?,
             is_async: false,
             abi: Abi::Sync,
         };
+        let caller = state.model.current_thread().filter(|_| by_guest);
         let begun = match by_guest {
             true => state.model.call(callee, false),
             false => state.model.call_from_host(callee).map(|(_, effect)| effect),
         };
         // What it has to start is the closure.
         let _ = begun.map_err(|trap| refused(instance, part, trap))?;
-    }
+        caller
+    };
     let result = match (metered(instance, instance.part(part), work), by_guest) {
         (Ok(result), _) => result,
         (Err(error), true) => return Err(error),
         (Err(error), false) => return Err(failed_native(instance, error)),
     };
-    let mut state = drive.0.borrow_mut();
-    let ended = state.model.begin_sync_return().and_then(|returning| {
-        let _ = state.model.finish_return(returning)?;
-        state.model.returned()
-    });
-    match ended {
-        Ok(_) => Ok(result),
-        Err(trap) => Err(refused(instance, part, trap)),
+    let ended = {
+        let mut state = drive.0.borrow_mut();
+        state.model.begin_sync_return().and_then(|returning| {
+            let _ = state.model.finish_return(returning)?;
+            state.model.returned()
+        })
+    };
+    let effect = ended.map_err(|trap| refused(instance, part, trap))?;
+    match (perform_until(instance, effect, caller), by_guest) {
+        (Ok(None), true) => Err(Error::new(helve_base::Trap::Deadlock)),
+        (Ok(_), _) => Ok(result),
+        (Err(error), true) => Err(error),
+        (Err(error), false) => Err(failed_native(instance, error)),
     }
 }
 
