@@ -89,15 +89,46 @@ impl Error {
         self.0.chain()
     }
 
-    /// As an `anyhow::Error`, for hosts that use it.
+    /// The innermost source.
+    pub fn root_cause(&self) -> &(dyn std::error::Error + 'static) {
+        self.0.root_cause()
+    }
+
+    /// As an `anyhow::Error`, for hosts that use it; `?` does the same.
     pub fn into_anyhow(self) -> anyhow::Error {
         self.0
+    }
+
+    /// Of an `anyhow::Error`, with all that it has.
+    pub fn from_anyhow(error: anyhow::Error) -> Error {
+        Error(error)
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(source: E) -> Error {
         Error::new(source)
+    }
+}
+
+impl From<Error> for anyhow::Error {
+    fn from(error: Error) -> anyhow::Error {
+        error.0
+    }
+}
+
+/// So that it can be the source of an error of the host's own.
+impl std::ops::Deref for Error {
+    type Target = dyn std::error::Error + Send + Sync + 'static;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl AsRef<dyn std::error::Error + Send + Sync> for Error {
+    fn as_ref(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.0
     }
 }
 
@@ -134,6 +165,20 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
         context: impl FnOnce() -> C,
     ) -> Result<T> {
         self.map_err(|e| e.into().context(context()))
+    }
+}
+
+/// Of what is not there: the context is the error.
+impl<T> Context<T> for Option<T> {
+    fn context(self, context: impl fmt::Display + Send + Sync + 'static) -> Result<T> {
+        self.with_context(|| context)
+    }
+
+    fn with_context<C: fmt::Display + Send + Sync + 'static>(
+        self,
+        context: impl FnOnce() -> C,
+    ) -> Result<T> {
+        self.ok_or_else(|| Error::msg(context().to_string()))
     }
 }
 
@@ -177,13 +222,27 @@ impl fmt::Display for Bug {
 
 impl std::error::Error for Bug {}
 
-/// Returns early with an [`Error`] made by `format!`.
+/// An [`Error`] with a message as `format!` makes it, or of an error that there is.
+///
+/// ```
+/// use helve_base::{Error, format_err};
+/// let number = 7;
+/// let error: Error = format_err!("{number} is too many");
+/// assert_eq!(error.to_string(), "7 is too many");
+/// assert!(format_err!(std::fmt::Error).is::<std::fmt::Error>());
+/// ```
 #[macro_export]
-macro_rules! bail {
-    ($($arg:tt)*) => { return Err($crate::Error::msg(format!($($arg)*)).into()) };
+macro_rules! format_err {
+    ($($arg:tt)*) => { $crate::Error::from_anyhow($crate::__anyhow::anyhow!($($arg)*)) };
 }
 
-/// Returns early with an [`Error`] made by `format!` unless the condition holds.
+/// Returns early with an [`Error`] made as by [`format_err!`](crate::format_err).
+#[macro_export]
+macro_rules! bail {
+    ($($arg:tt)*) => { return Err($crate::format_err!($($arg)*).into()) };
+}
+
+/// Returns early with an [`Error`] made as by [`format_err!`](crate::format_err) unless the condition holds.
 #[macro_export]
 macro_rules! ensure {
     ($cond:expr, $($arg:tt)*) => { if !$cond { $crate::bail!($($arg)*) } };

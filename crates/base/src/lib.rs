@@ -18,6 +18,8 @@ pub mod resource;
 pub mod trap;
 pub mod vmctx;
 
+#[doc(hidden)] // for macros
+pub use anyhow as __anyhow;
 pub use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap, entity_impl};
 pub use error::{Bug, Error, Result};
 pub use handler::Handler;

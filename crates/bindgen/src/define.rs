@@ -146,7 +146,7 @@ impl Generator<'_> {
         });
         let derives = self.derives(
             &["ComponentType", "Lift", "Lower"],
-            &["Clone", "Copy", "Debug", "PartialEq", "Eq", "Hash"],
+            &["Clone", "Copy", "Debug", "PartialEq", "Eq"],
         );
         let error = self.facts.is_error(ty.id).then(|| {
             quote! {

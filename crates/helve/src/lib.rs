@@ -26,7 +26,7 @@ pub use crate::core::store::Store;
 pub use crate::core::symbols::FrameSymbol;
 pub use helve_base::error::{Bug, Context, ErrorKind, GuestTrap};
 pub use helve_base::limits::{InstanceLimits, Limits};
-pub use helve_base::{Error, Result, Trap, bail, ensure};
+pub use helve_base::{Error, Result, Trap, bail, ensure, format_err};
 pub use helve_compile::Features as CoreFeatures;
 pub use helve_macros::bindgen;
 pub use helve_vm::Limiter;
