@@ -4,7 +4,7 @@
 
 mod support;
 
-use helve::component::{Component, Linker, Val};
+use helve::component::{Component, Linker, TypedFunc, Val};
 use helve::{Error, Store, Trap};
 use support::{NO_TYPES, echo, engine, instance, with_memory};
 
@@ -453,4 +453,60 @@ fn host_functions_that_are_passed_on() {
     let calling = linker.instantiate(&mut store, &calling).unwrap();
     let run = calling.get_typed_func::<(), (u32,)>(&mut store, "run");
     assert_eq!(run.unwrap().call(&mut store, ()).unwrap(), (42,));
+}
+
+/// What is looked up and is not there: the message says what is.
+#[test]
+fn exports_that_are_missing() {
+    let engine = engine();
+    let text = r#"(component
+        (core module $m (func (export "f")))
+        (core instance $m (instantiate $m))
+        (func $f (canon lift (core func $m "f")))
+        (instance $api (export "go" (func $f)))
+        (export "a:b/api@1.2.3" (instance $api))
+        (export "run" (func $f)))"#;
+    let component = Component::new(&engine, text).unwrap();
+    let linker: Linker<()> = Linker::new(&engine);
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let mut other = Store::new(&engine, ());
+    let empty = Component::new(&engine, "(component)").unwrap();
+    let nothing = linker.instantiate(&mut store, &empty).unwrap();
+    let fault = |found: helve::Result<TypedFunc<(), ()>>| found.unwrap_err().to_string();
+    for (found, expected) in [
+        (
+            instance.get_typed_func(&mut store, "go"),
+            "exports no `go`, but `a:b/api@1.2.3#go`: look that up",
+        ),
+        (
+            instance.get_typed_func(&mut store, "a:b/api@2.0.0#go"),
+            "exports no `a:b/api@2.0.0#go`, but `a:b/api@1.2.3#go`",
+        ),
+        (
+            instance.get_typed_func(&mut store, "ran"),
+            "exports no `ran`: its functions are `a:b/api@1.2.3#go`, `run`",
+        ),
+        (
+            nothing.get_typed_func(&mut store, "run"),
+            "it exports no functions",
+        ),
+        (
+            instance.get_typed_func(&mut store, "a:b/api@1.2.3"),
+            "is no function",
+        ),
+        (
+            instance.get_typed_func(&mut other, "run"),
+            "belongs to another store",
+        ),
+    ] {
+        let fault = fault(found);
+        assert!(fault.contains(expected), "{fault}");
+    }
+    // By semver, and by place.
+    assert!(
+        instance
+            .get_typed_func::<(), ()>(&mut store, "a:b/api@1.0.0#go")
+            .is_ok()
+    );
 }

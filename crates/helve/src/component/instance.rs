@@ -68,6 +68,10 @@ impl ExportIndex {
 /// What exports can be looked up by: a name of the root, `instance#name`, or an
 /// [`ExportIndex`].
 pub trait ExportLookup {
+    /// What is looked for, for messages.
+    #[doc(hidden)]
+    fn text(&self) -> String;
+
     /// The export's place in `instance`, if it exists.
     #[doc(hidden)]
     fn lookup(
@@ -77,7 +81,14 @@ pub trait ExportLookup {
     ) -> Option<ExportIndex>;
 }
 
+/// Exports that a message names.
+const MOST_NAMES: usize = 20;
+
 impl ExportLookup for str {
+    fn text(&self) -> String {
+        self.to_owned()
+    }
+
     fn lookup(
         &self,
         _: &Instance,
@@ -91,6 +102,10 @@ impl ExportLookup for str {
 }
 
 impl ExportLookup for String {
+    fn text(&self) -> String {
+        self.clone()
+    }
+
     fn lookup(
         &self,
         instance: &Instance,
@@ -101,6 +116,10 @@ impl ExportLookup for String {
 }
 
 impl ExportLookup for ExportIndex {
+    fn text(&self) -> String {
+        ImportPath(self.0.clone()).to_string()
+    }
+
     fn lookup(
         &self,
         _: &Instance,
@@ -111,6 +130,10 @@ impl ExportLookup for ExportIndex {
 }
 
 impl<L: ExportLookup + ?Sized> ExportLookup for &L {
+    fn text(&self) -> String {
+        L::text(self)
+    }
+
     fn lookup(
         &self,
         instance: &Instance,
@@ -265,9 +288,9 @@ impl Instance {
     {
         let index = {
             let store = store.as_context();
-            let found = self.index(store.opaque(), name);
+            let found = self.index(store.opaque(), &name);
             found
-                .ok_or_else(|| Error::msg("the component's instance has no such export"))?
+                .ok_or_else(|| self.no_such_export(store.opaque(), &name))?
                 .0
         };
         let path = ImportPath(index.0.clone());
@@ -277,6 +300,42 @@ impl Instance {
         })?;
         func.typed(store)
             .with_context(|| format!("typing the export `{path}`"))
+    }
+
+    /// Says which exports there are instead of the one that was looked for.
+    #[cold]
+    fn no_such_export(&self, store: &StoreOpaque, name: &impl ExportLookup) -> Error {
+        let live = store
+            .check(self.store)
+            .and_then(|()| store.components.live(self.instance));
+        let data = match live {
+            // SAFETY: the store has it, and is borrowed.
+            Ok(data) => unsafe { data.get() },
+            Err(error) => return error,
+        };
+        let name = name.text();
+        let leaves = data.plan().export_leaves().into_iter();
+        let mut funcs: Vec<String> = leaves
+            .filter(|leaf| matches!(leaf.item, Item::Func(_)))
+            .map(|leaf| leaf.path.to_string())
+            .collect();
+        let last = name.rsplit('#').next().unwrap_or_default();
+        let near = funcs
+            .iter()
+            .find(|func| func.rsplit('#').next() == Some(last));
+        if let Some(near) = near {
+            return Error::msg(format!(
+                "the component exports no `{name}`, but `{near}`: look that up"
+            ));
+        }
+        let more = funcs.len().saturating_sub(MOST_NAMES);
+        funcs.truncate(MOST_NAMES);
+        let there = match (funcs.is_empty(), more) {
+            (true, _) => "it exports no functions".to_owned(),
+            (false, 0) => format!("its functions are `{}`", funcs.join("`, `")),
+            (false, more) => format!("its functions are `{}` and {more} more", funcs.join("`, `")),
+        };
+        Error::msg(format!("the component exports no `{name}`: {there}"))
     }
 
     /// The exported resource type, if it is one.
