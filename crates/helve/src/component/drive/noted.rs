@@ -120,7 +120,10 @@ pub(crate) unsafe fn settle(
     let effect = {
         let mut state = shared.drive.state();
         let state = &mut *state;
-        state.asker = state.model.calling_thread();
+        // SAFETY: the innermost record is this call's, and known now. The thread below in
+        // the model may be another: the callee may have been resumed by somebody else.
+        let caller = unsafe { (*(*instance.store().vm()).calls.cast::<VMCallRecord>()).caller };
+        state.asker = Some(ThreadId(caller));
         let thread = state.model.current_thread();
         let task = thread.and_then(|thread| state.model.task_of(thread));
         let (Some(thread), Some(task)) = (thread, task) else {
