@@ -17,6 +17,7 @@
 
 mod big;
 mod core;
+#[allow(dead_code, reason = "the tests of concurrency use all of it")]
 #[path = "../../crates/helve/tests/concurrent/many.rs"]
 mod many;
 mod mutant_runs;
@@ -121,9 +122,10 @@ fn programs(file: &str) {
     for fused in [true, false] {
         let report = programs::replay_all(&engine(fused, helve::OptLevel::None), &text);
         println!(
-            "fused {fused}: {} programs, {} actions, {} wrong",
+            "fused {fused}: {} programs, {} actions, {} with all calls known, {} wrong",
             report.programs,
             report.actions,
+            report.again,
             report.wrong.len()
         );
         report

@@ -5,8 +5,9 @@
 
 use super::call;
 use super::event_loop;
+use crate::component::drive::State;
 use crate::core::context::AsContextMut;
-use helve_base::Error;
+use helve_base::{Error, Result};
 use helve_model::{Schedule, Told};
 use std::collections::VecDeque;
 
@@ -28,6 +29,18 @@ pub fn stray(mut store: impl AsContextMut) {
     let shared = store.as_context_mut().opaque().components.shared();
     let mut drive = shared.drive.state();
     drive.model.set_schedule(Schedule::InOrder);
+}
+
+/// Makes every call on the stack that runs known, as a recording knows them: those that
+/// nobody looks at have no threads otherwise, and are not counted. For a host function.
+///
+/// # Errors
+///
+/// Where the store can hold no more tasks.
+pub fn know(mut store: impl AsContextMut) -> Result<()> {
+    let mut store = store.as_context_mut();
+    let shared = store.opaque().components.shared();
+    State::materialize(&shared, store.store_ptr())
 }
 
 /// Begins the call that was queued first, if there is one.
