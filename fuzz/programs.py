@@ -11,7 +11,8 @@ programs FILE` replays what `guest` wrote through compiled components (crates/he
     random.choice, shuffle  ->               Oracle: chooses and writes down (`c` lines)
     core functions          ->               Guest.core: asks the Driver what to do next
 
-A run ends with its first trap or after STEPS actions. `guest` keeps to what one component
+A run ends with its first trap or after STEPS actions. HELVE_AIM (0 to 1) is how often what is
+done is what was done least often in the state that things are in. `guest` keeps to what one component
 file can express: one root with children, calls and types that can be imported, no resources
 from the host. Which traps and which (operation x state) were met is counted; the table goes
 to stderr at the end.
@@ -238,7 +239,8 @@ class Driver:
         self.functions.add(None)
         self.mood = rng.choice([0.0, 0.005, 0.02, 0.08])
         # How often something is done to what was least often met in the state it is in.
-        self.aim = rng.choice([0.0, 0.0, 0.01, 0.03] if GUEST else [0.0, 0.02, 0.05, 0.1, 0.2])
+        aims = [0.0, 0.0, 0.01, 0.03] if GUEST else [0.0, 0.02, 0.05, 0.1, 0.2]
+        self.aim = float(os.environ.get("HELVE_AIM") or rng.choice(aims))
         self.log("w " + " ".join("-" if p is None else str(p) for p in self.parents))
         if not GUEST and rng.random() < 0.05:
             most = rng.randint(2, 12)
@@ -948,6 +950,7 @@ class Driver:
         return "-"
 
     def op_bincs(self, thread, n):
+        self.state("backpressure.inc", "65536 times" if n == 65536 else "65535 times")
         for _ in range(n):
             d.canon_backpressure_inc()
         return "-"
@@ -1072,6 +1075,7 @@ class Driver:
             case "tstr" | "tytr" | "tstp" | "tytp":
                 name = {"s": "suspend", "y": "yield"}[op[1]] + "-then-" + {"r": "resume", "p": "promote"}[op[3]]
                 rows = self.rows("thread." + name, self.thread_state(thread, args[0]), task.state.name)
+            case "bincs": rows = self.rows("backpressure.inc", "65536 times")
             case _: return 100
         return min(states[row] for row in rows)
 

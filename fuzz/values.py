@@ -72,6 +72,7 @@ PRIMS = {
     "f64": d.F64Type, "char": d.CharType, "string": d.StringType,
 }
 KEYS = ["u8", "string", "s64", "char", "bool"]
+POLICIES = [0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 rng = random.Random()
 
 
@@ -232,6 +233,9 @@ class Side:
             case 5 if self.calls == 2: d.trap()
             case 6: return 0xfffffff0
             case 7: return 64
+            # Only a string's second or third buffer is bad.
+            case 8 | 10 if self.calls == self.policy // 2 - 2: return self.bump(align, size) + 1
+            case 9 | 11 if self.calls == self.policy // 2 - 2: return 0xfffffff0
         at = self.bump(align, size)
         n = min(old_size, size)
         if at + n > PAGES or old + n > PAGES:
@@ -296,7 +300,7 @@ def case_g(ty, pair, flats, a, b):
         image = mutated(image)
     if rng.random() < 0.05:
         pointer = rng.choice([pointer + 1, pointer + 2, pointer + 4, PAGES - 8, 0, 2**32 - 8])
-    policy = rng.choice([0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7])
+    policy = rng.choice(POLICIES)
 
     def lift():
         source = Side(a, 1)
@@ -378,7 +382,7 @@ def case_p(ty, flats, a, b):
         if rng.random() < 0.1:
             wide = 64 if flat[1:] == "64" else 32
             words[i] = rng.choice([words[i] ^ 1, rng.getrandbits(wide), rng.getrandbits(8), (1 << wide) - 1])
-    policy = rng.choice([0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7])
+    policy = rng.choice(POLICIES)
 
     def push():
         source.bytes[64:64 + len(image)] = image
