@@ -226,6 +226,8 @@ impl Run {
                 let command = p3::Command::instantiate(&mut *store, component, linker);
                 return command.with_context(place)?.run(store);
             }
+            // A missing import says more than what is done with the component then.
+            linker.check(component).with_context(place)?;
             is_command(component).with_context(place)?;
             let command = p2::Command::instantiate(&mut *store, component, linker);
             return command.with_context(place)?.run(store);
