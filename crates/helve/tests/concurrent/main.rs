@@ -1,6 +1,7 @@
 //! The host side of concurrency: calls beside each other, host functions that wait,
 //! streams and futures that the host holds, stalls, schedules.
 
+mod afterwards;
 mod bindings;
 mod calls;
 mod exclusive;

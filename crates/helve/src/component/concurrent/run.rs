@@ -331,6 +331,27 @@ impl<T: 'static> Store<T> {
         shared.drive.state().model.audit()
     }
 
+    /// What went wrong first with nobody to tell, and was not asked for yet: a task that had
+    /// returned its result already and traps afterwards, a spawned task or a destructor of a
+    /// discarded value that fails. [`Store::run_until_idle`] fails with the same; whoever
+    /// only uses [`Store::run_concurrent`] or calls asks here, from time to time.
+    ///
+    /// The tree of a guest that trapped is locked down, so each tells once at most.
+    ///
+    /// ```
+    /// # use helve::{Config, Engine, Store};
+    /// # let engine = Engine::new(&Config::new())?;
+    /// # let mut store = Store::new(&engine, ());
+    /// while let Some(error) = store.take_unreported_error() {
+    ///     eprintln!("a guest failed in the background: {error:#}");
+    /// }
+    /// # helve::Result::Ok(())
+    /// ```
+    pub fn take_unreported_error(&mut self) -> Option<helve_base::Error> {
+        let shared = self.as_context_mut().opaque().components.shared();
+        shared.concurrent.take_failure()
+    }
+
     /// What there is of tasks, threads, waitables, sets, streams and futures, error
     /// contexts, host futures and calls, reads and writes of the host: for leak tests.
     #[doc(hidden)]
@@ -354,7 +375,7 @@ impl<T: 'static> Store<T> {
     /// # Errors
     ///
     /// Its calls and operations report their own errors; what fails with nobody to tell is
-    /// an error of [`Store::run_until_idle`].
+    /// an error of [`Store::run_until_idle`], or [`Store::take_unreported_error`] has it.
     pub async fn run_concurrent<R>(
         &mut self,
         work: impl AsyncFnOnce(&Accessor<T>) -> R,
