@@ -3,7 +3,7 @@
 
 use crate::support::{PLAIN, TASKS, block_on, engine, instantiate, wait};
 use helve::component::{Accessor, Component, Instance, Linker, TypedFunc};
-use helve::{AsContextMut, Error, Result, Store};
+use helve::{AsContextMut, Error, Result, Schedule, Store};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -65,11 +65,18 @@ const WAYS: [(&str, &str, u32); 4] = [
     (TASKS, "plain", 0),
 ];
 
+/// Each of these, in order and by seeds.
+fn ways_and_schedules() -> impl Iterator<Item = ((&'static str, &'static str, u32), Schedule)> {
+    let schedules = (0..4).map(Schedule::Seed).chain([Schedule::InOrder]);
+    schedules.flat_map(|schedule| WAYS.map(|way| (way, schedule)))
+}
+
 #[test]
 fn one_call_waits() {
-    for (text, name, extra) in WAYS {
+    for ((text, name, extra), schedule) in ways_and_schedules() {
         for n in [0, 1, 5] {
             let (mut store, instance) = instantiate(text, Data::default(), define);
+            store.set_schedule(schedule);
             let run = func(&mut store, &instance, name);
             for _ in 0..3 {
                 let result = block_on(run.call_async(&mut store, (n,))).unwrap();
@@ -85,8 +92,9 @@ fn one_call_waits() {
 /// nor of whoever made it.
 #[test]
 fn nothing_runs_beside_it() {
-    for (text, name, _) in WAYS {
+    for ((text, name, _), schedule) in ways_and_schedules() {
         let (mut store, instance) = instantiate(text, Data::default(), define);
+        store.set_schedule(schedule);
         let run = func(&mut store, &instance, name);
         let results = block_on(store.run_concurrent(async |accessor| {
             let calls: Vec<_> = (0..20)
@@ -131,9 +139,10 @@ fn they_may_call_guests() {
     let engine = engine();
     let mut linker = Linker::new(&engine);
     define(&mut linker);
-    for (text, name, extra) in WAYS {
+    for ((text, name, extra), schedule) in ways_and_schedules() {
         for (other, inner, more) in WAYS {
             let mut store = Store::new(&engine, Data::default());
+            store.set_schedule(schedule);
             let component = Component::new(&engine, text).unwrap();
             let outer = linker.instantiate(&mut store, &component).unwrap();
             let component = Component::new(&engine, other).unwrap();
