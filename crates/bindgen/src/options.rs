@@ -84,6 +84,8 @@ impl Flags {
             "trappable" => self.trappable = true,
             "ignore_wit" => self.ignore_wit = true,
             "skip" => self.skip = true,
+            // Wasmtime's: here `Config::trace_calls` makes spans of all calls.
+            "tracing" | "verbose_tracing" => {}
             _ => return false,
         }
         true

@@ -5,7 +5,7 @@
 //! ```
 
 use helve::component::{Component, Linker};
-use helve::{Config, Engine, Limiter, Result, Store, Trap};
+use helve::{Config, Engine, InstanceLimits, Limiter, Result, Store, Trap};
 
 /// A guest that counts, and one that grows.
 const GUEST: &str = r#"(component
@@ -70,6 +70,16 @@ fn main() -> Result<()> {
         println!("{}: {} bytes of memory", usage.instance, usage.memory_bytes);
         assert_eq!(usage.memory_bytes, 4 << 16);
     }
+
+    // What each component instance may have by itself, whatever the store has left.
+    store.data_mut().most = u64::MAX;
+    let mut limits = InstanceLimits::from(engine.limits());
+    limits.memory_bytes = 2 << 16;
+    store.set_instance_limits(limits);
+    let small = linker.instantiate(&mut store, &component)?;
+    let small = small.get_typed_func::<(u32,), (i32,)>(&mut store, "grow")?;
+    assert_eq!(small.call(&mut store, (1,))?, (1,));
+    assert_eq!(small.call(&mut store, (1,))?, (-1,));
 
     // Time: a guest that never ends is ended.
     let error = count.call(&mut store, (u64::MAX,)).unwrap_err();

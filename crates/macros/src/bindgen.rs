@@ -182,17 +182,10 @@ fn flags(input: ParseStream<'_>) -> syn::Result<Flags> {
     let mut flags = Flags::default();
     for Word(word) in words {
         if !flags.set(&word.to_string()) {
-            let message = match &*word.to_string() {
-                "tracing" | "verbose_tracing" => {
-                    "spans are made for every call that crosses the border, by \
-                     `Store::call_hook` and the feature `tracing`: take this word out"
-                        .to_owned()
-                }
-                word => format!(
-                    "`{word}` says nothing about a function: say {}",
-                    Flags::WORDS
-                ),
-            };
+            let message = format!(
+                "`{word}` says nothing about a function: say {}",
+                Flags::WORDS
+            );
             return Err(syn::Error::new(word.span(), message));
         }
     }
@@ -224,7 +217,7 @@ mod tests {
                 with: { "f:g/h": crate::h, "f:g/i.j" => J },
                 trappable_error_type: { "f:g/i.k" => crate::K },
                 additional_derives: [PartialEq, serde::Serialize],
-                imports: { default: async | store, "l": trappable, "m*": skip | ignore_wit },
+                imports: { default: async | store | tracing, "l": trappable, "m*": skip | ignore_wit },
                 exports: { default: async }, require_store_data_send: true,
             }"#,
         )
@@ -256,7 +249,6 @@ mod tests {
             ("{ path: \"a\", path: \"b\" }", "`path` is said once"),
             ("{ imports: { defaults: async } }", "`defaults` is no rule"),
             ("{ imports: { default: asink } }", "`asink` says nothing"),
-            ("{ imports: { default: tracing } }", "take this word out"),
             ("{ with: { a: b } }", "expected string literal"),
         ] {
             match parse(text) {
