@@ -76,10 +76,12 @@ pub struct VMStoreContext {
     pub stack_limit: usize,
     /// Frame pointer of the wasm frame that last left to the host.
     pub exit_fp: usize,
+    /// The innermost `enter` that is live; the VM's own. Between the two exit fields, so that
+    /// entering copies each by itself: compiled code writes them one by one, and a load of
+    /// both at once would have to wait until those writes have left the store buffer.
+    pub activation: *mut u8,
     /// Return address into that frame.
     pub exit_pc: usize,
-    /// The innermost `enter` that is live; the VM's own.
-    pub activation: *mut u8,
     /// The array of built-ins, in the order of `Builtin::ALL`.
     pub builtins: *const CodePtr,
     /// The store itself, for host functions; opaque here.

@@ -52,7 +52,7 @@ pub struct Stack {
 impl Stack {
     /// Maps a stack with at least `usable` bytes between guard page and base.
     pub fn new(usable: usize) -> Result<Stack> {
-        let page = rustix::param::page_size();
+        let page = crate::page_size();
         let bytes = usable
             .max(LEAST_BYTES)
             .checked_add(RECORD_BYTES + page)
@@ -96,7 +96,7 @@ impl Stack {
 
     /// The lowest usable address, just above the guard page.
     pub fn low(&self) -> usize {
-        self.start.get() + rustix::param::page_size()
+        self.start.get() + crate::page_size()
     }
 
     /// The address the stack grows down from; aligned to 16.
@@ -117,7 +117,7 @@ impl Stack {
 
     /// Gives the pages below the top `keep` bytes back to the kernel.
     pub(crate) fn trim(&mut self, keep: usize) {
-        let page = rustix::param::page_size();
+        let page = crate::page_size();
         let end = self.high().saturating_sub(keep) / page * page;
         let low = self.low();
         if end > low {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(stack.base() % 16, 0);
         assert_eq!(
             stack.low() - stack.limit().get(),
-            rustix::param::page_size()
+            crate::page_size()
         );
         assert_eq!(stack.record() as usize + RECORD_BYTES, stack.high());
     }

@@ -153,7 +153,7 @@ fn read(
     bytes: usize,
     each: &mut dyn FnMut(Range<usize>) -> bool,
 ) -> std::io::Result<()> {
-    let page = rustix::param::page_size();
+    let page = helve_fiber::page_size();
     let mut entries = [0u8; 8 * 512];
     let mut at = 0;
     while at < bytes {
@@ -185,7 +185,7 @@ mod tests {
     /// Every way of asking reports what was written, and not what was never touched.
     #[test]
     fn written_pages_are_found() {
-        let page = rustix::param::page_size();
+        let page = helve_fiber::page_size();
         let space = Reservation::new(1000 * page).unwrap();
         assert!(space.commit(1000 * page));
         let pages = [0, 3, 4, 5, 511, 512, 513, 900, 999];

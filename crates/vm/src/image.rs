@@ -43,7 +43,7 @@ impl MemoryImage {
     /// The image of a memory into which `segments` (offset, bytes) were copied in this
     /// order; `None` where there are none, or the system does not let us.
     pub fn new(segments: &[(usize, &[u8])]) -> Option<Arc<MemoryImage>> {
-        let page = rustix::param::page_size();
+        let page = helve_fiber::page_size();
         let used = segments.iter().filter(|(_, bytes)| !bytes.is_empty());
         let first = used.clone().map(|&(at, _)| at).min()?;
         let mut last = 0;

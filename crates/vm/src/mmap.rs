@@ -35,7 +35,7 @@ unsafe impl Send for Reservation {}
 
 /// `bytes` rounded up to whole pages.
 pub(crate) fn page_ceil(bytes: usize) -> Option<usize> {
-    bytes.checked_next_multiple_of(rustix::param::page_size())
+    bytes.checked_next_multiple_of(helve_fiber::page_size())
 }
 
 impl Reservation {
@@ -176,7 +176,7 @@ impl Reservation {
 
     /// That `range` is of whole accessible pages.
     fn check(&self, range: &Range<usize>) -> Result<()> {
-        let page = rustix::param::page_size();
+        let page = helve_fiber::page_size();
         let whole = range.start.is_multiple_of(page) && range.end.is_multiple_of(page);
         ensure!(
             whole && range.start < range.end && range.end <= self.committed.get(),

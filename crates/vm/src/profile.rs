@@ -122,7 +122,7 @@ fn map(file: &File) -> io::Result<()> {
     unsafe {
         rustix::mm::mmap(
             null_mut(),
-            rustix::param::page_size(),
+            helve_fiber::page_size(),
             ProtFlags::READ | ProtFlags::EXEC,
             MapFlags::PRIVATE,
             file,

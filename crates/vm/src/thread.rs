@@ -188,7 +188,7 @@ impl Alternate {
             return Ok(());
         }
         // A page is left inaccessible at the low end, as a guard.
-        let page = rustix::param::page_size();
+        let page = helve_fiber::page_size();
         let space = Reservation::new_top(page, ALTERNATE_BYTES)?;
         let stack = libc::stack_t {
             // SAFETY: within the reservation.

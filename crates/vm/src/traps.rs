@@ -98,14 +98,14 @@ pub(crate) struct Fault {
 pub(crate) struct Activation {
     /// First, because `raise` finds it at the activation's address.
     pub(crate) entry: EntryRecord,
-    /// The next outer one of the same store.
-    pub(crate) previous: *mut Activation,
     /// The store's `exit_fp` and `exit_pc` when this one began: where the wasm frames of
-    /// `previous` end.
+    /// `previous` end. Apart, as in the store.
     pub(crate) exit_fp: usize,
-    pub(crate) exit_pc: usize,
     /// The store's `calls` when this one began: what is noted later ends with it.
     pub(crate) calls: *mut u8,
+    pub(crate) exit_pc: usize,
+    /// The next outer one of the same store.
+    pub(crate) previous: *mut Activation,
     /// The fiber this is the first activation of, or null.
     pub(crate) fiber: *mut Continuation,
     /// Noted by the signal handler, taken by `trapped`.

@@ -357,6 +357,7 @@ impl InstanceData {
     }
 
     /// Whether `chain` could be entered from the host.
+    #[inline]
     pub fn check_chain(&self, chain: &[ComponentInstanceId]) -> Result<()> {
         match !self.locked.get() && chain.iter().all(|id| self.part(*id).may_enter.get()) {
             true => Ok(()),

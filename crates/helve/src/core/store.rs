@@ -217,6 +217,7 @@ impl StoreOpaque {
     }
 
     /// Fails unless `owner`, a handle's store, is this one.
+    #[inline]
     pub fn check(&self, owner: StoreId) -> Result<()> {
         ensure!(
             owner == self.id,

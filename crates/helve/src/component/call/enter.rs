@@ -286,12 +286,20 @@ impl LiftedFunc {
     }
 }
 
+/// Lanes that are cleared without a loop, which the compiler would make a call of `memset`.
+const FEW_LANES: usize = 4;
+
 /// The first `count` lanes of `space`, set to zero.
 #[inline]
 fn zeroed(space: &mut [MaybeUninit<Lane>; MAX_LANES], count: usize) -> &mut [Lane] {
-    let lanes = &mut space[..count.min(MAX_LANES)];
-    for lane in lanes.iter_mut() {
+    for lane in &mut space[..FEW_LANES] {
         lane.write(Lane::ZERO);
+    }
+    let lanes = &mut space[..count.min(MAX_LANES)];
+    if count > FEW_LANES {
+        for lane in &mut lanes[FEW_LANES..] {
+            lane.write(Lane::ZERO);
+        }
     }
     // SAFETY: all of them have just been written.
     unsafe { &mut *(std::ptr::from_mut(lanes) as *mut [Lane]) }
