@@ -136,12 +136,27 @@ pub fn validate(encoding: SourceEncoding, bytes: &[u8]) -> Result<(), AbiError> 
     match encoding {
         SourceEncoding::Utf8 => utf8(bytes).map(drop),
         SourceEncoding::Latin1 => Ok(()),
-        SourceEncoding::Utf16 | SourceEncoding::TaggedUtf16 => {
-            let mut at = 0;
-            while let Some((_, units)) = next_utf16(bytes, at)? {
-                at += units;
-            }
-            Ok(())
+        SourceEncoding::Utf16 | SourceEncoding::TaggedUtf16 => validate_utf16(bytes),
+    }
+}
+
+/// Whether every surrogate has its other half, blocks without any skipped as such.
+fn validate_utf16(bytes: &[u8]) -> Result<(), AbiError> {
+    let surrogate = |unit: &[u8]| unit[1] & 0xf8 == 0xd8;
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(2 * at..).unwrap_or(&[]);
+        let blocks = rest.chunks_exact(2 * BLOCK);
+        let plain = blocks.take_while(|block| {
+            let found = block.chunks_exact(2).map(|unit| u8::from(surrogate(unit)));
+            found.fold(0, |all, one| all | one) == 0
+        });
+        at += plain.count() * BLOCK;
+        for _ in 0..BLOCK {
+            let Some((_, units)) = next_utf16(bytes, at)? else {
+                return Ok(());
+            };
+            at += units;
         }
     }
 }
@@ -182,52 +197,116 @@ pub struct Progress {
     pub written: usize,
 }
 
+/// Units that are moved in one go where all of them are plain.
+const BLOCK: usize = 32;
+
+/// What a target takes unit by unit, without a look at characters.
+#[derive(Clone, Copy)]
+struct Plain {
+    /// Units below this, a power of two.
+    below: u16,
+    /// Bytes that each becomes.
+    width: usize,
+}
+
+/// Moves blocks of plain units from `F` bytes each to `T` bytes each: how many units.
+/// It stops before the first block that is not whole, does not fit or is not plain.
+fn move_blocks<const F: usize, const T: usize>(from: &[u8], to: &mut [u8], below: u16) -> usize {
+    let mut moved = 0;
+    let blocks = from.chunks_exact(F * BLOCK);
+    for (from, to) in blocks.zip(to.chunks_exact_mut(T * BLOCK)) {
+        let mut units = [0u16; BLOCK];
+        for (unit, from) in units.iter_mut().zip(from.chunks_exact(F)) {
+            let high = if F == 2 { from[F - 1] } else { 0 };
+            *unit = u16::from_le_bytes([from[0], high]);
+        }
+        if units.iter().fold(0, |all, unit| all | unit) >= below {
+            break;
+        }
+        for (unit, to) in units.iter().zip(to.chunks_exact_mut(T)) {
+            to.copy_from_slice(&unit.to_le_bytes()[..T]);
+        }
+        moved += BLOCK;
+    }
+    moved
+}
+
+/// The same for any widths.
+fn move_plain(unit: u32, from: &[u8], to: &mut [u8], plain: Plain) -> usize {
+    match (unit, plain.width) {
+        (1, 1) => move_blocks::<1, 1>(from, to, plain.below),
+        (1, _) => move_blocks::<1, 2>(from, to, plain.below),
+        (_, 1) => move_blocks::<2, 1>(from, to, plain.below),
+        (_, _) => move_blocks::<2, 2>(from, to, plain.below),
+    }
+}
+
 /// Runs over the characters of `from`, handing each with the rest of `to` to `put`,
-/// which says how many bytes it wrote or that it cannot.
+/// which says how many bytes it wrote or that it cannot; blocks of plain units go first. `next` gives the character at a byte of `from`.
+fn run(
+    unit: u32,
+    from: &[u8],
+    to: &mut [u8],
+    plain: Plain,
+    next: impl Fn(usize) -> Result<Option<(char, usize)>, AbiError>,
+    mut put: impl FnMut(char, &mut [u8]) -> Option<usize>,
+) -> Result<Progress, AbiError> {
+    let mut done = Progress::default();
+    loop {
+        let (rest, room) = (from.get(done.read..), to.get_mut(done.written..));
+        let (Some(rest), Some(room)) = (rest, room) else {
+            return Ok(done);
+        };
+        let units = move_plain(unit, rest, room, plain);
+        done.read += units * unit as usize;
+        done.written += units * plain.width;
+        for _ in 0..BLOCK {
+            let Some((c, bytes)) = next(done.read)? else {
+                return Ok(done);
+            };
+            let room = to.get_mut(done.written..);
+            let Some(written) = room.and_then(|room| put(c, room)) else {
+                return Ok(done);
+            };
+            done.read += bytes;
+            done.written += written;
+        }
+    }
+}
+
+/// [`run`] for a source of any encoding. `latin`: whether units from U+80 to U+FF are plain
+/// for the target, too.
 fn each_char(
     encoding: SourceEncoding,
     from: &[u8],
     to: &mut [u8],
-    mut put: impl FnMut(char, &mut [u8]) -> Option<usize>,
+    (latin, width): (bool, usize),
+    put: impl FnMut(char, &mut [u8]) -> Option<usize>,
 ) -> Result<Progress, AbiError> {
-    let mut done = Progress::default();
-    let mut step = |c: char, bytes: usize, done: &mut Progress| -> bool {
-        let Some(rest) = to.get_mut(done.written..) else {
-            return false;
-        };
-        let Some(written) = put(c, rest) else {
-            return false;
-        };
-        done.read += bytes;
-        done.written += written;
-        true
-    };
+    let latin = latin && encoding != SourceEncoding::Utf8;
+    let below = if latin { 0x100 } else { 0x80 };
+    let plain = Plain { below, width };
     match encoding {
         SourceEncoding::Utf8 => {
-            for c in utf8(from)?.chars() {
-                if !step(c, c.len_utf8(), &mut done) {
-                    break;
-                }
-            }
+            let text = utf8(from)?;
+            let next = |at| {
+                let c = text.get(at..).and_then(|rest| rest.chars().next());
+                Ok(c.map(|c| (c, c.len_utf8())))
+            };
+            run(1, from, to, plain, next, put)
         }
         SourceEncoding::Latin1 => {
-            for &byte in from {
-                if !step(byte.into(), 1, &mut done) {
-                    break;
-                }
-            }
+            let next = |at: usize| Ok(from.get(at).map(|byte| (char::from(*byte), 1)));
+            run(1, from, to, plain, next, put)
         }
         SourceEncoding::Utf16 | SourceEncoding::TaggedUtf16 => {
-            let mut at = 0;
-            while let Some((c, units)) = next_utf16(from, at)? {
-                if !step(c, 2 * units, &mut done) {
-                    break;
-                }
-                at += units;
-            }
+            let next = |at| {
+                let next = next_utf16(from, at / 2)?;
+                Ok(next.map(|(c, units)| (c, 2 * units)))
+            };
+            run(2, from, to, plain, next, put)
         }
     }
-    Ok(done)
 }
 
 /// Writes as UTF-8 while it fits; with `ascii_only`, while it is ASCII.
@@ -237,7 +316,7 @@ pub fn to_utf8(
     to: &mut [u8],
     ascii_only: bool,
 ) -> Result<Progress, AbiError> {
-    each_char(encoding, from, to, |c, to| {
+    each_char(encoding, from, to, (false, 1), |c, to| {
         if ascii_only && !c.is_ascii() {
             return None;
         }
@@ -252,7 +331,7 @@ pub fn to_utf16(
     from: &[u8],
     to: &mut [u8],
 ) -> Result<Progress, AbiError> {
-    each_char(encoding, from, to, |c, to| {
+    each_char(encoding, from, to, (true, 2), |c, to| {
         let mut units = [0; 2];
         let units = c.encode_utf16(&mut units);
         let to = to.get_mut(..2 * units.len())?;
@@ -269,7 +348,7 @@ pub fn to_latin1(
     from: &[u8],
     to: &mut [u8],
 ) -> Result<Progress, AbiError> {
-    each_char(encoding, from, to, |c, to| {
+    each_char(encoding, from, to, (true, 1), |c, to| {
         *to.first_mut()? = u8::try_from(c).ok()?;
         Some(1)
     })

@@ -144,6 +144,7 @@ impl Activation {
     /// # Safety
     ///
     /// Both are live until `unlink`.
+    #[inline]
     pub(crate) unsafe fn link(this: *mut Activation, store: *mut VMStoreContext) {
         // SAFETY: by contract.
         unsafe {
@@ -160,6 +161,7 @@ impl Activation {
     /// # Safety
     ///
     /// As for `link`, and it is the innermost one.
+    #[inline]
     pub(crate) unsafe fn unlink(this: *mut Activation, store: *mut VMStoreContext) {
         // SAFETY: by contract.
         unsafe {
@@ -215,6 +217,7 @@ pub fn store_context(limits: &Limits, owner: *mut u8) -> VMStoreContext {
 /// anything that host functions of the store reach) is held across the call.
 /// `trampoline`, `code`, `callee` and `args` fit each other and belong to `store`; their
 /// code stays published until this returns.
+#[inline]
 pub unsafe fn enter(
     store: *mut VMStoreContext,
     trampoline: EntryTrampoline,

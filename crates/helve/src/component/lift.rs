@@ -207,7 +207,7 @@ impl<'a> LiftContext<'a> {
                 .host_handles()
                 .insert(self.instance.resource(id)?, rep, owned)?;
         if !owned {
-            self.scope.host_borrows.push(handle);
+            self.scope.borrow(handle);
         }
         Ok(ResourceAny::new(self.instance, id, handle, owned))
     }

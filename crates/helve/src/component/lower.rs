@@ -288,7 +288,7 @@ impl<'a> LowerContext<'a> {
             InterfaceType::Borrow(id) => {
                 let handles = self.instance.host_handles();
                 let rep = handles.lend(any, self.instance.resource(id)?)?;
-                self.scope.host_lends.push(any.handle());
+                self.scope.lend(any.handle());
                 self.lower_borrow(rep, id)
             }
             _ => Err(not_a_handle()),

@@ -289,6 +289,13 @@ impl InstanceData {
     /// Enters an instance and its ancestors, `chain`, from the host.
     #[inline]
     pub fn enter_chain(&self, chain: &[ComponentInstanceId]) -> Result<()> {
+        if let [root] = chain {
+            let may_enter = &self.part(*root).may_enter;
+            if self.locked.get() || !may_enter.replace(false) {
+                return Err(cannot_enter());
+            }
+            return Ok(());
+        }
         self.check_chain(chain)?;
         chain
             .iter()
@@ -299,6 +306,9 @@ impl InstanceData {
     /// Ends what [`InstanceData::enter_chain`] began.
     #[inline]
     pub fn leave_chain(&self, chain: &[ComponentInstanceId]) {
+        if let [root] = chain {
+            return self.part(*root).may_enter.set(true);
+        }
         chain
             .iter()
             .for_each(|id| self.part(*id).may_enter.set(true));
@@ -392,10 +402,13 @@ impl InstanceData {
     }
 
     fn end_host_loans(&self, scope: &mut CallScope) {
-        for handle in scope.host_lends.drain(..) {
+        let Some(host) = scope.host.take() else {
+            return;
+        };
+        for handle in host.lends {
             self.host_handles().end_loan(handle);
         }
-        for handle in scope.host_borrows.drain(..) {
+        for handle in host.borrows {
             self.host_handles().expire(handle);
         }
     }

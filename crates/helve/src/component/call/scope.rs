@@ -20,19 +20,34 @@ pub(crate) struct CallScope {
     pub task: Option<ScopeId>,
     /// Handles of the calling guest that are lent.
     pub loans: Loans,
+    /// What the host is part of: in most calls nothing, which is then one word to set and
+    /// to look at.
+    pub host: Option<HostLoans>,
+}
+
+/// What one call lends of the host's handles, or to the host.
+#[derive(Debug, Default)]
+pub(crate) struct HostLoans {
     /// Handles of the host that are lent.
-    pub host_lends: SmallVec<[HostHandle; 2]>,
+    pub lends: SmallVec<[HostHandle; 2]>,
     /// Handles of the host that end with the call.
-    pub host_borrows: SmallVec<[HostHandle; 2]>,
+    pub borrows: SmallVec<[HostHandle; 2]>,
 }
 
 impl CallScope {
+    /// A handle of the host is lent.
+    pub fn lend(&mut self, handle: HostHandle) {
+        self.host.get_or_insert_default().lends.push(handle);
+    }
+
+    /// A handle of the host ends with the call.
+    pub fn borrow(&mut self, handle: HostHandle) {
+        self.host.get_or_insert_default().borrows.push(handle);
+    }
+
     /// Whether nothing is lent: leaving is free.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.task.is_none()
-            && self.loans.is_empty()
-            && self.host_lends.is_empty()
-            && self.host_borrows.is_empty()
+        self.task.is_none() && self.loans.is_empty() && self.host.is_none()
     }
 }
