@@ -31,7 +31,26 @@ enum Slot {
 struct Entry {
     value: Box<dyn Any + Send>,
     parent: Option<u32>,
-    children: BTreeSet<u32>,
+    /// None where it has never had one.
+    children: Option<Box<BTreeSet<u32>>>,
+}
+
+impl Entry {
+    fn has_children(&self) -> bool {
+        self.children
+            .as_ref()
+            .is_some_and(|children| !children.is_empty())
+    }
+
+    fn add(&mut self, child: u32) {
+        self.children.get_or_insert_default().insert(child);
+    }
+
+    fn remove(&mut self, child: u32) {
+        if let Some(children) = &mut self.children {
+            children.remove(&child);
+        }
+    }
 }
 
 /// Why a [`ResourceTable`] refused.
@@ -99,7 +118,7 @@ impl ResourceTable {
     ) -> Result<Resource<T>, ResourceTableError> {
         self.entry(parent.rep())?;
         let rep = self.insert(Box::new(value), Some(parent.rep()))?;
-        self.entry_mut(parent.rep())?.children.insert(rep);
+        self.entry_mut(parent.rep())?.add(rep);
         Ok(Resource::new_own(rep))
     }
 
@@ -111,7 +130,7 @@ impl ResourceTable {
     ) -> Result<(), ResourceTableError> {
         self.entry(parent.rep())?;
         self.entry_mut(child.rep())?.parent = Some(parent.rep());
-        self.entry_mut(parent.rep())?.children.insert(child.rep());
+        self.entry_mut(parent.rep())?.add(child.rep());
         Ok(())
     }
 
@@ -122,7 +141,7 @@ impl ResourceTable {
         parent: Resource<U>,
     ) -> Result<(), ResourceTableError> {
         self.entry_mut(child.rep())?.parent = None;
-        self.entry_mut(parent.rep())?.children.remove(&child.rep());
+        self.entry_mut(parent.rep())?.remove(child.rep());
         Ok(())
     }
 
@@ -144,11 +163,13 @@ impl ResourceTable {
     }
 
     /// The value at a number, of whatever type.
+    #[inline]
     pub fn get_any(&self, rep: u32) -> Result<&(dyn Any + Send), ResourceTableError> {
         Ok(&*self.entry(rep)?.value)
     }
 
     /// The value at a number, of whatever type, to change.
+    #[inline]
     pub fn get_any_mut(&mut self, rep: u32) -> Result<&mut (dyn Any + Send), ResourceTableError> {
         Ok(&mut *self.entry_mut(rep)?.value)
     }
@@ -165,7 +186,7 @@ impl ResourceTable {
 
     /// Takes the value at a number out, of whatever type.
     pub fn delete_any(&mut self, rep: u32) -> Result<Box<dyn Any + Send>, ResourceTableError> {
-        if !self.entry(rep)?.children.is_empty() {
+        if self.entry(rep)?.has_children() {
             return Err(ResourceTableError::HasChildren);
         }
         let free = Slot::Free { next: self.free };
@@ -180,7 +201,7 @@ impl ResourceTable {
         if let Some(parent) = entry.parent
             && let Ok(parent) = self.entry_mut(parent)
         {
-            parent.children.remove(&rep);
+            parent.remove(rep);
         }
         Ok(entry.value)
     }
@@ -190,10 +211,15 @@ impl ResourceTable {
         &self,
         parent: &Resource<T>,
     ) -> Result<impl Iterator<Item = &(dyn Any + Send)>, ResourceTableError> {
-        let children = &self.entry(parent.rep())?.children;
-        Ok(children.iter().filter_map(|&rep| self.get_any(rep).ok()))
+        let children = self
+            .entry(parent.rep())?
+            .children
+            .iter()
+            .flat_map(|c| c.iter());
+        Ok(children.filter_map(|&rep| self.get_any(rep).ok()))
     }
 
+    #[inline]
     fn entry(&self, rep: u32) -> Result<&Entry, ResourceTableError> {
         match self.slots.get(rep as usize) {
             Some(Slot::Used(entry)) => Ok(entry),
@@ -201,6 +227,7 @@ impl ResourceTable {
         }
     }
 
+    #[inline]
     fn entry_mut(&mut self, rep: u32) -> Result<&mut Entry, ResourceTableError> {
         match self.slots.get_mut(rep as usize) {
             Some(Slot::Used(entry)) => Ok(entry),
@@ -219,7 +246,7 @@ impl ResourceTable {
         let entry = Slot::Used(Entry {
             value,
             parent,
-            children: BTreeSet::new(),
+            children: None,
         });
         let at = match self.free {
             Some(at) => {
