@@ -289,8 +289,7 @@ where
             (self.func)(store, &params, results)?;
             let to = call.result_address(args);
             let mut cx = LowerContext::new(call.options, call.instance, scope);
-            value::check_result(&cx, &programs.result, results)?;
-            value::lower_result(&mut cx, &programs.result, results, to, args)
+            value::lower_checked(&mut cx, &programs.result, results, to, args)
         })
     }
 

@@ -82,6 +82,28 @@ pub(crate) fn lower_passed(
     }
 }
 
+/// Lowers the result of a host function to where lane `to` says, or into `lanes`, if it is
+/// what a guest gets.
+pub(crate) fn lower_checked(
+    cx: &mut LowerContext<'_>,
+    passed: &Passed,
+    vals: &[Val],
+    to: Lane,
+    lanes: &mut [Lane],
+) -> Result<()> {
+    // A number of the right type needs neither a check of its own nor a walk.
+    if let ([(_, program)], [val], Passing::Flat(_)) = (&*passed.parts, vals, &passed.passing)
+        && let [Op::Scalar { scalar, .. }] = *cx.instance.component.programs()[*program].ops
+        && let Ok(bits) = scalar_bits(scalar, val)
+        && let Some(lane) = lanes.first_mut()
+    {
+        *lane = Lane::from_u64(bits);
+        return Ok(());
+    }
+    check_result(cx, passed, vals)?;
+    lower_result(cx, passed, vals, to, lanes)
+}
+
 /// That `vals` are the results that a guest gets.
 pub(crate) fn check_result(cx: &LowerContext<'_>, passed: &Passed, vals: &[Val]) -> Result<()> {
     let types = cx.types();
