@@ -114,9 +114,52 @@ unsafe extern "C" fn copy_bytes(to: *mut u8, from: *mut u8, bytes: u64) {
     unsafe { std::ptr::copy_nonoverlapping(from, to, bytes as usize) };
 }
 
+/// Bytes of a string up to which [`copy_short_ascii`] is tried.
+const SHORT: usize = 64;
+
+/// Copies a short string, word by word, and says whether it is all ASCII. If not, what was
+/// copied is to be copied again.
+///
+/// # Safety
+///
+/// There is room for it at `to`, in another memory.
+#[inline]
+unsafe fn copy_short_ascii(to: *mut u8, text: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let Some(last) = text.len().checked_sub(8) else {
+        let mut all = 0;
+        for (at, byte) in text.iter().enumerate() {
+            all |= byte;
+            // SAFETY: by contract.
+            unsafe { to.add(at).write(*byte) };
+        }
+        return all < 0x80;
+    };
+    let mut all = 0;
+    let mut copy = |at: usize| {
+        // SAFETY: `at` is at most 8 bytes before the end of both.
+        unsafe {
+            let word = text.as_ptr().add(at).cast::<u64>().read_unaligned();
+            all |= word;
+            to.add(at).cast::<u64>().write_unaligned(word);
+        }
+    };
+    let mut at = 0;
+    while at < last {
+        copy(at);
+        at += 8;
+    }
+    copy(last);
+    all & HIGH == 0
+}
+
 unsafe extern "C" fn copy_utf8(to: *mut u8, from: *mut u8, bytes: u64) -> u64 {
     // SAFETY: both ranges are in their memories, which differ.
     let text = unsafe { std::slice::from_raw_parts(from, bytes as usize) };
+    // SAFETY: as above.
+    if text.len() <= SHORT && unsafe { copy_short_ascii(to, text) } {
+        return u64::MAX;
+    }
     let mut done = 0;
     // Piece by piece, so that a piece is still in the cache when it is copied.
     while done < text.len() {
