@@ -49,11 +49,8 @@ fn toggle() {
 fn toggle() {}
 
 fn counted(name: &str) -> (Row, u32) {
-    let rounds = PATHS
-        .iter()
-        .find(|(path, _)| *path == name)
-        .expect("a hot path")
-        .1;
+    let path = PATHS.iter().find(|(path, _)| *path == name);
+    let rounds = path.map_or(1000, |(_, rounds)| *rounds);
     (rows::find(name).expect("hot paths are rows"), rounds)
 }
 
