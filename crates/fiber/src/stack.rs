@@ -164,10 +164,7 @@ mod tests {
         let stack = Stack::new(100_000).unwrap();
         assert!(stack.base() - stack.low() >= 100_000);
         assert_eq!(stack.base() % 16, 0);
-        assert_eq!(
-            stack.low() - stack.limit().get(),
-            crate::page_size()
-        );
+        assert_eq!(stack.low() - stack.limit().get(), crate::page_size());
         assert_eq!(stack.record() as usize + RECORD_BYTES, stack.high());
     }
 

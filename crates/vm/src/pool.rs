@@ -200,8 +200,7 @@ impl Slot {
         if !config.scan {
             return self.space.discard(0..bytes);
         }
-        let mut room =
-            config.keep_resident / helve_fiber::page_size() * helve_fiber::page_size();
+        let mut room = config.keep_resident / helve_fiber::page_size() * helve_fiber::page_size();
         // Where `room` ended.
         let mut full = None;
         let known = dirty::written(self.space.base(), bytes, &mut |run| {
