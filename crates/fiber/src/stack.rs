@@ -26,7 +26,7 @@ use helve_base::{Result, error::Context};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use std::num::NonZeroUsize;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Bytes above the base that are the runner's own; aligned to 16.
 pub const RECORD_BYTES: usize = 1024;
@@ -52,7 +52,7 @@ pub struct Stack {
 impl Stack {
     /// Maps a stack with at least `usable` bytes between guard page and base.
     pub fn new(usable: usize) -> Result<Stack> {
-        let page = crate::page_size();
+        let page = page_size();
         let bytes = usable
             .max(LEAST_BYTES)
             .checked_add(RECORD_BYTES + page)
@@ -96,7 +96,7 @@ impl Stack {
 
     /// The lowest usable address, just above the guard page.
     pub fn low(&self) -> usize {
-        self.start.get() + crate::page_size()
+        self.start.get() + page_size()
     }
 
     /// The address the stack grows down from; aligned to 16.
@@ -117,7 +117,7 @@ impl Stack {
 
     /// Gives the pages below the top `keep` bytes back to the kernel.
     pub(crate) fn trim(&mut self, keep: usize) {
-        let page = crate::page_size();
+        let page = page_size();
         let end = self.high().saturating_sub(keep) / page * page;
         let low = self.low();
         if end > low {
@@ -155,6 +155,25 @@ impl<T> WithContextOf<T> for Option<T> {
     }
 }
 
+/// The system's page size, in bytes.
+///
+/// By the C library: what asks the kernel's own table of a process finds addresses there
+/// that do not exist in a process that runs under Valgrind.
+#[inline]
+pub fn page_size() -> usize {
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    match SIZE.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: it only answers.
+            let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let size = usize::try_from(size).unwrap_or(4096);
+            SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,7 +183,7 @@ mod tests {
         let stack = Stack::new(100_000).unwrap();
         assert!(stack.base() - stack.low() >= 100_000);
         assert_eq!(stack.base() % 16, 0);
-        assert_eq!(stack.low() - stack.limit().get(), crate::page_size());
+        assert_eq!(stack.low() - stack.limit().get(), page_size());
         assert_eq!(stack.record() as usize + RECORD_BYTES, stack.high());
     }
 
