@@ -8,7 +8,7 @@ use crate::mutants::rng::Rng;
 use crate::watch::State;
 use arbitrary::Unstructured;
 use helve::core::{Extern, Instance, Linker, Module, Val};
-use helve::{Config, Engine, ErrorKind, Limits, OptLevel, Store, Trap};
+use helve::{CompileMode, Config, Engine, ErrorKind, Limits, OptLevel, Store, Trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The module of a seed.
@@ -32,7 +32,7 @@ fn module(seed: u64) -> Option<Vec<u8>> {
     config.multi_value_enabled = true;
     config.reference_types_enabled = true;
     config.simd_enabled = rng.chance(1, 2);
-    config.relaxed_simd_enabled = false;
+    config.relaxed_simd_enabled = config.simd_enabled && rng.chance(1, 2);
     config.tail_call_enabled = rng.chance(1, 2);
     config.extended_const_enabled = true;
     config.memory64_enabled = rng.chance(1, 3);
@@ -40,24 +40,36 @@ fn module(seed: u64) -> Option<Vec<u8>> {
     config.gc_enabled = false;
     config.threads_enabled = false;
     config.shared_everything_threads_enabled = false;
-    config.custom_page_sizes_enabled = false;
-    config.wide_arithmetic_enabled = false;
+    config.custom_page_sizes_enabled = rng.chance(1, 4);
+    config.wide_arithmetic_enabled = rng.chance(1, 4);
     let mut module = wasm_smith::Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
     module.ensure_termination(1000).ok()?;
     Some(module.to_bytes())
 }
 
+/// The ways to run a module: both tiers, lazily with every loop left for better code, and with
+/// fuel and epochs looked at.
 fn engines() -> Vec<Engine> {
-    [OptLevel::Speed, OptLevel::None]
-        .map(|level| {
-            let mut limits = Limits::default();
-            limits.memory_bytes = MEMORY as u64;
-            limits.table_elements = ELEMENTS as u64;
-            let mut config = Config::new();
-            config.all_features(true).optimize(level).limits(limits);
-            Engine::new(&config).expect("an engine")
-        })
-        .into()
+    let ways = [
+        (CompileMode::Ahead, OptLevel::Speed, false),
+        (CompileMode::Ahead, OptLevel::None, false),
+        (CompileMode::Lazy, OptLevel::Speed, false),
+        (CompileMode::Ahead, OptLevel::Speed, true),
+    ];
+    ways.map(|(mode, level, interrupts)| {
+        let mut limits = Limits::default();
+        limits.memory_bytes = MEMORY as u64;
+        limits.table_elements = ELEMENTS as u64;
+        let mut config = Config::new();
+        config.all_features(true).compile(mode).optimize(level);
+        config.limits(limits).eager_loops(true);
+        config
+            .consume_fuel(interrupts)
+            .epoch_interruption(interrupts);
+        config.relaxed_simd_deterministic(true);
+        Engine::new(&config).expect("an engine")
+    })
+    .into()
 }
 
 /// Bytes of a memory and elements of a table, for both engines.
@@ -134,6 +146,8 @@ mod ours {
         let mut log = Log::new();
         let module = Module::from_binary(engine, wasm).map_err(|e| format!("compile: {e:#}"))?;
         let mut store = Store::new(engine, ());
+        // An error where this engine does not count any.
+        let _ = store.set_fuel(1 << 40);
         let linker = Linker::new(engine);
         let instance: Instance = match linker.instantiate(&mut store, &module) {
             Ok(instance) => instance,
@@ -276,6 +290,9 @@ mod theirs {
             .wasm_memory64(true)
             .wasm_multi_memory(true)
             .wasm_simd(true)
+            .wasm_relaxed_simd(true)
+            .wasm_wide_arithmetic(true)
+            .wasm_custom_page_sizes(true)
             .wasm_tail_call(true);
         let engine = wasmi::Engine::new(&config);
         let module = wasmi::Module::new(&engine, wasm).map_err(|e| format!("theirs: {e}"))?;

@@ -70,7 +70,20 @@ fn modules(engine: &Engine) -> Vec<(Module, Vec<u8>)> {
         text.push_str(
             r#"(func (export "fill") (param $from i32) (param $byte i32) (param $len i32)
                 (memory.fill (local.get $from) (local.get $byte) (local.get $len)))
-            (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"#,
+            (func $grow (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+            (table $t (export "t") 12 3000 funcref)
+            (elem declare func $grow)
+            (func (export "put") (param $more i32)
+                (drop (table.grow $t (ref.null func) (local.get $more)))
+                (table.fill $t (i32.const 0) (ref.func $grow) (table.size $t)))
+            (func (export "nulls") (param $more i32) (result i32) (local $i i32) (local $n i32)
+                (drop (table.grow $t (ref.null func) (local.get $more)))
+                (loop $next
+                    (local.set $n (i32.add (local.get $n)
+                        (ref.is_null (table.get $t (local.get $i)))))
+                    (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                    (br_if $next (i32.lt_u (local.get $i) (table.size $t))))
+                (local.get $n)))"#,
         );
         (Module::new(engine, &text).expect("a module"), first)
     };
@@ -108,6 +121,13 @@ fn no_byte_of_one_tenant_is_seen_by_the_next() {
                 let rest = memory.data(&store).expect("bytes")[first.len()..].iter();
                 assert!(rest.clone().all(|&byte| byte == 0), "{what}, round {round}");
                 let all = memory.data(&store).expect("bytes").len();
+                let more = random(1000) as i32;
+                let nulls = instance.get_typed_func::<i32, i32>(&store, "nulls");
+                let nulls = nulls.and_then(|nulls| nulls.call(&mut store, more));
+                assert_eq!(nulls.expect("a number"), 12 + more, "{what}, round {round}");
+                let put = instance.get_typed_func::<i32, ()>(&store, "put");
+                put.and_then(|put| put.call(&mut store, random(1000) as i32))
+                    .expect("references");
                 let fill = instance.get_typed_func::<(i32, i32, i32), ()>(&store, "fill");
                 let fill = fill.expect("a function");
                 for _ in 0..random(5) {
