@@ -10,7 +10,7 @@
 //! must agree. A row is above what is allowed where it says so: 1.15 for one program, 1.05 (time)
 //! or 1.02 (instructions) for the geometric mean, 1.05 for compiling.
 //!
-//! Not here: the border between components (`border`).
+//! With COMPUTE_PERF set, `perf` learns what Helve's code is called. Not here: the border between components (`border`).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -82,44 +82,36 @@ fn leb(bytes: &[u8]) -> (usize, usize) {
 
 /// One engine with a component's programs.
 struct Side {
-    name: &'static str,
     call: Box<dyn FnMut(usize, u32) -> u64>,
 }
 
-fn helve_side(component: &[u8], compiled: bool, programs: usize) -> Side {
+fn helve_side(component: &[u8], programs: usize) -> Side {
     use helve::component::{Component, Linker};
-    let engine = helve::Engine::new(&helve::Config::new()).expect("an engine");
-    let component = match compiled {
-        // SAFETY: this program has written it.
-        true => unsafe { Component::deserialize(&engine, component) },
-        false => Component::from_binary(&engine, component),
-    };
-    let component = component.expect("compiles");
+    let mut config = helve::Config::new();
+    if std::env::var_os("COMPUTE_PERF").is_some() {
+        config.profiler(helve::ProfilingStrategy::PerfMap);
+    }
+    let engine = helve::Engine::new(&config).expect("an engine");
+    let component = Component::from_binary(&engine, component).expect("compiles");
     let mut store = helve::Store::new(&engine, ());
     let instance = Linker::new(&engine).instantiate(&mut store, &component);
     let instance = instance.expect("an instance");
     let funcs: Vec<_> = (0..programs)
         .map(|i| {
-            let func = instance.get_typed_func::<(u32,), u64>(&mut store, &format!("p{i}"));
+            let func = instance.get_typed_func::<(u32,), (u64,)>(&mut store, &format!("p{i}"));
             func.expect("a program")
         })
         .collect();
-    let call = move |i: usize, n| funcs[i].call(&mut store, (n,)).expect("no trap");
+    let call = move |i: usize, n| funcs[i].call(&mut store, (n,)).expect("no trap").0;
     Side {
-        name: "helve",
         call: Box::new(call),
     }
 }
 
-fn wasmtime_side(component: &[u8], compiled: bool, programs: usize) -> Side {
+fn wasmtime_side(component: &[u8], programs: usize) -> Side {
     use wasmtime::component::{Component, Linker};
     let engine = wasmtime::Engine::default();
-    let component = match compiled {
-        // SAFETY: this program has written it.
-        true => unsafe { Component::deserialize(&engine, component) },
-        false => Component::from_binary(&engine, component),
-    };
-    let component = component.expect("compiles");
+    let component = Component::from_binary(&engine, component).expect("compiles");
     let mut store = wasmtime::Store::new(&engine, ());
     let instance = Linker::new(&engine).instantiate(&mut store, &component);
     let instance = instance.expect("an instance");
@@ -131,7 +123,6 @@ fn wasmtime_side(component: &[u8], compiled: bool, programs: usize) -> Side {
         .collect();
     let call = move |i: usize, n| funcs[i].call(&mut store, (n,)).expect("no trap").0;
     Side {
-        name: "wasmtime",
         call: Box::new(call),
     }
 }
@@ -197,10 +188,10 @@ fn time(files: &[PathBuf], only: Option<&str>) -> ExitCode {
     for file in files {
         let (bytes, names) = read(file);
         let all = libc::CLOCK_PROCESS_CPUTIME_ID;
-        let (mut ours, a) = timed(all, || helve_side(&bytes, false, names.len()));
-        let (mut theirs, b) = timed(all, || wasmtime_side(&bytes, false, names.len()));
-        let (_, again) = timed(all, || helve_side(&bytes, false, names.len()));
-        let (_, others) = timed(all, || wasmtime_side(&bytes, false, names.len()));
+        let (mut ours, a) = timed(all, || helve_side(&bytes, names.len()));
+        let (mut theirs, b) = timed(all, || wasmtime_side(&bytes, names.len()));
+        let (_, again) = timed(all, || helve_side(&bytes, names.len()));
+        let (_, others) = timed(all, || wasmtime_side(&bytes, names.len()));
         table.row("(compiling)", a.min(again), b.min(others), 1.05);
         for (i, name) in names.iter().enumerate() {
             if only.is_some_and(|only| only != name) {
@@ -233,12 +224,20 @@ fn compare(i: usize, name: &str, ours: &mut Side, theirs: &mut Side) -> (f64, f6
     best
 }
 
-/// Asks Valgrind, where this process runs in it, to switch counting on or off; does nothing
-/// elsewhere.
+/// What callgrind can be asked for.
+#[derive(Clone, Copy)]
+enum Ask {
+    Dump = 0,
+    Zero = 1,
+    Start = 4,
+    Stop = 5,
+}
+
+/// Asks Valgrind, where this process runs in it; does nothing elsewhere.
 #[cfg(target_arch = "x86_64")]
-fn toggle() {
-    const TOGGLE_COLLECT: usize = (('C' as usize) << 24) + (('T' as usize) << 16) + 2;
-    let request = [TOGGLE_COLLECT, 0, 0, 0, 0, 0];
+fn ask(what: Ask) {
+    let number = (('C' as usize) << 24) + (('T' as usize) << 16) + what as usize;
+    let request = [number, 0, 0, 0, 0, 0];
     // SAFETY: the rotations add up to 128 bits: they, and the exchange of a register with
     // itself, change nothing but flags. Valgrind knows the sequence.
     unsafe {
@@ -250,27 +249,28 @@ fn toggle() {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn toggle() {}
+fn ask(_: Ask) {}
 
-/// In the process that is counted: all programs of a compiled component, one after the other,
-/// or one.
-fn child(engine: &str, compiled: &str, programs: &str, which: &str) {
-    let bytes = std::fs::read(compiled).expect("the compiled component");
-    let (programs, which) = (
-        programs.parse().expect("a number"),
-        which.parse().expect("a number"),
-    );
+/// In the process that is counted: compiles the component, not counted, then runs each
+/// program, of which callgrind writes one file.
+fn child(engine: &str, component: &str, programs: &str) {
+    let bytes = std::fs::read(component).expect("the component");
+    let programs = programs.parse().expect("a number");
     let mut side = match engine {
-        "helve" => helve_side(&bytes, true, programs),
-        _ => wasmtime_side(&bytes, true, programs),
+        "helve" => helve_side(&bytes, programs),
+        _ => wasmtime_side(&bytes, programs),
     };
-    (side.call)(which, 1);
-    toggle();
-    (side.call)(which, COUNTED);
-    toggle();
+    for which in 0..programs {
+        ask(Ask::Start);
+        (side.call)(which, 1);
+        ask(Ask::Zero);
+        (side.call)(which, COUNTED);
+        ask(Ask::Dump);
+        ask(Ask::Stop);
+    }
 }
 
-fn count(files: &[PathBuf], only: Option<&str>) -> ExitCode {
+fn count(files: &[PathBuf]) -> ExitCode {
     let mut table = Table::default();
     println!(
         "{:<18} {:>16} {:>16} {:>7}",
@@ -278,45 +278,26 @@ fn count(files: &[PathBuf], only: Option<&str>) -> ExitCode {
     );
     for file in files {
         let (bytes, names) = read(file);
-        let ours = helve::Engine::new(&helve::Config::new()).expect("an engine");
-        let ours = helve::component::Component::from_binary(&ours, &bytes).expect("compiles");
-        let theirs =
-            wasmtime::component::Component::from_binary(&wasmtime::Engine::default(), &bytes);
-        let compiled = [
-            ("helve", ours.serialize().expect("serialises")),
-            (
-                "wasmtime",
-                theirs.expect("compiles").serialize().expect("serialises"),
-            ),
-        ];
-        for (i, name) in names.iter().enumerate() {
-            if only.is_some_and(|only| only != name) {
-                continue;
-            }
-            let counts =
-                [0, 1].map(|side| counted(compiled[side].0, &compiled[side].1, names.len(), i));
-            table.program(name, counts[0], counts[1]);
+        let [ours, theirs] = ["helve", "wasmtime"].map(|side| counted(side, &bytes, names.len()));
+        for ((name, ours), theirs) in names.iter().zip(ours).zip(theirs) {
+            table.program(name, ours, theirs);
         }
     }
     table.end(1.02)
 }
 
-/// Instructions of one program on one engine.
-fn counted(engine: &str, compiled: &[u8], programs: usize, which: usize) -> f64 {
-    let temporary =
-        |what: &str| std::env::temp_dir().join(format!("compute-{}-{what}", std::process::id()));
-    let (file, out) = (temporary(engine), temporary("counts"));
-    std::fs::write(&file, compiled).expect("a temporary file");
+/// Instructions of each program on one engine.
+fn counted(engine: &str, component: &[u8], programs: usize) -> Vec<f64> {
+    let folder = std::env::temp_dir().join(format!("compute-{}-{engine}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let (file, out) = (folder.join("component"), folder.join("counts"));
+    std::fs::write(&file, component).expect("a temporary file");
     let ran = Command::new("valgrind")
-        .args([
-            "--tool=callgrind",
-            "--collect-atstart=no",
-            "--smc-check=none",
-        ])
+        .args(["--tool=callgrind", "--instr-atstart=no", "--smc-check=none"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe().expect("this program"))
         .args(["--child", engine, &file.display().to_string()])
-        .args([programs.to_string(), which.to_string()])
+        .arg(programs.to_string())
         .output()
         .expect("valgrind is installed");
     assert!(
@@ -324,15 +305,19 @@ fn counted(engine: &str, compiled: &[u8], programs: usize, which: usize) -> f64 
         "{}",
         String::from_utf8_lossy(&ran.stderr)
     );
-    let profile = std::fs::read_to_string(&out).expect("callgrind's file");
-    for file in [file, out] {
-        let _ = std::fs::remove_file(file);
-    }
-    let total = profile
-        .lines()
-        .find_map(|line| line.strip_prefix("totals: "));
-    let total = total.and_then(|text| text.split_whitespace().next()?.parse().ok());
-    total.expect("callgrind has counted")
+    let total = |i: usize| {
+        let profile = std::fs::read_to_string(format!("{}.{}", out.display(), i + 1));
+        let profile = profile.expect("callgrind's file");
+        let total = profile.lines().find_map(|line| {
+            line.strip_prefix("totals: ")
+                .or(line.strip_prefix("summary: "))
+        });
+        let total = total.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        total.expect("callgrind has counted")
+    };
+    let totals = (0..programs).map(total).collect();
+    let _ = std::fs::remove_dir_all(&folder);
+    totals
 }
 
 fn main() -> ExitCode {
@@ -340,16 +325,15 @@ fn main() -> ExitCode {
     let texts: Vec<&str> = args.iter().map(String::as_str).collect();
     let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
     match texts[..] {
-        ["--child", engine, compiled, programs, which] => {
-            child(engine, compiled, programs, which);
+        ["--child", engine, component, programs] => {
+            child(engine, component, programs);
             ExitCode::SUCCESS
         }
-        ["--count", "--only", name, ref rest @ ..] => count(&files(rest), Some(name)),
-        ["--count", ref rest @ ..] if !rest.is_empty() => count(&files(rest), None),
+        ["--count", ref rest @ ..] if !rest.is_empty() => count(&files(rest)),
         ["--only", name, ref rest @ ..] => time(&files(rest), Some(name)),
         [first, ..] if !first.starts_with("--") => time(&files(&texts), None),
         _ => {
-            eprintln!("compute [--count] [--only PROGRAM] MODULE...");
+            eprintln!("compute [--count | --only PROGRAM] MODULE...");
             ExitCode::from(2)
         }
     }
