@@ -240,7 +240,14 @@ class Driver:
         self.mood = rng.choice([0.0, 0.005, 0.02, 0.08])
         # How often something is done to what was least often met in the state it is in.
         aims = [0.0, 0.0, 0.01, 0.03] if GUEST else [0.0, 0.02, 0.05, 0.1, 0.2]
-        self.aim = float(os.environ.get("HELVE_AIM") or rng.choice(aims))
+        self.aim = rng.choice(aims)
+        # Aimed at from early or late on: states take a while to come about, and a run that
+        # meets a goal ends with it.
+        self.calm, self.goal_rate, self.most = 0, self.aim * 2, 300
+        if os.environ.get("HELVE_AIM"):
+            self.aim, self.calm = float(os.environ["HELVE_AIM"]), rng.choice([0, 30, 60])
+            self.mood = 0.0
+            self.goal_rate, self.most = self.aim / 10, 60
         self.log("w " + " ".join("-" if p is None else str(p) for p in self.parents))
         if not GUEST and rng.random() < 0.05:
             most = rng.randint(2, 12)
@@ -383,11 +390,11 @@ class Driver:
         thread.done = getattr(thread, "done", 0) + 1
         if self.count > self.steps or thread.done > rng.choice([2, 4, 8, 16, 32]):
             return self.ending(thread, inst, n, kind)
-        if rng.random() < self.aim * 2:
+        if self.count > self.calm and rng.random() < self.goal_rate:
             goal = self.goal(thread, inst, n)
             if goal:
                 return goal
-        if rng.random() < self.aim:
+        if self.count > self.calm and rng.random() < self.aim:
             return self.aimed(thread, inst, n, kind)
         if kind == "c" and rng.random() < 0.15:
             return self.callback_code(thread, inst)
@@ -545,7 +552,7 @@ class Driver:
                 found.append(("borrows, return", ["treturn", index, 1, code]))
             if task.num_borrows and task.state == d.Task.State.CANCEL_DELIVERED:
                 found.append(("borrows, cancel", ["tcancel"]))
-        found = [(goals[what], what, words) for what, words in found if goals[what] < 300]
+        found = [(goals[what], what, words) for what, words in found if goals[what] < self.most]
         if not found:
             return None
         _, what, words = min(found, key=lambda goal: goal[:2])
@@ -589,7 +596,7 @@ class Driver:
         if not GUEST and inst.backpressure == 0:
             found.append(("bincs", ["bincs", 65535 if rng.random() < 0.5 else 65536]))
         found += [("tsuspend", ["tsuspend", 1]), ("tyield", ["tyield", 1])]
-        what, words = min(found, key=lambda pair: (self.rarity(thread, pair[1]) // 20, aims[pair[0]], rng.random()))
+        what, words = min(found, key=lambda pair: (self.rarity(thread, pair[1]) // 40, aims[pair[0]], rng.random()))
         aims[what] += 1
         return words
 
