@@ -142,6 +142,15 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.follow(next)
     }
 
+    /// The host could not make the arguments of the task that starts: it ends as if it had
+    /// never begun. Not a trap, as its guest has done nothing.
+    pub fn not_begun(&mut self) -> Result<Effect, Trap> {
+        let (_, task) = self.current()?;
+        self.resolve(task, true)?;
+        let next = self.exit();
+        self.follow(next)
+    }
+
     /// The current thread ends.
     fn exit(&mut self) -> Result<Next, Trap> {
         let (id, task_id) = self.current()?;

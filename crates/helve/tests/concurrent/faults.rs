@@ -141,3 +141,71 @@ fn faults() {
         }
     }
 }
+
+/// A component with tasks that takes a resource of the host's, by an async function and by
+/// one that is not.
+const TAKES: &str = r#"(component
+    (import "r" (type $r (sub resource)))
+    (core func $return (canon task.return (result u32)))
+    (core func $drop (canon resource.drop $r))
+    (core module $m
+        (import "" "return" (func $return (param i32)))
+        (import "" "drop" (func $drop (param i32)))
+        (func (export "block") (param i32)
+            (call $drop (local.get 0)) (call $return (i32.const 7)))
+        (func (export "plain") (param i32) (result i32)
+            (call $drop (local.get 0)) (i32.const 7)))
+    (core instance $m (instantiate $m (with "" (instance
+        (export "return" (func $return)) (export "drop" (func $drop))))))
+    (func (export "block") async (param "r" (own $r)) (result u32)
+        (canon lift (core func $m "block") async))
+    (func (export "plain") (param "r" (own $r)) (result u32)
+        (canon lift (core func $m "plain"))))"#;
+
+/// Arguments that the host can't give are its mistake alone: the guest is as it was.
+#[test]
+fn mistakes_of_the_host_leave_the_guest() {
+    use helve::component::{Resource, ResourceAny, ResourceType};
+    struct Thing;
+    for name in ["block", "plain"] {
+        for way in 0..3 {
+            let engine = engine();
+            let mut linker: Linker<u32> = Linker::new(&engine);
+            linker
+                .root()
+                .resource("r", ResourceType::host::<Thing>(), |mut cx, _| {
+                    *cx.data_mut() += 1;
+                    Ok(())
+                })
+                .unwrap();
+            let component = Component::new(&engine, TAKES).unwrap();
+            let mut store = Store::new(&engine, 0);
+            let instance = linker.instantiate(&mut store, &component).unwrap();
+            let take: TypedFunc<(ResourceAny,), (u32,)> =
+                instance.get_typed_func(&mut store, name).unwrap();
+            let call =
+                |store: &mut Store<u32>, any: ResourceAny| match way {
+                    0 => take.call(store, (any,)),
+                    1 => block_on(take.call_async(store, (any,))),
+                    _ => block_on(store.run_concurrent(async |accessor| {
+                        take.call_concurrent(accessor, (any,)).await
+                    }))
+                    .unwrap(),
+                };
+            let own = Resource::<Thing>::new_own(5);
+            let any = own.try_into_resource_any(&mut store).unwrap();
+            assert_eq!(call(&mut store, any).unwrap(), (7,));
+            for _ in 0..3 {
+                // It was given away.
+                let error = call(&mut store, any).unwrap_err();
+                assert!(error.to_string().contains("has ended"), "{error}");
+            }
+            let own = Resource::<Thing>::new_own(6);
+            let any = own.try_into_resource_any(&mut store).unwrap();
+            assert_eq!(call(&mut store, any).unwrap(), (7,), "{name} {way}");
+            assert_eq!(*store.data(), 2);
+            store.audit_tasks().unwrap();
+            assert_eq!(store.task_counts(), [0; 8]);
+        }
+    }
+}

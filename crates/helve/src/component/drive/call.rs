@@ -460,6 +460,30 @@ pub(super) fn arguments(call: &Known, lanes: &mut [Lane]) -> Result<()> {
     }
 }
 
+/// The arguments of a call could not be made: a trap, unless that is the host's fault alone,
+/// which leaves the guest as it was.
+pub(super) fn not_begun(call: &Known, task: TaskId, error: Error) -> Result<Effect> {
+    let Known::Whole(call) = call else {
+        return Err(error);
+    };
+    let (callee, owner) = (call.callee(), call.lifted().owner);
+    let Side::Host(side) = &call.side else {
+        return Err(error);
+    };
+    if error.trap().is_some() || error.is::<Bug>() || !callee.part(owner).may_leave.get() {
+        return Err(error);
+    }
+    callee.abandon_loans(&mut call.scope.borrow_mut());
+    let effect = {
+        let mut state = callee.shared().drive.state();
+        state.calls.remove(task);
+        state.model.not_begun()
+    };
+    let tokens = &callee.shared().concurrent.tokens;
+    side.end(tokens, Ending::Failed(error));
+    effect.map_err(|trap| refused(callee, owner, trap))
+}
+
 /// What a guest's caller lent stays lent until it knows that the call is over.
 pub(super) fn keep_loans(state: &mut State, call: &Known, task: TaskId) -> Result<()> {
     if let Some(By::Guest { subtask, .. }) = state.model.caller_of(task)

@@ -184,7 +184,9 @@ fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effe
             swap_context(instance, thread)?;
             let lowered = call::arguments(&call, lanes);
             swap_context(instance, thread)?;
-            lowered?;
+            if let Err(error) = lowered {
+                return call::not_begun(&call, task, error);
+            }
             let mut state = drive.0.borrow_mut();
             call::keep_loans(&mut state, &call, task)?;
             if let Some(callback) = call.lifted().callback {
