@@ -131,7 +131,7 @@ pub(crate) fn translate_body(
     if let Some(mask) = tuning.counters {
         let slots = module.defined_funcs() as u32;
         t.counter = Some(slots.saturating_mul(8).saturating_add(func.as_u32() * 4));
-        t.loops = Loops::asking(mask);
+        t.loops = Loops::asking(mask, body, &locals)?;
     }
     match tuning.entry {
         Entry::Start => _ = t.count(),

@@ -26,6 +26,7 @@ pub mod features;
 mod func;
 pub mod function_cache;
 mod interrupt;
+mod liveness;
 pub mod module;
 mod names;
 mod ops;

@@ -13,11 +13,14 @@
 //! A *continuation* is the whole function with its entry at the head of one loop. The quick
 //! code's frame is left by a tail call, so that the continuation returns to the function's
 //! caller, with the function's results. That needs the locals to be all there is: loops
-//! that start with something on the operand stack are never left this way.
+//! that start with something on the operand stack are never left this way. Locals that are
+//! not needed at the loop's head (`liveness`) go as zeros, so that quick code need not keep
+//! them: in a big function that is most of them.
 //!
 //! Not here: who compiles continuations, and when (the embedder).
 
 use crate::func::{FuncTranslator, bug, zero};
+use crate::liveness::Live;
 use crate::signature::WasmSignature;
 use crate::types::{self, clif};
 use cranelift_codegen::ir::{AbiParam, Block, InstBuilder, Signature, Type, Value};
@@ -27,8 +30,8 @@ use helve_base::{Error, Result};
 use smallvec::SmallVec;
 use wasmparser::FunctionBody;
 
-/// Locals times loops that a function may have for its loops to be left: each local stays
-/// alive through each loop, which quick code pays for.
+/// Locals times loops that a function may have for its loops to be left: each local is handed
+/// over at each loop, which quick code pays for.
 const MOST: usize = 4096;
 
 /// Where a function is entered.
@@ -41,12 +44,16 @@ pub(crate) enum Entry {
 }
 
 /// What the function under translation does about its loops.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Loops {
     /// Loops so far, in code that can't run too.
     seen: u32,
     /// It asks each time that these bits of its counter are zero.
     asks: Option<u32>,
+    /// Which locals its loops need; all where that is not known.
+    live: Option<Live>,
+    /// The locals' types.
+    types: Vec<Type>,
     /// The head of the loop that is entered, until that has come.
     entered: Option<(u32, Block)>,
 }
@@ -76,10 +83,22 @@ pub(crate) fn signature(own: &WasmSignature, locals: &[Type]) -> Signature {
 
 impl Loops {
     /// The loops of a function that asks at them.
-    pub(crate) fn asking(mask: u32) -> Loops {
-        Loops {
+    pub(crate) fn asking(mask: u32, body: &FunctionBody<'_>, locals: &[Type]) -> Result<Loops> {
+        Ok(Loops {
             asks: Some(mask),
+            live: Live::new(body, locals.len())?,
+            types: locals.into(),
             ..Loops::default()
+        })
+    }
+
+    /// The type of a local that loop `n` does not need.
+    fn idle(&self, n: u32, local: usize) -> Option<Type> {
+        let needs = self.live.as_ref().is_none_or(|live| live.needs(n, local));
+        if needs {
+            None
+        } else {
+            self.types.get(local).copied()
         }
     }
 
@@ -157,7 +176,14 @@ pub(crate) fn ask(t: &mut FuncTranslator<'_>, n: u32, count: Option<Value>) {
     args.push(t.env.vmctx);
     args.extend(t.env.result_area);
     let types: Vec<Type> = {
-        let values = t.locals.iter().map(|&local| t.b.use_var(local));
+        let values = t
+            .locals
+            .iter()
+            .enumerate()
+            .map(|(i, &local)| match t.loops.idle(n, i) {
+                Some(ty) => zero(&mut t.b, ty),
+                None => t.b.use_var(local),
+            });
         args.extend(values.collect::<SmallVec<[Value; 16]>>());
         let fixed = args.len() - t.locals.len();
         args[fixed..]
