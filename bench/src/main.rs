@@ -28,7 +28,8 @@ use std::time::Duration;
 const HELP: &str = "\
 usage: border [OPTION...] [ROW...]      all rows, or those whose names begin with a ROW
 
-  --quick      less precise: all rows in less than a minute (results/quick.*)
+  --quick      less precise: all rows in less than a minute on an idle machine
+               (results/quick.*, else results/border.*)
   --only ROW   just the row of this name
   --ours       Helve only, no ratio: for profiles
   --list       what the rows are
@@ -90,7 +91,7 @@ impl Options {
             }
         } else {
             Effort {
-                run: Duration::from_millis(300),
+                run: Duration::from_millis(60),
                 repeats: 7,
             }
         }

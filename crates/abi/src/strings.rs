@@ -231,10 +231,17 @@ fn move_blocks<const F: usize, const T: usize>(from: &[u8], to: &mut [u8], below
     moved
 }
 
+/// The same from bytes to bytes: only ASCII is one byte on both sides.
+fn move_ascii(from: &[u8], to: &mut [u8]) -> usize {
+    let blocks = from.chunks_exact(BLOCK).zip(to.chunks_exact_mut(BLOCK));
+    let ascii = blocks.take_while(|(from, _)| from.is_ascii());
+    ascii.map(|(from, to)| to.copy_from_slice(from)).count() * BLOCK
+}
+
 /// The same for any widths.
 fn move_plain(unit: u32, from: &[u8], to: &mut [u8], plain: Plain) -> usize {
     match (unit, plain.width) {
-        (1, 1) => move_blocks::<1, 1>(from, to, plain.below),
+        (1, 1) => move_ascii(from, to),
         (1, _) => move_blocks::<1, 2>(from, to, plain.below),
         (_, 1) => move_blocks::<2, 1>(from, to, plain.below),
         (_, _) => move_blocks::<2, 2>(from, to, plain.below),
