@@ -283,6 +283,65 @@ async fn http2_frames_and_streams_are_bounded() {
     );
 }
 
+/// One frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Clients that keep a server busy for little: streams that are taken back at once, heads
+/// that never end, a thousand settings. Each is shown out, and nobody else notices.
+#[tokio::test]
+async fn http2_clients_that_only_make_work_are_shown_out() {
+    let running = start(ServerLimits::default()).await;
+    // GET http://h/
+    let head = [0x82, 0x86, 0x84, 0x41, 0x01, b'h'];
+    let streams = (0..20_000u32).map(|i| 2 * i + 1);
+    let resets = streams.flat_map(|stream| {
+        let reset = frame(3, 0, stream, &[0, 0, 0, 8]);
+        [frame(1, 5, stream, &head), reset].concat()
+    });
+    let endless = (0..2000).flat_map(|i| match i {
+        0 => frame(1, 0, 1, &head),
+        _ => frame(9, 0, 1, &[0x40, 0x01, b'x', 0x01, b'y'].repeat(3000)),
+    });
+    let pings = (0..200_000).flat_map(|_| frame(6, 0, 0, &[0; 8]));
+    let floods: [(&str, Vec<u8>); 3] = [
+        ("resets", resets.collect()),
+        ("an endless head", endless.collect()),
+        ("pings without reading", pings.collect()),
+    ];
+    for (name, flood) in floods {
+        let stream = TcpStream::connect(running.address).await.unwrap();
+        let (mut reading, mut writing) = stream.into_split();
+        let flooding = async {
+            let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+            writing.write_all(preface).await.unwrap();
+            writing.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+            // It may be shown out before it has said all.
+            let _ = writing.write_all(&flood).await;
+            drop(writing);
+        };
+        let flooding = tokio::time::timeout(Duration::from_secs(20), flooding).await;
+        let close = "host: h\r\nconnection: close\r\n";
+        let get = format!("GET / HTTP/1.1\r\n{close}\r\n");
+        let answer = exchange(running.address, get.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
+        // Who does not read is not written to without end either.
+        assert!(
+            flooding.is_ok() || name.contains("without reading"),
+            "{name}"
+        );
+        let mut said = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(20), reading.read_to_end(&mut said)).await;
+        assert!(said.len() < 32 << 20, "{name}: {} bytes", said.len());
+    }
+}
+
 #[tokio::test]
 async fn an_app_is_replaced_while_requests_run() {
     struct Other;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Why a field was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +42,13 @@ const OVERHEAD: usize = 32;
 const MOST_FIELDS: usize = 24_576;
 
 /// A set of fields.
+///
+/// Copies share what they have until one of them is changed.
 #[derive(Clone, Debug)]
 pub struct Fields {
-    map: HeaderMap,
+    map: Arc<HeaderMap>,
     /// Names that were first written with capitals.
-    written: HashMap<HeaderName, String>,
+    written: Arc<HashMap<HeaderName, String>>,
     bytes: usize,
     immutable: bool,
     limits: FieldLimits,
@@ -75,8 +78,8 @@ impl Fields {
     /// No fields, to be changed.
     pub fn new(limits: FieldLimits) -> Fields {
         Fields {
-            map: HeaderMap::new(),
-            written: HashMap::new(),
+            map: Arc::default(),
+            written: Arc::default(),
             bytes: 0,
             immutable: false,
             limits,
@@ -87,8 +90,8 @@ impl Fields {
     pub fn received(map: HeaderMap, limits: FieldLimits) -> Fields {
         Fields {
             bytes: map.iter().map(|(name, value)| size(name, value)).sum(),
-            map,
-            written: HashMap::new(),
+            map: Arc::new(map),
+            written: Arc::default(),
             immutable: true,
             limits,
         }
@@ -115,7 +118,7 @@ impl Fields {
 
     /// As the crate `http` has them.
     pub fn into_map(self) -> HeaderMap {
-        self.map
+        Arc::unwrap_or_clone(self.map)
     }
 
     /// Whether there is a field of this name.
@@ -193,17 +196,21 @@ impl Fields {
             return Err(FieldError::SizeExceeded);
         }
         if !self.map.contains_key(&key) && key.as_str() != name {
-            self.written.insert(key.clone(), name.to_owned());
+            Arc::make_mut(&mut self.written).insert(key.clone(), name.to_owned());
         }
-        let added = self.map.try_append(key, value);
+        let added = Arc::make_mut(&mut self.map).try_append(key, value);
         added.map_err(|_| FieldError::SizeExceeded)?;
         self.bytes = bytes;
         Ok(())
     }
 
     fn remove(&mut self, key: &HeaderName) -> Vec<HeaderValue> {
-        self.written.remove(key);
-        let http::header::Entry::Occupied(entry) = self.map.entry(key) else {
+        if !self.map.contains_key(key) {
+            return Vec::new();
+        }
+        Arc::make_mut(&mut self.written).remove(key);
+        let map = Arc::make_mut(&mut self.map);
+        let http::header::Entry::Occupied(entry) = map.entry(key) else {
             return Vec::new();
         };
         let (_, values) = entry.remove_entry_mult();
@@ -262,6 +269,19 @@ mod tests {
         let mut fields = Fields::new(limits);
         let refused = (0..40_000).find(|_| fields.append("x", vec![]).is_err());
         assert_eq!(refused, Some(MOST_FIELDS));
+    }
+
+    #[test]
+    fn copies_go_their_own_ways() {
+        let mut fields = Fields::new(FieldLimits::default());
+        fields.append("A", b"1".to_vec()).unwrap();
+        let frozen = fields.frozen();
+        let mut thawed = frozen.thawed();
+        thawed.append("b", b"2".to_vec()).unwrap();
+        fields.delete("a").unwrap();
+        assert_eq!(fields.entries(), []);
+        assert_eq!(frozen.entries(), [("A".into(), b"1".to_vec())]);
+        assert!(thawed.has("a") && thawed.has("b") && !frozen.has("b"));
     }
 
     #[test]

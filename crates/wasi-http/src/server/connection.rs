@@ -78,6 +78,9 @@ async fn version(stream: &TcpStream) -> Option<Version> {
     }
 }
 
+/// Fields of a head that hyper lets pass unless told otherwise.
+const HYPERS_HEADERS: usize = 100;
+
 fn builder(shared: &Shared) -> Builder<TokioExecutor> {
     let limits = &shared.limits;
     let mut builder = Builder::new(TokioExecutor::new());
@@ -85,8 +88,11 @@ fn builder(shared: &Shared) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_time)
-        .max_buf_size(limits.header_bytes.max(8 << 10))
-        .max_headers(limits.headers);
+        .max_buf_size(limits.header_bytes.max(8 << 10));
+    // Its own default is kept on the stack; any other costs an allocation for each request.
+    if limits.headers != HYPERS_HEADERS {
+        builder.http1().max_headers(limits.headers);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())
