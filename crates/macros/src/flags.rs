@@ -261,6 +261,9 @@ fn traits(item: &FlagsItem) -> TokenStream {
             let size = <Self as #rt::ComponentType>::LAYOUT.size32;
             ::core::result::Result::Ok(#name::from_bits_truncate(cx.discriminant(bytes, size)?))
         },
+        Some(quote! {
+            ::core::result::Result::Ok(#name::from_bits_truncate(#rt::flat_number(bytes)?))
+        }),
     );
     quote! {
         impl #rt::ComponentType for #name {

@@ -133,5 +133,16 @@ fn lift(fields: &[Field]) -> TokenStream {
                 }),*
             })
         }
+
+        #[inline]
+        fn load_flat(bytes: &[u8]) -> ::helve::Result<Self> {
+            let mut fields = #rt::FieldCursor::new();
+            ::core::result::Result::Ok(Self {
+                #(#members: {
+                    let bytes = #rt::flat_part::<#types>(&mut fields, bytes);
+                    <#types as #rt::Lift>::load_flat(bytes)?
+                }),*
+            })
+        }
     }
 }

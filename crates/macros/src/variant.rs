@@ -182,6 +182,7 @@ fn lift(cases: &[Case]) -> TokenStream {
             let cases = const { #layout };
             match cx.discriminant(bytes, cases.discriminant_size)? { #from_memory }
         },
+        None,
     )
 }
 
@@ -276,6 +277,10 @@ fn enum_lift(cases: &[Case]) -> TokenStream {
             let number = cx.discriminant(bytes, size)?;
             #value
         },
+        Some(quote! {
+            let number = #rt::flat_number(bytes)?;
+            #value
+        }),
     )
 }
 
@@ -319,9 +324,21 @@ pub(crate) fn lower_impl(
     }
 }
 
-/// The two methods of `Lift`.
-pub(crate) fn lift_impl(lift: TokenStream, load: TokenStream) -> TokenStream {
+/// The methods of `Lift`: `flat` is that of what is flat.
+pub(crate) fn lift_impl(
+    lift: TokenStream,
+    load: TokenStream,
+    flat: Option<TokenStream>,
+) -> TokenStream {
     let rt = rt();
+    let flat = flat.map(|flat| {
+        quote! {
+            #[inline]
+            fn load_flat(bytes: &[u8]) -> ::helve::Result<Self> {
+                #flat
+            }
+        }
+    });
     quote! {
         #[inline]
         fn lift(
@@ -340,5 +357,7 @@ pub(crate) fn lift_impl(lift: TokenStream, load: TokenStream) -> TokenStream {
         ) -> ::helve::Result<Self> {
             #load
         }
+
+        #flat
     }
 }

@@ -152,14 +152,28 @@ pub trait Lift: ComponentType + Sized {
     /// Reads it from guest memory: `bytes` is exactly as long as the layout says.
     fn load(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self>;
 
+    /// Reads it from exactly as many bytes as the layout says, where
+    /// [`ComponentType::FLAT`] says that this is all there is to it.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are no such value; a type that is not flat.
+    fn load_flat(_bytes: &[u8]) -> Result<Self> {
+        Err(too_few_lanes())
+    }
+
     /// Reads as many as there are in `bytes`, a multiple of the size; `ty` is one item's.
     fn load_slice(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Vec<Self>> {
-        // Constant where it can be, so that nothing is left to check item by item.
-        let size = match Self::FLAT {
-            true => Self::LAYOUT.size32,
-            false => Self::LAYOUT.size(cx.width()),
-        };
-        let size = (size as usize).max(1);
+        if Self::FLAT {
+            // Constant, so that nothing is left to check item by item.
+            let size = (Self::LAYOUT.size32 as usize).max(1);
+            let mut items = Vec::with_capacity(bytes.len() / size);
+            for item in bytes.chunks_exact(size) {
+                items.push(Self::load_flat(item)?);
+            }
+            return Ok(items);
+        }
+        let size = (Self::LAYOUT.size(cx.width()) as usize).max(1);
         let mut items = Vec::with_capacity(bytes.len() / size);
         for item in bytes.chunks_exact(size) {
             items.push(Self::load(cx, ty, item)?);
@@ -293,6 +307,25 @@ pub fn flat_field<'b, T: ComponentType>(
     let at = fields.next::<T>(PointerWidth::P32);
     let end = at + T::LAYOUT.size32 as usize;
     bytes.get_mut(at..end).unwrap_or_default()
+}
+
+/// The bytes of a flat `T` at the next place in a flat record's `bytes`, to read.
+#[inline]
+pub fn flat_part<'b, T: ComponentType>(fields: &mut FieldCursor, bytes: &'b [u8]) -> &'b [u8] {
+    let at = fields.next::<T>(PointerWidth::P32);
+    let end = at + T::LAYOUT.size32 as usize;
+    bytes.get(at..end).unwrap_or_default()
+}
+
+/// A number of 1, 2 or 4 bytes: a case, or flags.
+#[inline]
+pub fn flat_number(bytes: &[u8]) -> Result<u32> {
+    match *bytes {
+        [a] => Ok(a.into()),
+        [a, b] => Ok(u16::from_le_bytes([a, b]).into()),
+        [a, b, c, d] => Ok(u32::from_le_bytes([a, b, c, d])),
+        _ => Err(too_few_lanes()),
+    }
 }
 
 /// Writes as many of a number's bytes, the lowest first, as there is room for.

@@ -132,4 +132,11 @@ impl<T: Lift, const N: usize> Lift for [T; N] {
             .try_into()
             .map_err(|_| too_few_lanes())
     }
+
+    fn load_flat(bytes: &[u8]) -> Result<[T; N]> {
+        let size = (T::LAYOUT.size32 as usize).max(1);
+        let items = bytes.chunks_exact(size).map(T::load_flat);
+        let items = items.collect::<Result<Vec<T>>>()?;
+        items.try_into().map_err(|_| too_few_lanes())
+    }
 }

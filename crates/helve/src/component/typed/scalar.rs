@@ -56,6 +56,11 @@ macro_rules! numbers {
                 Ok($ty::from_le_bytes(array(bytes)?))
             }
 
+            #[inline]
+            fn load_flat(bytes: &[u8]) -> Result<$ty> {
+                Ok($ty::from_le_bytes(array(bytes)?))
+            }
+
             fn load_slice(_: &mut LiftContext<'_>, _: InterfaceType, bytes: &[u8]) -> Result<Vec<$ty>> {
                 let (chunks, _) = bytes.as_chunks();
                 Ok(chunks.iter().map(|item| $ty::from_le_bytes(*item)).collect())
@@ -122,6 +127,11 @@ impl Lift for bool {
     fn load(_: &mut LiftContext<'_>, _: InterfaceType, bytes: &[u8]) -> Result<bool> {
         Ok(array::<1>(bytes)? != [0])
     }
+
+    #[inline]
+    fn load_flat(bytes: &[u8]) -> Result<bool> {
+        Ok(array::<1>(bytes)? != [0])
+    }
 }
 
 impl ComponentType for char {
@@ -158,6 +168,11 @@ impl Lift for char {
 
     #[inline]
     fn load(_: &mut LiftContext<'_>, _: InterfaceType, bytes: &[u8]) -> Result<char> {
+        character(u32::from_le_bytes(array(bytes)?))
+    }
+
+    #[inline]
+    fn load_flat(bytes: &[u8]) -> Result<char> {
         character(u32::from_le_bytes(array(bytes)?))
     }
 }

@@ -127,6 +127,12 @@ macro_rules! tuples {
                 },)+))
             }
 
+            #[inline]
+            fn load_flat(bytes: &[u8]) -> Result<Self> {
+                let mut fields = FieldCursor::new();
+                Ok(($($name::load_flat(flat_part::<$name>(&mut fields, bytes))?,)+))
+            }
+
             tuples!(@lift_result $($name)+);
         }
 
