@@ -151,6 +151,11 @@ impl<'a> HostCall<'a> {
     ) -> Result<()> {
         let mut scope = CallScope::default();
         match run(self, &mut scope) {
+            Ok(()) if scope.is_empty() => {
+                // Nothing to drop, which the compiler can't see.
+                std::mem::forget(scope);
+                Ok(())
+            }
             Ok(()) => self.instance.end_loans(self.options.owner, &mut scope),
             Err(error) => {
                 self.instance.abandon_loans(&mut scope);
