@@ -32,7 +32,7 @@ use crate::core::context::StoreContextMut;
 use crate::core::store::StorePtr;
 use helve_base::Error;
 use helve_decode::plan::ComponentInstanceId;
-use helve_model::Ended;
+use helve_model::{Effect, Ended};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// Turns before the executor has its turn.
-const TURNS: u32 = 1000;
+pub(crate) const TURNS: u32 = 1000;
 
 /// What a turn did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,24 @@ fn only_threads(shared: &StoreShared) -> Turn {
     drop(state);
     tick(shared);
     Turn::Done
+}
+
+/// The same from within a host call of a thread that waits: what is to be done. `None`: the
+/// loop itself is needed.
+pub(crate) fn turn_here(shared: &StoreShared) -> helve_base::Result<Option<Effect>> {
+    let concurrent = &shared.concurrent;
+    if !concurrent.is_quiet() || !concurrent.takes_turn_here() {
+        return Ok(None);
+    }
+    let mut drive = shared.drive.state();
+    let model = &mut drive.model;
+    if model.host_is_woken() || model.is_idle() || model.implicit_threads() == 0 {
+        return Ok(None);
+    }
+    let mut state = concurrent.state.borrow_mut();
+    state.turns = state.turns.wrapping_add(1);
+    drop(state);
+    model.tick().map_err(crate::component::drive::other_trap)
 }
 
 /// Which source, and which of those that were woken.
@@ -340,6 +358,7 @@ impl<T: 'static, M: Future + Unpin> EventLoop<'_, T, M> {
         }
         let mailbox = &shared.concurrent.mailbox;
         mailbox.rise();
+        shared.concurrent.turns_here(TURNS);
         let _entering = Entering::new(store, cx.waker());
         // SAFETY: see the head of this file.
         let id = unsafe { store.get() }.id();
@@ -402,6 +421,7 @@ impl super::Concurrent {
     fn is_quiet(&self) -> bool {
         let state = self.state.borrow();
         self.mailbox.is_empty()
+            && self.yielded.get().is_none()
             && state.starts.is_empty()
             && state.discarded.is_empty()
             && state.trace.is_none()

@@ -81,7 +81,28 @@ pub(crate) struct Concurrent {
     yielded: Cell<Option<Key>>,
     /// Host functions that keep the store while they wait.
     exclusive: Exclusive,
+    here: Here,
     state: RefCell<State>,
+}
+
+/// Turns of the loop that are taken on the stack of a guest that waits.
+#[derive(Default)]
+struct Here {
+    /// Whether such are under way: then guests that stop give way to those.
+    active: Cell<bool>,
+    /// How many more, before the executor has its turn.
+    left: Cell<u32>,
+    /// Whether a call of the host has a result: whoever waits for it is to look.
+    news: Cell<bool>,
+}
+
+/// See [`Concurrent::enter_here`].
+pub(crate) struct EnteredHere<'a>(&'a Here);
+
+impl Drop for EnteredHere<'_> {
+    fn drop(&mut self) {
+        self.0.active.set(false);
+    }
 }
 
 /// Who is told what an event loop does, line by line.
@@ -150,6 +171,29 @@ impl Concurrent {
     /// From now on traced.
     pub(super) fn set_trace(&self, trace: Option<Trace>) {
         self.state.borrow_mut().trace = trace;
+    }
+
+    /// So many turns may be taken on the stacks of guests that wait, from now on.
+    pub fn turns_here(&self, turns: u32) {
+        self.here.left.set(turns);
+        self.here.news.set(false);
+    }
+
+    /// A call of the host has a result.
+    pub fn tell_news(&self) {
+        self.here.news.set(true);
+    }
+
+    /// Turns are taken here, if they are not somewhere already.
+    pub fn enter_here(&self) -> Option<EnteredHere<'_>> {
+        (!self.here.active.replace(true)).then(|| EnteredHere(&self.here))
+    }
+
+    /// Whether there is one more.
+    pub fn takes_turn_here(&self) -> bool {
+        let left = self.here.left.get();
+        self.here.left.set(left.saturating_sub(1));
+        left > 0 && !self.here.news.get()
     }
 
     /// A seed schedules: the clock is a virtual one from now on.

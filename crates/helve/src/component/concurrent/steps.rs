@@ -48,6 +48,7 @@ pub fn begin(mut store: impl AsContextMut) {
     let mut store = store.as_context_mut();
     let shared = store.opaque().components.shared();
     let ptr = store.store_ptr();
+    shared.concurrent.turns_here(0);
     let first = shared.concurrent.state.borrow().starts.first();
     if let Some(first) = first {
         call::start(ptr, &shared, first);
@@ -57,12 +58,14 @@ pub fn begin(mut store: impl AsContextMut) {
 /// Carries out what dropped or cancelled calls ask for.
 pub fn deliver(mut store: impl AsContextMut) {
     let shared = store.as_context_mut().opaque().components.shared();
+    shared.concurrent.turns_here(0);
     event_loop::read_letters(&shared);
 }
 
 /// Lets one thread run; whether there was one that could.
 pub fn tick(mut store: impl AsContextMut) -> bool {
     let shared = store.as_context_mut().opaque().components.shared();
+    shared.concurrent.turns_here(0);
     let ready = !shared.drive.state().model.is_idle();
     event_loop::tick(&shared);
     ready

@@ -14,13 +14,13 @@
 use super::call::{self, from_guest};
 use super::copy::Ends;
 use super::run::perform_until;
-use super::{Reply, State, refused};
+use super::{Handed, Reply, State, refused};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::host::Caller;
 use crate::component::call::lane::Lane;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
-use crate::component::concurrent;
+use crate::component::concurrent::{self, event_loop};
 use crate::component::func::Func;
 use crate::component::history::History;
 use crate::component::lift::LiftContext;
@@ -35,9 +35,12 @@ use helve_base::error::GuestTrap;
 use helve_base::vmctx::{VMHostContext, ValRaw};
 use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::*;
-use helve_model::{CopyJob, Direction, Effect, EndType, Shape, TaskId, TypeId, Value, WaitableId};
+use helve_model::{
+    CopyJob, Direction, Effect, EndType, Shape, TaskId, ThreadId, TypeId, Value, WaitableId,
+};
 use helve_vm::fibers::can_suspend;
 use helve_vm::traps::host_call_async;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -227,15 +230,48 @@ pub(super) fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> R
         return Ok(Poll::Ready(()));
     }
     let mut state = instance.shared().drive.0.borrow_mut();
-    match (effect, state.asking(&effect)) {
-        (Effect::Continue { value, .. }, true) => {
+    let next = match (effect, state.asker) {
+        (Effect::ToHost, Some(asker)) if !state.model.is_inside() => {
+            drop(state);
+            let next = turns_here(instance, asker);
+            state = instance.shared().drive.0.borrow_mut();
+            state.asker = Some(asker);
+            next
+        }
+        _ => Handed::Effect(effect),
+    };
+    match next {
+        Handed::Effect(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
             reply(&mut state, to, value)?;
             Ok(Poll::Ready(()))
         }
-        _ => {
-            state.handed = Some((effect, to));
+        next => {
+            state.handed = Some((next, to));
             Ok(Poll::Pending)
         }
+    }
+}
+
+/// A guest waits, and nothing of the host's does: what the store's loop would do next is done
+/// from here, on top of the guest's stack, until it goes on or the loop is needed.
+fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
+    let turns = || -> Result<Effect> {
+        while let Some(effect) = event_loop::turn_here(instance.shared())? {
+            if let Some(value) = perform_until(instance, effect, Some(asker))? {
+                let thread = asker;
+                return Ok(Effect::Continue { thread, value });
+            }
+        }
+        Ok(Effect::ToHost)
+    };
+    let concurrent = &instance.shared().concurrent;
+    let Some(_here) = concurrent.enter_here() else {
+        return Handed::Effect(Effect::ToHost);
+    };
+    match catch_unwind(AssertUnwindSafe(turns)) {
+        Ok(Ok(effect)) => Handed::Effect(effect),
+        Ok(Err(error)) => Handed::Failed(error),
+        Err(panic) => Handed::Panicked(panic),
     }
 }
 
@@ -362,7 +398,7 @@ impl Function {
             Effect::CancelHost { subtask, is_async } => {
                 self.cancel_host(instance, subtask, is_async)
             }
-            Effect::Copy(job) => self.copy(instance, job),
+            Effect::Copy(job) => return self.copy(instance, job, *to),
             effect => Ok(effect),
         };
         effect.map(Asked::Effect)
@@ -405,16 +441,30 @@ impl Function {
     }
 
     /// Elements are copied, then the built-in is over.
-    fn copy(&self, instance: &InstanceData, job: CopyJob) -> Result<Effect> {
+    fn copy(&self, instance: &InstanceData, job: CopyJob, to: Reply) -> Result<Asked> {
         let shared = instance.shared();
+        let mut state = shared.drive.state();
         if job.from_instance.is_none() || job.to_instance.is_none() {
+            drop(state);
             concurrent::buffer::perform(shared, &job)?;
-        } else {
-            let copy = shared.drive.state().ends.plan(&job)?;
+            state = shared.drive.state();
+        } else if !state.ends.copy_bytes(&job)? {
+            let copy = state.ends.plan(&job)?;
+            drop(state);
             copy.perform()?;
+            state = shared.drive.state();
         }
-        let done = shared.drive.state().model.finish_copy(job);
-        done.map_err(|trap| refused(instance, self.owner, trap))
+        match state.model.finish_copy(job) {
+            Ok(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
+                reply(&mut state, to, value)?;
+                Ok(Asked::Answered)
+            }
+            Ok(effect) => Ok(Asked::Effect(effect)),
+            Err(trap) => {
+                drop(state);
+                Err(refused(instance, self.owner, trap))
+            }
+        }
     }
 
     /// The options of a built-in that has some.
@@ -631,7 +681,8 @@ impl State {
     /// What is to be done once the guest that runs has suspended, whose lanes get no more.
     pub(crate) fn hand_over(&mut self, effect: Effect, lanes: &mut [Lane]) {
         let lanes = lanes.as_mut_ptr();
-        self.handed = Some((effect, Reply { lanes, event: None }));
+        let reply = Reply { lanes, event: None };
+        self.handed = Some((Handed::Effect(effect), reply));
     }
 
     fn current_task(&self) -> Option<TaskId> {

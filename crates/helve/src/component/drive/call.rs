@@ -213,6 +213,7 @@ fn until_resolved(instance: &InstanceData, lifted: &LiftedFunc, task: TaskId) ->
                  a guest has called: make that one async, and call with `call_concurrent`"
             );
         }
+        shared.concurrent.turns_here(event_loop::TURNS);
         match event_loop::turn(instance.store(), shared) {
             Turn::Done => continue,
             Turn::Main => {
@@ -301,6 +302,7 @@ pub(crate) fn ended(shared: &StoreShared, ended: Ended, error: Error) -> Option<
     // Host code may run when these are dropped: nothing is borrowed here.
     drop(gone);
     let concurrent = &shared.concurrent;
+    concurrent.tell_news();
     concurrent.give_up(&ended.host_calls, &ended.parked);
     let (mut error, mut told) = (Some(error), None);
     for call in calls.iter().flatten().filter_map(Known::whole) {
@@ -326,6 +328,7 @@ pub(crate) fn cancelled(shared: &StoreShared, task: TaskId) {
     if let Some(call) = call.as_ref().and_then(Known::whole)
         && let Side::Host(side) = &call.side
     {
+        shared.concurrent.tell_news();
         side.end(&shared.concurrent.tokens, Ending::Cancelled);
     }
 }
@@ -530,6 +533,7 @@ pub(super) fn result(call: &Known, lanes: &[Lane]) -> Result<Option<Lane>> {
     let mut from = LiftContext::new(memory, &lifted.options, callee, &mut scope);
     match &call.side {
         Side::Host(side) => {
+            callee.shared().concurrent.tell_news();
             let tokens = &callee.shared().concurrent.tokens;
             side.lift(tokens, &lifted.shape, &mut from, lanes)?;
             callee.end_loans(lifted.owner, &mut scope)?;

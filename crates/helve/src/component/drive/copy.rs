@@ -54,6 +54,14 @@ pub(super) struct About {
     bulk: bool,
 }
 
+impl About {
+    /// Where the next elements of a buffer are.
+    fn next(&self, buffer: &Buffer) -> u64 {
+        let at = buffer.address & ((1 << ADDRESS_BITS) - 1);
+        at + u64::from(buffer.progress) * u64::from(self.size)
+    }
+}
+
 /// All such built-ins of a store, and the element types they are about.
 #[derive(Default)]
 pub(super) struct Ends {
@@ -334,11 +342,34 @@ impl Ends {
     fn place(&self, buffer: &Buffer) -> Result<(About, u64)> {
         let about = self.about((buffer.address >> ADDRESS_BITS) as u32);
         let about = *about.ok_or_else(out_of_bounds)?;
-        let at = buffer.address & ((1 << ADDRESS_BITS) - 1);
-        Ok((
-            about,
-            at + u64::from(buffer.progress) * u64::from(about.size),
-        ))
+        let next = about.next(buffer);
+        Ok((about, next))
+    }
+
+    /// Moves elements whose bytes are the same on both sides, which runs no guest; `false`:
+    /// they are others.
+    #[inline]
+    pub fn copy_bytes(&self, job: &CopyJob) -> Result<bool> {
+        let about = |buffer: &Buffer| self.about((buffer.address >> ADDRESS_BITS) as u32);
+        let (Some(from), Some(to)) = (about(&job.from), about(&job.to)) else {
+            return Err(out_of_bounds());
+        };
+        if !(from.bulk && to.bulk && from.size == to.size) {
+            return Ok(false);
+        }
+        if from.size == 0 {
+            return Ok(true);
+        }
+        let (Some(source), Some(target)) = (from.options.memory, to.options.memory) else {
+            return Err(out_of_bounds());
+        };
+        let range = |about: &About, buffer: &Buffer| {
+            let at = about.next(buffer) as usize;
+            at..at + job.count as usize * about.size as usize
+        };
+        let (source_range, target_range) = (range(from, &job.from), range(to, &job.to));
+        copy_bytes((source, source_range), (target, target_range))?;
+        Ok(true)
     }
 
     /// What a copy moves, and from where to where.
@@ -363,18 +394,12 @@ impl Copy {
     /// is borrowed meanwhile.
     pub fn perform(&self) -> Result<()> {
         let ((from, source), (to, target)) = (&self.from, &self.to);
-        if from.size == 0 && from.bulk {
-            return Ok(());
-        }
-        let (Some(from_memory), Some(to_memory)) = (from.options.memory, to.options.memory) else {
+        let (Some(from_memory), Some(_)) = (from.options.memory, to.options.memory) else {
             return Err(out_of_bounds());
         };
         let bytes = |about: &About| self.count as usize * about.size as usize;
         let source = *source as usize..*source as usize + bytes(from);
         let target = *target as usize..*target as usize + bytes(to);
-        if from.bulk && to.bulk && from.size == to.size {
-            return copy_bytes((from_memory, source), (to_memory, target));
-        }
         let mut vals = Vals::new();
         let mut scope = CallScope::default();
         {

@@ -50,6 +50,7 @@ use helve_model::handles::Table;
 use helve_model::instance::{FlagStorage, Flags};
 use helve_model::{Effect, InstanceId, Instances, Store, Tables, TaskId, ThreadId, WaitableId};
 use helve_vm::fibers::Suspended;
+use std::any::Any;
 use std::cell::{RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
 use std::ptr::NonNull;
@@ -173,6 +174,14 @@ struct Stopped {
     contexts: noted::Contexts,
 }
 
+/// What is to be done once a guest has suspended.
+enum Handed {
+    Effect(Effect),
+    /// Others ran on its stack, and something went wrong with them.
+    Failed(Error),
+    Panicked(Box<dyn Any + Send>),
+}
+
 /// How the value that a built-in returns reaches the guest.
 #[derive(Clone, Copy)]
 struct Reply {
@@ -203,7 +212,7 @@ pub(crate) struct State {
     /// Whether it is settled how choices are made.
     scheduled: bool,
     /// What a built-in has left to be done.
-    handed: Option<(Effect, Reply)>,
+    handed: Option<(Handed, Reply)>,
     ends: Ends,
 }
 

@@ -8,7 +8,7 @@
 
 use super::call;
 use super::frame::Frame;
-use super::{Drive, Reply, Stopped, noted, other_trap};
+use super::{Drive, Handed, Reply, Stopped, noted, other_trap};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
@@ -300,8 +300,8 @@ pub(super) fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) 
         FiberResult::Suspended(guest) => {
             let mut state = instance.shared().drive.0.borrow_mut();
             let handed = state.handed.take();
-            let (effect, reply, thread) = match handed {
-                Some((effect, reply)) => (Some(effect), reply, state.asker.unwrap_or(base)),
+            let (next, reply, thread) = match handed {
+                Some((next, reply)) => (Some(next), reply, state.asker.unwrap_or(base)),
                 None => {
                     // It has run for long: nobody asked for anything.
                     let (lanes, event) = (std::ptr::null_mut(), None);
@@ -317,8 +317,10 @@ pub(super) fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) 
             };
             state.stopped.insert(thread, stopped);
             drop(state);
-            match effect {
-                Some(effect) => Ok(effect),
+            match next {
+                Some(Handed::Effect(effect)) => Ok(effect),
+                Some(Handed::Failed(error)) => Err(error),
+                Some(Handed::Panicked(panic)) => resume_unwind(panic),
                 None if yielded_thread(instance, thread)? => Ok(Effect::ToHost),
                 None => Err(bug("a guest that waits for nothing")),
             }
