@@ -37,9 +37,10 @@ fn main() -> Result<(), HandleError> {
     let Copying::Copy(job) = writer.copy(&mut arena, writable, write, one, from, true)? else {
         panic!("both ends have a buffer")
     };
+    let sides = arena.copy_sides(&job)?;
     println!(
         "copy {} elements from {:#x} of {:?} to {:#x} of {:?}",
-        job.count, job.from.address, job.from_instance, job.to.address, job.to_instance
+        job.count, sides.from.address, sides.from_instance, sides.to.address, sides.to_instance
     );
     let payload = arena.finish_copy(job)?;
     println!("the writer is told {payload:#x}: 3 elements, completed");

@@ -74,7 +74,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.task(task)?.check_cancel()?;
         self.remove_thread(thread);
         self.resolve(task, true)?;
-        self.tasks.remove(task.number);
+        self.tasks.discard(task.number);
         Ok(Next::Stop(None))
     }
 
@@ -162,14 +162,14 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         task.threads = task.threads.saturating_sub(1);
         let last = task.threads == 0;
         let thread = self.remove_thread(id);
-        let thread = thread.ok_or(Trap::Misuse("a thread that is gone"))?;
+        let (index, implicit) = thread.ok_or(Trap::Misuse("a thread that is gone"))?;
         let component = self.component_mut(callee.instance)?;
-        component.threads.remove(thread.index)?;
-        if thread.function.is_none() && callee.excludes() {
+        component.threads.remove(index)?;
+        if implicit && callee.excludes() {
             self.set_exclusive(callee.instance, None)?;
         }
         if last {
-            self.tasks.remove(task_id.number);
+            self.tasks.discard(task_id.number);
         }
         Ok(Next::Stop(None))
     }

@@ -56,27 +56,35 @@ impl ComponentInstance {
     }
 
     /// The thread that excludes others.
+    #[inline]
     pub fn exclusive(&self) -> Option<ThreadId> {
         self.exclusive
     }
 
     /// Whether a task must wait to enter.
+    #[inline]
     pub fn has_backpressure(&self, backpressure: u32, excludes: bool) -> bool {
         backpressure > 0 || (excludes && self.exclusive.is_some())
     }
 
     /// Changes who excludes others.
+    #[inline]
     pub fn set_exclusive(
         &mut self,
         queue: &mut RunQueue,
         thread: Option<ThreadId>,
         backpressure: u32,
     ) {
+        let (before, free) = (self.exclusive.is_none(), thread.is_none());
         self.exclusive = thread;
-        self.refresh(queue, backpressure);
+        if before != free {
+            queue.set_open(self.lists.gate, free);
+            queue.set_open(self.lists.enter_exclusive, free && backpressure == 0);
+        }
     }
 
     /// Opens and closes lists.
+    #[inline]
     pub fn refresh(&self, queue: &mut RunQueue, backpressure: u32) {
         let (free, held_back) = (self.exclusive.is_none(), backpressure > 0);
         queue.set_open(self.lists.gate, free);

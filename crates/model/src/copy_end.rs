@@ -18,7 +18,9 @@
 use crate::error::{Found, HandleError, Refusal};
 use crate::handles::{Kind, Storage, Table, TypeId};
 use crate::instance::InstanceId;
-use crate::stream::{Buffer, CopyJob, MAX_LENGTH, Meeting, Pending, Shape, Shared, meet};
+use crate::stream::{
+    Buffer, CopyJob, CopySides, MAX_LENGTH, Meeting, Pending, Shape, Shared, meet,
+};
 use crate::waitable::{Arena, Event, EventCode, SharedId, Waitable, WaitableId, What, Woken};
 
 /// The state of an end.
@@ -64,6 +66,8 @@ pub(crate) struct CopyEnd {
     pub state: CopyState,
     /// Of the copy under way.
     pub buffer: Buffer,
+    /// Whose memory that is in; `None`: the host's.
+    instance: Option<InstanceId>,
     /// Of the pending event.
     result: CopyResult,
 }
@@ -92,6 +96,7 @@ pub struct EndType {
 }
 
 impl EndType {
+    #[inline]
     fn found(self) -> Found {
         let kind = match (self.shape, self.direction) {
             (Shape::Stream, Direction::Readable) => Kind::StreamReadable,
@@ -123,6 +128,7 @@ const GONE: HandleError = HandleError::Misuse {
 impl Arena {
     /// A stream or future with both its ends, readable and writable, in no table yet.
     /// `plain`: its elements are numbers, or it has none.
+    #[inline]
     pub fn copy_ends(
         &mut self,
         shape: Shape,
@@ -146,6 +152,7 @@ impl Arena {
                 direction,
                 state: CopyState::Idle,
                 buffer: Buffer::new(0, 0),
+                instance: None,
                 result: CopyResult::Completed,
             };
             self.waitables
@@ -155,6 +162,7 @@ impl Arena {
         Ok((end(Direction::Readable)?, end(Direction::Writable)?))
     }
 
+    #[inline]
     fn end(&self, id: WaitableId) -> Result<&CopyEnd, HandleError> {
         match &self.waitable(id)?.what {
             What::End(end) => Ok(end),
@@ -162,6 +170,7 @@ impl Arena {
         }
     }
 
+    #[inline]
     fn end_mut(&mut self, id: WaitableId) -> Result<&mut CopyEnd, HandleError> {
         match &mut self.waitable_mut(id)?.what {
             What::End(end) => Ok(end),
@@ -169,10 +178,12 @@ impl Arena {
         }
     }
 
+    #[inline]
     fn shared(&self, id: SharedId) -> Result<&Shared, HandleError> {
         self.shared.get(id.0).ok_or(GONE)
     }
 
+    #[inline]
     fn shared_mut(&mut self, id: SharedId) -> Result<&mut Shared, HandleError> {
         self.shared.get_mut(id.0).ok_or(GONE)
     }
@@ -191,6 +202,7 @@ impl Arena {
 
     /// Starts a read or write of an end with a buffer; `instance` is whose memory that is
     /// in, `None` the host's.
+    #[inline]
     pub fn begin_copy(
         &mut self,
         id: WaitableId,
@@ -216,6 +228,7 @@ impl Arena {
         let end = self.end_mut(id)?;
         end.state = CopyState::Copying;
         end.buffer = buffer;
+        end.instance = instance;
         match meeting {
             Meeting::Wait => self.wait(id, shared, instance),
             Meeting::Dropped => self.done(id, CopyResult::Dropped),
@@ -224,13 +237,35 @@ impl Arena {
                 self.notify_pending(shared, CopyResult::Completed)?;
                 self.wait(id, shared, instance)
             }
-            Meeting::Copy(count) => self
-                .copy_job(id, shared, instance, count)
-                .map(Copying::Copy),
+            Meeting::Copy(count) => {
+                let waiting = self.shared(shared)?.pending.ok_or(GONE)?.end;
+                Ok(Copying::Copy(CopyJob {
+                    count,
+                    active: id,
+                    waiting,
+                }))
+            }
         }
     }
 
+    /// The buffers of a copy that is to be performed.
+    #[inline]
+    pub fn copy_sides(&self, job: &CopyJob) -> Result<CopySides, HandleError> {
+        let (active, waiting) = (self.end(job.active)?, self.end(job.waiting)?);
+        let (from, to) = match active.direction {
+            Direction::Writable => (active, waiting),
+            Direction::Readable => (waiting, active),
+        };
+        Ok(CopySides {
+            from: from.buffer,
+            from_instance: from.instance,
+            to: to.buffer,
+            to_instance: to.instance,
+        })
+    }
+
     /// How an end that comes with a buffer finds things; nothing has changed yet.
+    #[inline]
     fn meeting(
         &self,
         id: WaitableId,
@@ -256,6 +291,7 @@ impl Arena {
         })
     }
 
+    #[inline]
     fn wait(
         &mut self,
         id: WaitableId,
@@ -267,39 +303,15 @@ impl Arena {
     }
 
     /// The end's copy is over at once.
+    #[inline]
     fn done(&mut self, id: WaitableId, result: CopyResult) -> Result<Copying, HandleError> {
         self.end_mut(id)?.result = result;
         Ok(Copying::Done(self.deliver_copy(id)?.payload))
     }
 
-    fn copy_job(
-        &self,
-        active: WaitableId,
-        shared: SharedId,
-        instance: Option<InstanceId>,
-        count: u32,
-    ) -> Result<CopyJob, HandleError> {
-        let waiting = self.shared(shared)?.pending.ok_or(GONE)?;
-        let mine = (self.end(active)?.buffer, instance);
-        let theirs = (self.end(waiting.end)?.buffer, waiting.instance);
-        let ((from, from_instance), (to, to_instance)) = match self.end(active)?.direction {
-            Direction::Writable => (mine, theirs),
-            Direction::Readable => (theirs, mine),
-        };
-        let waiting = waiting.end;
-        Ok(CopyJob {
-            from,
-            from_instance,
-            to,
-            to_instance,
-            count,
-            active,
-            waiting,
-        })
-    }
-
     /// A copy was performed: the end that started it is done, the one that waited is told
     /// by an event. Returns what the operation that started it returns.
+    #[inline]
     pub fn finish_copy(&mut self, job: CopyJob) -> Result<u32, HandleError> {
         for id in [job.active, job.waiting] {
             let buffer = &mut self.end_mut(id)?.buffer;
@@ -319,6 +331,7 @@ impl Arena {
     }
 
     /// Ends the copy of the one who waits, if someone does.
+    #[inline]
     fn notify_pending(&mut self, shared: SharedId, result: CopyResult) -> Result<(), HandleError> {
         let Some(pending) = self.shared_mut(shared)?.pending.take() else {
             return Ok(());
@@ -328,6 +341,7 @@ impl Arena {
     }
 
     /// What delivering the event of an end does.
+    #[inline]
     pub(crate) fn deliver_copy(&mut self, id: WaitableId) -> Result<Event, HandleError> {
         let index = self.waitable(id)?.index;
         let end = self.end_mut(id)?;
@@ -444,6 +458,7 @@ impl Arena {
     }
 
     /// Whether an end may be dropped now.
+    #[inline]
     fn check_drop(&self, id: WaitableId) -> Result<(), HandleError> {
         let CopyEnd {
             state,
@@ -463,12 +478,14 @@ impl Arena {
     }
 
     /// Drops an end that is in no table: the other one's copy, now or next, is told.
+    #[inline]
     pub fn drop_end(&mut self, id: WaitableId) -> Result<(), HandleError> {
         self.check_drop(id)?;
         self.close_end(id)
     }
 
     /// Drops an end whatever its state: its instance is gone, or the host gives up.
+    #[inline]
     pub fn close_end(&mut self, id: WaitableId) -> Result<(), HandleError> {
         let shared_id = self.end(id)?.shared;
         let shared = self.shared_mut(shared_id)?;
@@ -486,7 +503,7 @@ impl Arena {
         let shared = self.shared_mut(shared_id)?;
         shared.ends = shared.ends.saturating_sub(1);
         if shared.ends == 0 {
-            self.shared.remove(shared_id.0);
+            self.shared.discard(shared_id.0);
         }
         Ok(())
     }
@@ -494,6 +511,7 @@ impl Arena {
 
 impl<S: Storage> Table<S> {
     /// `stream.new`, `future.new`: the indices of the readable and the writable end.
+    #[inline]
     pub fn copy_new(
         &mut self,
         arena: &mut Arena,
@@ -529,6 +547,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// The end at `index`, if it is such a one.
+    #[inline]
     pub fn copy_end(&self, index: u32, end: EndType) -> Result<WaitableId, HandleError> {
         self.waitable_of(index, end.found())
     }
@@ -558,6 +577,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// `stream.read`, `future.write`, ..: starts a copy of the end at `index`.
+    #[inline]
     pub fn copy(
         &mut self,
         arena: &mut Arena,
@@ -584,6 +604,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// `stream.drop-readable`, `future.drop-writable`, ...
+    #[inline]
     pub fn copy_drop(
         &mut self,
         arena: &mut Arena,

@@ -37,6 +37,7 @@ impl TypeId {
     }
 
     /// The number.
+    #[inline]
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -119,6 +120,7 @@ impl Kind {
     }
 
     /// Whether it can be in a waitable set.
+    #[inline]
     pub const fn is_waitable(self) -> bool {
         self.has_payload() || matches!(self, Kind::Subtask)
     }
@@ -161,6 +163,7 @@ impl Slot {
     }
 
     /// What it holds.
+    #[inline]
     pub const fn kind(&self) -> Kind {
         Kind::of(self.tag)
     }
@@ -249,6 +252,7 @@ impl Storage for VecStorage {
         self.header = header;
     }
 
+    #[inline]
     fn get(&self, index: u32) -> Slot {
         self.slots.get(index as usize).copied().unwrap_or_default()
     }
@@ -311,6 +315,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// What is at `index`.
+    #[inline]
     pub fn get(&self, index: u32) -> Result<Slot, HandleError> {
         if index < self.storage.header().len {
             let slot = self.storage.get(index);
@@ -322,6 +327,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// What is at `index`, if it is of this kind and type.
+    #[inline]
     pub(crate) fn expect(&self, index: u32, kind: Kind, ty: TypeId) -> Result<Slot, HandleError> {
         let slot = self.get(index)?;
         let expected = Found { kind, ty };
@@ -341,6 +347,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// Takes an index for `slot`: the one freed last, or else the next new one.
+    #[inline]
     pub(crate) fn insert(&mut self, slot: Slot) -> Result<u32, HandleError> {
         let mut header = self.storage.header();
         let index = if header.free != 0 {
@@ -364,6 +371,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// Frees an index that is in use.
+    #[inline]
     pub(crate) fn free(&mut self, index: u32) {
         let mut header = self.storage.header();
         self.storage.set(

@@ -214,6 +214,7 @@ impl<F: FlagStorage> Instances<F> {
         self.flags.set(id, Flags::default());
     }
 
+    #[inline]
     fn place(&self, id: InstanceId) -> Option<&Place> {
         self.places.get(id.0 as usize)
     }
@@ -224,6 +225,7 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// The outermost instance it is inside of, or itself.
+    #[inline]
     pub fn root(&self, id: InstanceId) -> InstanceId {
         self.place(id).map_or(id, |place| place.root)
     }
@@ -249,6 +251,7 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// The innermost instance that both are inside of.
+    #[inline]
     fn common(&self, a: InstanceId, b: InstanceId) -> Option<InstanceId> {
         let (mut a, mut b) = (a, b);
         if self.place(a)?.root != self.place(b)?.root {
@@ -276,6 +279,7 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// Whether a call from `caller` may enter `callee`.
+    #[inline]
     pub fn check_enter(
         &self,
         callee: InstanceId,
@@ -300,6 +304,7 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// A call from `caller` enters `callee`.
+    #[inline]
     pub fn enter_from(
         &mut self,
         callee: InstanceId,
@@ -311,10 +316,12 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// The call leaves `callee`, back to `caller`.
+    #[inline]
     pub fn leave_to(&mut self, callee: InstanceId, caller: Option<InstanceId>) {
         self.set_may_enter(callee, caller, true);
     }
 
+    #[inline]
     fn set_may_enter(&mut self, callee: InstanceId, caller: Option<InstanceId>, may_enter: bool) {
         let end = caller.and_then(|caller| self.common(callee, caller));
         let mut next = Some(callee);
@@ -325,6 +332,7 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// Whether `instance` may call out, or use a built-in that counts as that.
+    #[inline]
     pub fn check_leave(&self, instance: InstanceId) -> Result<(), InstanceError> {
         match self.flags.may_leave(instance) {
             true => Ok(()),
@@ -379,6 +387,7 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// Whether a trap locked its tree down.
+    #[inline]
     pub fn is_locked_down(&self, instance: InstanceId) -> bool {
         self.place(self.root(instance))
             .is_some_and(|place| place.locked_down)

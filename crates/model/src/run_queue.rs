@@ -217,6 +217,7 @@ impl RunQueue {
     }
 
     /// Puts a thread at the end of a list.
+    #[inline]
     pub fn insert(&mut self, list: ListId, thread: ThreadId) -> Result<NodeId, HandleError> {
         let node = NodeId(self.nodes.insert(Node {
             item: Item::Thread(thread),
@@ -230,9 +231,10 @@ impl RunQueue {
     }
 
     /// Takes a thread out.
+    #[inline]
     pub fn remove(&mut self, node: NodeId) {
         self.unlink(node);
-        self.nodes.remove(node.0);
+        self.nodes.discard(node.0);
     }
 
     /// Opens or closes a list.
@@ -258,6 +260,7 @@ impl RunQueue {
 
     /// Puts a place at the end of its list, and that list into its parent if it was empty,
     /// and so on.
+    #[inline]
     fn link(&mut self, id: NodeId) {
         let mut id = id;
         loop {
@@ -291,6 +294,7 @@ impl RunQueue {
 
     /// Takes a place out of its list, and that list out of its parent if it is empty then,
     /// and so on.
+    #[inline]
     fn unlink(&mut self, id: NodeId) {
         let mut id = id;
         loop {
@@ -381,6 +385,7 @@ impl RunQueue {
     }
 
     /// The thread to run next, of those in a list; it stays where it is.
+    #[inline]
     pub fn pick(&mut self, list: ListId) -> Option<ThreadId> {
         self.picks = self.picks.wrapping_add(1);
         let in_order = self.picks.is_multiple_of(FAIR);

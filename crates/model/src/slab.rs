@@ -22,13 +22,28 @@ impl<T> Slab<T> {
     }
 
     /// Takes a number for an item.
+    // Always inlined: an item that is put together elsewhere and then moved costs more than
+    // everything else here.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, item: T) -> Result<u32, HandleError> {
-        if let Some(number) = self.free.pop() {
-            if let Some(place) = self.items.get_mut(number as usize) {
-                *place = Some(item);
-            }
-            return Ok(number);
+        let number = self.place()?;
+        if let Some(place) = self.items.get_mut(number as usize) {
+            *place = Some(item);
         }
+        Ok(number)
+    }
+
+    /// A number whose place is empty.
+    #[inline]
+    fn place(&mut self) -> Result<u32, HandleError> {
+        match self.free.pop() {
+            Some(number) => Ok(number),
+            None => self.more(),
+        }
+    }
+
+    #[cold]
+    fn more(&mut self) -> Result<u32, HandleError> {
         let number = u32::try_from(self.items.len()).map_err(|_| HandleError::OutOfMemory)?;
         self.items
             .try_reserve(1)
@@ -37,14 +52,16 @@ impl<T> Slab<T> {
         self.free
             .try_reserve(self.items.len() + 1)
             .map_err(|_| HandleError::OutOfMemory)?;
-        self.items.push(Some(item));
+        self.items.push(None);
         Ok(number)
     }
 
+    #[inline(always)]
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
         self.items.get(number as usize)?.as_ref()
     }
 
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         self.items.get_mut(number as usize)?.as_mut()
     }
@@ -53,6 +70,19 @@ impl<T> Slab<T> {
         let item = self.items.get_mut(number as usize)?.take()?;
         self.free.push(number);
         Some(item)
+    }
+
+    /// The same, of one that nobody needs any more; whether there was one.
+    #[inline]
+    pub(crate) fn discard(&mut self, number: u32) -> bool {
+        match self.items.get_mut(number as usize) {
+            Some(place @ Some(_)) => {
+                *place = None;
+                self.free.push(number);
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {

@@ -222,6 +222,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The thread that runs.
+    #[inline]
     pub fn current_thread(&self) -> Option<ThreadId> {
         self.frames.last().map(|frame| frame.thread)
     }
@@ -243,6 +244,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The task that a thread is of.
+    #[inline]
     pub fn task_of(&self, thread: ThreadId) -> Option<TaskId> {
         self.threads.get(thread.0).map(|thread| thread.task)
     }
@@ -259,6 +261,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// How a task's function was lifted.
+    #[inline]
     pub fn abi_of(&self, task: TaskId) -> Option<Abi> {
         self.task(task).ok().map(|task| task.callee.abi)
     }
@@ -269,6 +272,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The instance whose code the thread runs.
+    #[inline]
     pub fn instance_of(&self, thread: ThreadId) -> Option<InstanceId> {
         self.threads.get(thread.0).map(|thread| thread.instance)
     }
@@ -329,39 +333,46 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         [self.tasks.len(), self.threads.len(), lists, nodes]
     }
 
+    #[inline]
     pub(crate) fn task(&self, id: TaskId) -> Result<&Task, Trap> {
         let task = self.tasks.get(id.number);
         task.filter(|task| task.stamp == id.stamp)
             .ok_or(Trap::Misuse("a task that is gone"))
     }
 
+    #[inline]
     pub(crate) fn task_mut(&mut self, id: TaskId) -> Result<&mut Task, Trap> {
         let task = self.tasks.get_mut(id.number);
         task.filter(|task| task.stamp == id.stamp)
             .ok_or(Trap::Misuse("a task that is gone"))
     }
 
+    #[inline]
     pub(crate) fn thread(&self, id: ThreadId) -> Result<&Thread, Trap> {
         let gone = Trap::Misuse("a thread that is gone");
         self.threads.get(id.0).ok_or(gone)
     }
 
+    #[inline]
     pub(crate) fn thread_mut(&mut self, id: ThreadId) -> Result<&mut Thread, Trap> {
         let gone = Trap::Misuse("a thread that is gone");
         self.threads.get_mut(id.0).ok_or(gone)
     }
 
+    #[inline]
     pub(crate) fn component(&self, id: InstanceId) -> Result<&ComponentInstance, Trap> {
         let gone = Trap::Misuse("an instance of another store");
         self.components.get(id.get() as usize).ok_or(gone)
     }
 
+    #[inline]
     pub(crate) fn component_mut(&mut self, id: InstanceId) -> Result<&mut ComponentInstance, Trap> {
         let gone = Trap::Misuse("an instance of another store");
         self.components.get_mut(id.get() as usize).ok_or(gone)
     }
 
     /// Does something with an instance's table and what its handles point to.
+    #[inline(always)]
     pub(crate) fn with_table<R>(
         &mut self,
         instance: InstanceId,
@@ -375,6 +386,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The current thread and its task.
+    #[inline]
     pub(crate) fn current(&self) -> Result<(ThreadId, TaskId), Trap> {
         let nobody = Trap::Misuse("a built-in that no guest calls");
         let thread = self.current_thread().ok_or(nobody)?;
@@ -382,6 +394,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The current thread and the instance it is in, which may call out now.
+    #[inline(always)]
     pub(crate) fn enter_builtin(&self) -> Result<(ThreadId, InstanceId), Trap> {
         let nobody = Trap::Misuse("a built-in that no guest calls");
         let thread = self.current_thread().ok_or(nobody)?;
@@ -391,6 +404,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The current thread goes on with what its built-in returns.
+    #[inline(always)]
     pub(crate) fn go_on(&self, value: Value) -> Result<Effect, Trap> {
         let nobody = Trap::Misuse("a built-in that no guest calls");
         let thread = self.current_thread().ok_or(nobody)?;
@@ -423,11 +437,13 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(id)
     }
 
-    /// A thread is gone.
-    pub(crate) fn remove_thread(&mut self, id: ThreadId) -> Option<Thread> {
-        let thread = self.threads.remove(id.0)?;
-        self.implicit -= usize::from(thread.function.is_none());
-        Some(thread)
+    /// A thread is gone: its index, and whether it was its task's first one.
+    pub(crate) fn remove_thread(&mut self, id: ThreadId) -> Option<(u32, bool)> {
+        let thread = self.threads.get(id.0)?;
+        let (index, implicit) = (thread.index, thread.function.is_none());
+        self.threads.discard(id.0);
+        self.implicit -= usize::from(implicit);
+        Some((index, implicit))
     }
 
     /// How many tasks have not come to the end of their first thread: what keeps
@@ -476,7 +492,15 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Lets those go on whom the last change of a handle concerns.
+    #[inline(always)]
     pub(crate) fn settle(&mut self) -> Result<(), Trap> {
+        match self.arena.touched.is_empty() && self.arena.woken.is_empty() {
+            true => Ok(()),
+            false => self.settle_all(),
+        }
+    }
+
+    fn settle_all(&mut self) -> Result<(), Trap> {
         while let Some(set) = self.arena.touched.pop() {
             let Some(set) = self.arena.sets.get(set.0) else {
                 continue;
@@ -610,15 +634,15 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         match (cancellable, place) {
             (true, None) => {
                 let members = &mut self.task_mut(task)?.cancellable;
-                members.push(id);
+                if !members.push(id) {
+                    return Err(HandleError::OutOfMemory.into());
+                }
                 let place = members.len() - 1;
                 self.thread_mut(id)?.cancellable = Some(place);
             }
             (false, Some(place)) => {
                 let members = &mut self.task_mut(task)?.cancellable;
-                if place < members.len() {
-                    members.swap_remove(place);
-                }
+                members.swap_remove(place);
                 if let Some(moved) = members.get(place).copied() {
                     self.thread_mut(moved)?.cancellable = Some(place);
                 }

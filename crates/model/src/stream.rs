@@ -43,15 +43,28 @@ impl Buffer {
     }
 
     /// Elements left.
+    #[inline]
     pub const fn remain(&self) -> u32 {
         self.length - self.progress
     }
 }
 
-/// A copy to be performed: `count` elements out of `from` into `to`, each counted from
-/// its buffer's progress on. Then [`Arena::finish_copy`](crate::Arena::finish_copy).
+/// A copy to be performed: `count` elements from the buffer of one end to that of the other
+/// ([`Arena::copy_sides`](crate::Arena::copy_sides)). Then
+/// [`Arena::finish_copy`](crate::Arena::finish_copy).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyJob {
+    /// How many elements.
+    pub count: u32,
+    /// The end that started this copy.
+    pub(crate) active: WaitableId,
+    /// The end that waited for it.
+    pub(crate) waiting: WaitableId,
+}
+
+/// Where a copy's elements are, and where they go: from each buffer's progress on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopySides {
     /// The writer's buffer.
     pub from: Buffer,
     /// The writer's instance; `None`: the host.
@@ -60,12 +73,6 @@ pub struct CopyJob {
     pub to: Buffer,
     /// The reader's instance; `None`: the host.
     pub to_instance: Option<InstanceId>,
-    /// How many elements.
-    pub count: u32,
-    /// The end that started this copy.
-    pub(crate) active: WaitableId,
-    /// The end that waited for it.
-    pub(crate) waiting: WaitableId,
 }
 
 /// Whether it carries many elements or one.
@@ -117,6 +124,7 @@ pub(crate) enum Meeting {
 }
 
 /// How an end with buffer `mine` meets the one that waits with `theirs`.
+#[inline]
 pub(crate) fn meet(mine: &Buffer, theirs: &Buffer, writing: bool) -> Meeting {
     if theirs.remain() > 0 {
         match mine.remain().min(theirs.remain()) {

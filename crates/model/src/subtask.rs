@@ -37,11 +37,13 @@ pub enum SubtaskState {
 
 impl SubtaskState {
     /// Whether the call is over.
+    #[inline]
     pub const fn is_resolved(self) -> bool {
         !matches!(self, SubtaskState::Starting | SubtaskState::Started)
     }
 
     /// Whether a call in this state can come to be in `next`.
+    #[inline]
     const fn leads_to(self, next: SubtaskState) -> bool {
         use SubtaskState::*;
         matches!(
@@ -83,6 +85,7 @@ const GONE: HandleError = HandleError::Misuse { what: "subtask" };
 
 impl Arena {
     /// A call begins. It has no index yet; `loans` are what its arguments lend.
+    #[inline]
     pub fn subtask_new(&mut self) -> Result<WaitableId, HandleError> {
         let subtask = Subtask {
             state: SubtaskState::Starting,
@@ -96,6 +99,7 @@ impl Arena {
             .map(WaitableId)
     }
 
+    #[inline]
     pub(crate) fn subtask(&self, id: WaitableId) -> Result<&Subtask, HandleError> {
         match &self.waitable(id)?.what {
             What::Subtask(subtask) => Ok(subtask),
@@ -103,6 +107,7 @@ impl Arena {
         }
     }
 
+    #[inline]
     pub(crate) fn subtask_mut(&mut self, id: WaitableId) -> Result<&mut Subtask, HandleError> {
         match &mut self.waitable_mut(id)?.what {
             What::Subtask(subtask) => Ok(subtask),
@@ -111,16 +116,19 @@ impl Arena {
     }
 
     /// Where the call is.
+    #[inline]
     pub fn subtask_state(&self, id: WaitableId) -> Result<SubtaskState, HandleError> {
         Ok(self.subtask(id)?.state)
     }
 
     /// The loans of the call, to lend more.
+    #[inline]
     pub fn subtask_loans(&mut self, id: WaitableId) -> Result<&mut Loans, HandleError> {
         Ok(&mut self.subtask_mut(id)?.loans)
     }
 
     /// The call comes to be in `next`; an event if it has an index.
+    #[inline]
     pub fn subtask_advance(
         &mut self,
         id: WaitableId,
@@ -143,6 +151,7 @@ impl Arena {
 
 impl<S: Storage> Table<S> {
     /// The call has blocked: it gets an index.
+    #[inline]
     pub fn subtask_insert(
         &mut self,
         arena: &mut Arena,
@@ -153,6 +162,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// A call that never got an index is over: its loans end.
+    #[inline]
     pub fn subtask_finish(
         &mut self,
         arena: &mut Arena,
@@ -170,6 +180,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// Tells the caller the newest state; if that is a resolution, the loans end.
+    #[inline]
     pub(crate) fn deliver_subtask(
         &mut self,
         arena: &mut Arena,
@@ -191,6 +202,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// `subtask.drop`: only after the resolution was delivered.
+    #[inline]
     pub fn subtask_drop(&mut self, arena: &mut Arena, index: u32) -> Result<(), HandleError> {
         let id = self.waitable_of(index, FOUND)?;
         if !arena.subtask(id)?.delivered {

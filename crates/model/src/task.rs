@@ -16,11 +16,11 @@
 //! (`store` and the `canon_..` files).
 
 use crate::effect::Caller;
+use crate::few::Few;
 use crate::instance::InstanceId;
 use crate::resource::ScopeId;
 use crate::thread::ThreadId;
 use crate::trap::Trap;
-use alloc::vec::Vec;
 
 /// A task of a store. Of one that is gone it says that it is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,7 +94,7 @@ pub(crate) struct Task {
     /// Threads that have an index.
     pub threads: u32,
     /// Threads that cancellation can resume.
-    pub cancellable: Vec<ThreadId>,
+    pub cancellable: Few<ThreadId>,
     state: State,
 }
 
@@ -107,24 +107,28 @@ impl Task {
             scope: None,
             implicit: ThreadId(u32::MAX),
             threads: 0,
-            cancellable: Vec::new(),
+            cancellable: Few::new(),
             state: State::Initial,
         }
     }
 
+    #[inline]
     pub fn state(&self) -> TaskState {
         self.state
     }
 
+    #[inline]
     pub fn is_resolved(&self) -> bool {
         self.state == State::Resolved
     }
 
+    #[inline]
     pub fn is_initial(&self) -> bool {
         self.state == State::Initial
     }
 
     /// INITIAL -> STARTED.
+    #[inline]
     pub fn start(&mut self) -> Result<(), Trap> {
         if self.state != State::Initial {
             return Err(Trap::Misuse("a task that starts twice"));
@@ -134,6 +138,7 @@ impl Task {
     }
 
     /// Whether its result may be given now.
+    #[inline]
     pub fn check_return(&self) -> Result<(), Trap> {
         match self.state {
             State::Resolved => Err(Trap::Resolved),
@@ -152,6 +157,7 @@ impl Task {
     }
 
     /// -> RESOLVED.
+    #[inline]
     pub fn resolve(&mut self) {
         self.state = State::Resolved;
     }
@@ -175,6 +181,7 @@ impl Task {
     }
 
     /// Whether the thread that asks is to be told that the task was asked to cancel.
+    #[inline]
     pub fn deliver_pending_cancel(&mut self, cancellable: bool) -> bool {
         let deliver = cancellable && self.state == State::PendingCancel;
         if deliver {

@@ -128,6 +128,7 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
+    #[inline]
     pub fn new(
         (task, instance): (TaskId, InstanceId),
         serial: u64,
@@ -146,15 +147,18 @@ impl Thread {
         }
     }
 
+    #[inline]
     pub fn is_suspended(&self) -> bool {
         self.state == State::Suspended
     }
 
+    #[inline]
     pub fn is_running(&self) -> bool {
         self.state == State::Running
     }
 
     /// What it waits for, and its place in a ready list.
+    #[inline]
     pub fn waits(&self) -> Option<(Wait, Option<NodeId>)> {
         match self.state {
             State::Waiting(wait, node) => Some((wait, node)),
@@ -163,16 +167,19 @@ impl Thread {
     }
 
     /// RUNNING -> SUSPENDED.
+    #[inline]
     pub fn suspend(&mut self) {
         self.state = State::Suspended;
     }
 
     /// -> WAITING.
+    #[inline]
     pub fn wait(&mut self, wait: Wait, node: Option<NodeId>) {
         self.state = State::Waiting(wait, node);
     }
 
     /// -> RUNNING; what it waited for.
+    #[inline]
     pub fn run(&mut self) -> Option<(Wait, Option<NodeId>)> {
         let waited = self.waits();
         self.state = State::Running;

@@ -145,7 +145,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     fn on_set(&mut self, set: SetId) -> Vec<WaitsOn> {
         let members = self.arena.sets.get(set.0);
-        let members = members.map_or_else(Vec::new, |set| set.members.clone());
+        let members = members.map_or_else(Vec::new, |set| set.members.to_vec());
         members
             .into_iter()
             .filter_map(|id| self.on_waitable(id))

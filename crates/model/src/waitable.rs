@@ -187,15 +187,18 @@ impl Arena {
         }
     }
 
+    #[inline]
     pub(crate) fn waitable(&self, id: WaitableId) -> Result<&Waitable, HandleError> {
         self.waitables.get(id.0).ok_or(GONE)
     }
 
+    #[inline]
     pub(crate) fn waitable_mut(&mut self, id: WaitableId) -> Result<&mut Waitable, HandleError> {
         self.waitables.get_mut(id.0).ok_or(GONE)
     }
 
     /// Whether an event is pending.
+    #[inline]
     pub fn has_pending_event(&self, id: WaitableId) -> bool {
         self.waitables
             .get(id.0)
@@ -203,6 +206,7 @@ impl Arena {
     }
 
     /// Whether it is in a set.
+    #[inline]
     pub fn in_waitable_set(&self, id: WaitableId) -> bool {
         self.waitables
             .get(id.0)
@@ -215,6 +219,7 @@ impl Arena {
     }
 
     /// Makes an event pending and wakes who waits for it.
+    #[inline]
     pub(crate) fn set_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
         let waitable = self.waitable_mut(id)?;
         if !core::mem::replace(&mut waitable.pending, true) {
@@ -231,6 +236,7 @@ impl Arena {
     }
 
     /// Tells the scheduler that a set which is waited for has an event.
+    #[inline]
     fn wake_set(&mut self, set: SetId) {
         let waiting = |set: &WaitableSet| set.ready > 0 && set.waiters > 0;
         if self.sets.get(set.0).is_some_and(waiting) {
@@ -239,6 +245,7 @@ impl Arena {
     }
 
     /// Ends an event's being pending.
+    #[inline]
     pub(crate) fn clear_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
         if core::mem::replace(&mut self.waitable_mut(id)?.pending, false) {
             self.move_zone(id, false);
@@ -247,6 +254,7 @@ impl Arena {
     }
 
     /// Moves a member of a set to the zone of those with an event, or out of it.
+    #[inline]
     fn move_zone(&mut self, id: WaitableId, ready: bool) {
         let Some((set, place)) = self.waitables.get(id.0).and_then(|waitable| waitable.set) else {
             return;
@@ -274,6 +282,7 @@ impl Arena {
         self.set_place(there, border);
     }
 
+    #[inline]
     fn set_place(&mut self, id: WaitableId, to: usize) {
         if let Some(Waitable {
             set: Some((_, place)),
@@ -285,6 +294,7 @@ impl Arena {
     }
 
     /// Takes a waitable out of its set.
+    #[inline]
     pub(crate) fn leave_set(&mut self, id: WaitableId) -> Result<(), HandleError> {
         let pending = self.waitable(id)?.pending;
         if pending {
@@ -305,15 +315,18 @@ impl Arena {
     }
 
     /// Puts a waitable into a set, out of the one it was in.
+    #[inline]
     fn enter_set(&mut self, id: WaitableId, to: SetId) -> Result<(), HandleError> {
         let set = self.sets.get_mut(to.0).ok_or(GONE)?;
-        set.members
-            .try_reserve(1)
-            .map_err(|_| HandleError::OutOfMemory)?;
+        if !set.members.reserve() {
+            return Err(HandleError::OutOfMemory);
+        }
         self.leave_set(id)?;
         let set = self.sets.get_mut(to.0).ok_or(GONE)?;
         let place = set.members.len();
-        set.members.push(id);
+        if !set.members.push(id) {
+            return Err(HandleError::OutOfMemory);
+        }
         let waitable = self.waitable_mut(id)?;
         waitable.set = Some((to, place));
         if waitable.pending {
@@ -324,9 +337,13 @@ impl Arena {
     }
 
     /// Frees a waitable that is in no table any more.
-    pub(crate) fn free_waitable(&mut self, id: WaitableId) -> Result<Waitable, HandleError> {
+    #[inline]
+    pub(crate) fn free_waitable(&mut self, id: WaitableId) -> Result<(), HandleError> {
         self.leave_set(id)?;
-        self.waitables.remove(id.0).ok_or(GONE)
+        match self.waitables.discard(id.0) {
+            true => Ok(()),
+            false => Err(GONE),
+        }
     }
 
     /// Items alive: waitables, sets, streams and futures, error contexts. For leak tests.
@@ -342,6 +359,7 @@ impl Arena {
 
 impl<S: Storage> Table<S> {
     /// The waitable at `index`, of whichever kind.
+    #[inline]
     pub fn waitable(&self, index: u32) -> Result<WaitableId, HandleError> {
         let slot = self.get(index)?;
         if !slot.kind().is_waitable() {
@@ -354,11 +372,13 @@ impl<S: Storage> Table<S> {
     }
 
     /// The waitable at `index`, of this kind and type.
+    #[inline]
     pub(crate) fn waitable_of(&self, index: u32, want: Found) -> Result<WaitableId, HandleError> {
         Ok(WaitableId(self.expect(index, want.kind, want.ty)?.rep()))
     }
 
     /// Gives a waitable an index.
+    #[inline]
     pub(crate) fn insert_waitable(
         &mut self,
         arena: &mut Arena,
@@ -372,6 +392,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// `waitable.join`: moves the waitable at `index` into a set, or with set 0 out.
+    #[inline]
     pub fn waitable_join(
         &mut self,
         arena: &mut Arena,
@@ -393,6 +414,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// Delivers the pending event of a waitable, which is or was in this table.
+    #[inline]
     pub fn take_event(&mut self, arena: &mut Arena, id: WaitableId) -> Result<Event, HandleError> {
         if !arena.waitable(id)?.pending {
             return Err(HandleError::Misuse {

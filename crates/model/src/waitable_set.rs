@@ -4,16 +4,16 @@
 //! of several events comes first is a free choice: the caller makes it, or takes turns.
 
 use crate::error::{HandleError, Refusal};
+use crate::few::Few;
 use crate::handles::{Kind, Slot, Storage, Table, TypeId};
 use crate::run_queue::ListId;
 use crate::waitable::{Arena, Event, SetId, WaitableId};
-use alloc::vec::Vec;
 
 /// A waitable set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WaitableSet {
     /// Those with an event, then the others.
-    pub members: Vec<WaitableId>,
+    pub members: Few<WaitableId>,
     /// How many have an event.
     pub ready: usize,
     /// Threads that wait for it.
@@ -44,15 +44,17 @@ const GONE: HandleError = HandleError::Misuse {
 
 impl<S: Storage> Table<S> {
     /// `waitable-set.new`.
+    #[inline]
     pub fn waitable_set_new(&mut self, arena: &mut Arena) -> Result<u32, HandleError> {
         let id = arena.sets.insert(WaitableSet::default())?;
         let slot = Slot::new(Kind::WaitableSet, TypeId::NONE, id);
         self.insert(slot).inspect_err(|_| {
-            arena.sets.remove(id);
+            arena.sets.discard(id);
         })
     }
 
     /// The set at `index`.
+    #[inline]
     pub fn waitable_set(&self, index: u32) -> Result<SetId, HandleError> {
         Ok(SetId(
             self.expect(index, Kind::WaitableSet, TypeId::NONE)?.rep(),
@@ -60,6 +62,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// `waitable-set.drop`: refused while it has members or is waited for.
+    #[inline]
     pub fn waitable_set_drop(&mut self, arena: &mut Arena, index: u32) -> Result<(), HandleError> {
         let id = self.waitable_set(index)?;
         let set = arena.sets.get(id.0).ok_or(GONE)?;
@@ -75,13 +78,14 @@ impl<S: Storage> Table<S> {
                 why: Refusal::DropSetWithWaiters,
             });
         }
-        arena.sets.remove(id.0);
+        arena.sets.discard(id.0);
         self.free(index);
         Ok(())
     }
 
     /// Delivers one event of a set, if there is one: `waitable-set.poll`, short of
     /// cancellation. Without `choose`, members take turns.
+    #[inline]
     pub fn poll_set(
         &mut self,
         arena: &mut Arena,
@@ -104,6 +108,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// A thread starts to wait for the set at `index`, which cannot be dropped meanwhile.
+    #[inline]
     pub fn begin_wait(&mut self, arena: &mut Arena, index: u32) -> Result<SetId, HandleError> {
         let id = self.waitable_set(index)?;
         let set = arena.sets.get_mut(id.0).ok_or(GONE)?;
@@ -132,6 +137,7 @@ impl<S: Storage> Table<S> {
 
 impl Arena {
     /// A thread stops waiting for a set without an event of it: it was cancelled.
+    #[inline]
     pub fn end_wait(&mut self, set: SetId) -> Result<(), HandleError> {
         let set = self.sets.get_mut(set.0).ok_or(GONE)?;
         set.waiters = set.waiters.checked_sub(1).ok_or(GONE)?;
@@ -139,6 +145,7 @@ impl Arena {
     }
 
     /// The members that have an event, in the order [`Choose`] picks from.
+    #[inline]
     pub fn ready_members(&self, set: SetId) -> &[WaitableId] {
         self.sets
             .get(set.0)
@@ -147,6 +154,7 @@ impl Arena {
     }
 
     /// Whether a member has an event.
+    #[inline]
     pub fn set_has_event(&self, set: SetId) -> bool {
         self.sets.get(set.0).is_some_and(|set| set.ready > 0)
     }

@@ -172,9 +172,13 @@ fn waiting_for_one_end() {
     let Copying::Copy(job) = begun else {
         panic!("{begun:?}")
     };
-    assert_eq!((job.from.address, job.to.address, job.count), (64, 0, 3));
+    let sides = arena.copy_sides(&job).unwrap();
     assert_eq!(
-        (job.from_instance, job.to_instance),
+        (sides.from.address, sides.to.address, job.count),
+        (64, 0, 3)
+    );
+    assert_eq!(
+        (sides.from_instance, sides.to_instance),
         (Some(here), Some(here))
     );
     assert_eq!(arena.finish_copy(job), Ok(3 << 4));

@@ -84,6 +84,10 @@ impl Continuation {
     }
 }
 
+/// Bytes that fibers' stacks have beside what guests and host functions are promised: so
+/// much may be in use where another guest's code is to run on top, and has no less room.
+pub const SPARE_STACK: usize = 64 << 10;
+
 /// Bytes of each stack's record area that are whoever's that enters guests on it.
 pub const ROOM_BYTES: usize = RECORD_BYTES - size_of::<Continuation>().next_multiple_of(16);
 

@@ -274,6 +274,27 @@ pub unsafe fn host_call_async(
     }
 }
 
+/// The same, for one that sets a flag where it is to wait: what is returned by way of a
+/// register and a flag costs less than what is put together in memory.
+///
+/// # Safety
+///
+/// As for [`host_call`].
+#[inline]
+pub unsafe fn host_call_waiting(
+    store: *mut VMStoreContext,
+    f: impl FnOnce(&mut bool) -> Result<()>,
+) -> u32 {
+    let mut waits = false;
+    let flag = &mut waits;
+    match catch_unwind(AssertUnwindSafe(move || f(flag))) {
+        Ok(Ok(())) if !waits => status::RETURNED,
+        Ok(Ok(())) => status::SUSPEND,
+        // SAFETY: by contract.
+        failed => unsafe { host_failed(store, failed.map(|result| result.err())) },
+    }
+}
+
 #[cold]
 unsafe fn host_failed(
     store: *mut VMStoreContext,

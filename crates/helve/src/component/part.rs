@@ -87,6 +87,7 @@ impl Part {
     }
 
     /// Does something with its handles.
+    #[inline]
     pub fn with_table<R>(&self, work: impl FnOnce(&mut Table<HotStorage>) -> R) -> R {
         work(&mut self.handles.borrow_mut())
     }

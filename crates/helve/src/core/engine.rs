@@ -23,6 +23,7 @@ use helve_compile::component::ResourceBuiltin;
 use helve_compile::{CompiledFunction, Compiler, CompilerOptions, RegisterAllocator};
 use helve_fiber::StackPool;
 use helve_vm::code::{CodeMemory, Tables};
+use helve_vm::fibers::SPARE_STACK;
 use helve_vm::pool::MemoryPool;
 use helve_vm::profile::{Format, Profile};
 use std::collections::HashMap;
@@ -101,7 +102,8 @@ impl Engine {
                 config.allocation.stacks(
                     limits
                         .guest_stack_bytes
-                        .saturating_add(limits.host_stack_bytes),
+                        .saturating_add(limits.host_stack_bytes)
+                        .saturating_add(SPARE_STACK),
                 ),
             ),
             memories: MemoryPool::new(config.allocation.memories()),

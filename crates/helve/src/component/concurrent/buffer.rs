@@ -176,22 +176,23 @@ pub(crate) fn perform(shared: &StoreShared, job: &CopyJob) -> Result<()> {
     };
     let gone = || Error::new(Bug("a buffer of the host that is gone".into()));
     let count = job.count as usize;
-    match (job.from_instance, job.to_instance) {
-        (None, _) if job.from.address == IN_PLACE => Ok(()),
-        (_, None) if job.to.address == IN_PLACE => Ok(()),
+    let sides = shared.drive.state().model.arena.copy_sides(job)?;
+    match (sides.from_instance, sides.to_instance) {
+        (None, _) if sides.from.address == IN_PLACE => Ok(()),
+        (_, None) if sides.to.address == IN_PLACE => Ok(()),
         (None, None) => {
-            let from = buffer(job.from.address).ok_or_else(gone)?;
-            let to = buffer(job.to.address).ok_or_else(gone)?;
+            let from = buffer(sides.from.address).ok_or_else(gone)?;
+            let to = buffer(sides.to.address).ok_or_else(gone)?;
             to.pour(&*from, count)
         }
         (None, Some(_)) => {
-            let from = buffer(job.from.address).ok_or_else(gone)?;
-            let place = place(shared, &job.to)?;
+            let from = buffer(sides.from.address).ok_or_else(gone)?;
+            let place = place(shared, &sides.to)?;
             place.lower(|cx, ty, at| from.store(cx, ty, at, count))
         }
         (Some(_), None) => {
-            let to = buffer(job.to.address).ok_or_else(gone)?;
-            let place = place(shared, &job.from)?;
+            let to = buffer(sides.to.address).ok_or_else(gone)?;
+            let place = place(shared, &sides.from)?;
             place.lift(job.count, |cx, ty, bytes| to.load(cx, ty, bytes, count))
         }
         (Some(_), Some(_)) => Err(gone()),

@@ -363,7 +363,7 @@ impl<T: 'static, M: Future + Unpin> EventLoop<'_, T, M> {
         // SAFETY: see the head of this file.
         let id = unsafe { store.get() }.id();
         for _ in 0..TURNS {
-            if shared.concurrent.pauses.take() {
+            if shared.concurrent.pauses.take() || !shared.concurrent.has_turns_here() {
                 break;
             }
             let owned = exclusive::owner(shared).is_some();

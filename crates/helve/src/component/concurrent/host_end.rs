@@ -308,8 +308,8 @@ pub(super) fn copy(
 }
 
 fn guest_of(shared: &StoreShared, job: &CopyJob) -> Option<helve_model::InstanceId> {
-    let _ = shared;
-    job.from_instance.or(job.to_instance)
+    let sides = shared.drive.state().model.arena.copy_sides(job).ok()?;
+    sides.from_instance.or(sides.to_instance)
 }
 
 /// Locks down the tree of a guest whose elements could not be copied.

@@ -179,6 +179,11 @@ impl Concurrent {
         self.here.news.set(false);
     }
 
+    /// Whether there are more.
+    pub fn has_turns_here(&self) -> bool {
+        self.here.left.get() > 0
+    }
+
     /// A call of the host has a result.
     pub fn tell_news(&self) {
         self.here.news.set(true);
@@ -192,8 +197,11 @@ impl Concurrent {
     /// Whether there is one more.
     pub fn takes_turn_here(&self) -> bool {
         let left = self.here.left.get();
-        self.here.left.set(left.saturating_sub(1));
-        left > 0 && !self.here.news.get()
+        if left == 0 || self.here.news.get() {
+            return false;
+        }
+        self.here.left.set(left - 1);
+        true
     }
 
     /// A seed schedules: the clock is a virtual one from now on.

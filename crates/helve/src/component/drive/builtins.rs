@@ -39,7 +39,7 @@ use helve_model::{
     CopyJob, Direction, Effect, EndType, Shape, TaskId, ThreadId, TypeId, Value, WaitableId,
 };
 use helve_vm::fibers::can_suspend;
-use helve_vm::traps::host_call_async;
+use helve_vm::traps::host_call_waiting;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
@@ -144,9 +144,9 @@ unsafe extern "C" fn enter(context: *mut VMHostContext, args: *mut ValRaw) -> u3
     unsafe {
         let vm = (*context).store;
         let function = &*(*context).data.cast::<Function>();
-        host_call_async(vm, || {
+        host_call_waiting(vm, |waits| {
             let lanes = std::slice::from_raw_parts_mut(args.cast::<Lane>(), function.slots);
-            function.run(StorePtr::from_vm(vm), lanes)
+            function.run(StorePtr::from_vm(vm), lanes, waits)
         })
     }
 }
@@ -206,7 +206,12 @@ pub(crate) fn answer(
 ) -> Result<Poll<()>> {
     let lanes = lanes.as_mut_ptr();
     let event = None;
-    answer_to(instance, effect, Reply { lanes, event })
+    let mut waits = false;
+    answer_to(instance, effect, Reply { lanes, event }, &mut waits)?;
+    Ok(match waits {
+        true => Poll::Pending,
+        false => Poll::Ready(()),
+    })
 }
 
 /// Whether the guest that calls could be suspended.
@@ -215,8 +220,13 @@ fn is_on_fiber(instance: &InstanceData) -> bool {
     unsafe { can_suspend(instance.store().vm()) }
 }
 
-/// What the guest that asked gets at once, or waits for.
-pub(super) fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> Result<Poll<()>> {
+/// What the guest that asked gets at once, or `waits` for.
+pub(super) fn answer_to(
+    instance: &InstanceData,
+    effect: Effect,
+    to: Reply,
+    waits: &mut bool,
+) -> Result<()> {
     let native = {
         let state = instance.shared().drive.0.borrow();
         let asker = state.asker;
@@ -226,8 +236,7 @@ pub(super) fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> R
         // No fiber: what is to be done first is done from here.
         let value = perform_until(instance, effect, native)?;
         let value = value.ok_or_else(|| Error::new(Trap::Deadlock))?;
-        reply(&mut instance.shared().drive.0.borrow_mut(), to, value)?;
-        return Ok(Poll::Ready(()));
+        return reply(&mut instance.shared().drive.0.borrow_mut(), to, value);
     }
     let mut state = instance.shared().drive.0.borrow_mut();
     let next = match (effect, state.asker) {
@@ -242,12 +251,12 @@ pub(super) fn answer_to(instance: &InstanceData, effect: Effect, to: Reply) -> R
     };
     match next {
         Handed::Effect(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
-            reply(&mut state, to, value)?;
-            Ok(Poll::Ready(()))
+            reply(&mut state, to, value)
         }
         next => {
             state.handed = Some((next, to));
-            Ok(Poll::Pending)
+            *waits = true;
+            Ok(())
         }
     }
 }
@@ -275,16 +284,43 @@ fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
     }
 }
 
-/// What a built-in has come to so far.
-enum Asked {
-    /// It returns: its reply is given.
-    Answered,
-    /// To be answered.
-    Effect(Effect),
+/// The reply of a built-in whose thread goes on at once; any other effect is for `later`.
+#[inline(always)]
+fn answer_now(
+    state: &mut State,
+    effect: std::result::Result<Effect, helve_model::Trap>,
+    to: Reply,
+    later: &mut Option<Effect>,
+) -> std::result::Result<(), helve_model::Trap> {
+    match effect {
+        Ok(Effect::Continue { thread, value }) if Some(thread) == state.asker => match value {
+            Value::None => Ok(()),
+            Value::Number(number) => {
+                // SAFETY: the array has room for all results.
+                unsafe { to.lanes.write(Lane::from_u32(number)) };
+                Ok(())
+            }
+            Value::Pair(first, second) => {
+                let both = u64::from(first) | u64::from(second) << 32;
+                // SAFETY: as above.
+                unsafe { to.lanes.write(Lane::from_u64(both)) };
+                Ok(())
+            }
+            value => {
+                *later = Some(Effect::Continue { thread, value });
+                Ok(())
+            }
+        },
+        Ok(effect) => {
+            *later = Some(effect);
+            Ok(())
+        }
+        Err(trap) => Err(trap),
+    }
 }
 
 impl Function {
-    fn run(&self, store: StorePtr, lanes: &mut [Lane]) -> Result<Poll<()>> {
+    fn run(&self, store: StorePtr, lanes: &mut [Lane], waits: &mut bool) -> Result<()> {
         // SAFETY: see the module.
         let instance = unsafe { self.instance.get() };
         State::materialize(instance.shared(), store)?;
@@ -292,7 +328,7 @@ impl Function {
             lanes: lanes.as_mut_ptr(),
             event: None,
         };
-        let asked = match &self.kind {
+        let effect = match &self.kind {
             Kind::Lowered {
                 caller,
                 callee,
@@ -303,28 +339,30 @@ impl Function {
                 let callee = callee.resolve(unsafe { store.get() })?;
                 let mut state = instance.shared().drive.0.borrow_mut();
                 state.asker = state.model.current_thread();
-                Asked::Effect(from_guest(&mut state, caller, callee, lanes, *is_async)?)
+                from_guest(&mut state, caller, callee, lanes, *is_async)?
             }
             Kind::Builtin { op, .. } => {
                 let history = instance.shared().history.known();
                 let _by = History::during(history, op.name());
-                self.ask(instance, store, lanes, &mut to)?
+                let mut later = None;
+                self.ask(instance, store, lanes, (&mut to, &mut later))?;
+                match later {
+                    None => return Ok(()),
+                    Some(effect) => effect,
+                }
             }
         };
-        match asked {
-            Asked::Answered => Ok(Poll::Ready(())),
-            Asked::Effect(effect) => answer_to(instance, effect, to),
-        }
+        answer_to(instance, effect, to, waits)
     }
 
-    /// What a built-in comes to.
+    /// Does what a built-in does. What is left of it is `later`'s; else its reply is given.
     fn ask(
         &self,
         instance: &InstanceData,
         store: StorePtr,
-        lanes: &[Lane],
-        to: &mut Reply,
-    ) -> Result<Asked> {
+        lanes: &mut [Lane],
+        (to, later): (&mut Reply, &mut Option<Effect>),
+    ) -> Result<()> {
         let Kind::Builtin {
             op, options, table, ..
         } = &self.kind
@@ -339,32 +377,40 @@ impl Function {
         }
         let effect = match op {
             CanonBuiltin::TaskReturn { result } => {
-                self.task_return(instance, *result, options, lanes)
+                return self.task_return(instance, *result, options, lanes);
             }
-            CanonBuiltin::ErrorContextNew => self.error_context_new(instance, lanes),
-            CanonBuiltin::ErrorContextDebugMessage => self.debug_message(instance, options, lanes),
+            CanonBuiltin::ErrorContextNew => self.error_context_new(instance, lanes)?,
+            CanonBuiltin::ErrorContextDebugMessage => {
+                self.debug_message(instance, options, lanes)?
+            }
             CanonBuiltin::TaskCancel => {
                 let shared = instance.shared();
                 let task = shared.drive.0.borrow().current_task();
-                let effect = self.ask_model(instance, lanes, to);
-                if let Some(task) = task.filter(|_| effect.is_ok()) {
+                self.ask_model(instance, lanes, (to, later))?;
+                if let Some(task) = task {
                     call::cancelled(shared, task);
                 }
-                return effect;
+                return Ok(());
             }
             op => {
                 if let CanonBuiltin::ThreadNewIndirect { .. } = op {
                     self.new_thread(instance, store, table.as_ref(), lanes)?;
                 }
-                return self.ask_model(instance, lanes, to);
+                return self.ask_model(instance, lanes, (to, later));
             }
         };
-        effect.map(Asked::Effect)
+        *later = Some(effect);
+        Ok(())
     }
 
     /// The same of those that the model decides about.
     #[inline]
-    fn ask_model(&self, instance: &InstanceData, lanes: &[Lane], to: &mut Reply) -> Result<Asked> {
+    fn ask_model(
+        &self,
+        instance: &InstanceData,
+        lanes: &[Lane],
+        (to, later): (&mut Reply, &mut Option<Effect>),
+    ) -> Result<()> {
         let Kind::Builtin {
             op,
             options,
@@ -375,33 +421,39 @@ impl Function {
         else {
             return Err(Error::new(Bug("a call that is a built-in".into())));
         };
-        let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
-        to.event = options.memory.map(|memory| (memory, event_at));
-        if let Some(payload) = self.at_once(instance, *op, (*is_async, *ends), lanes) {
-            let mut state = instance.shared().drive.0.borrow_mut();
-            reply(&mut state, *to, Value::Number(payload))?;
-            return Ok(Asked::Answered);
+        match op {
+            CanonBuiltin::WaitableSetWait { .. } | CanonBuiltin::WaitableSetPoll { .. } => {
+                let event_at = lanes.get(1).map_or(0, |lane| address(options, *lane));
+                to.event = options.memory.map(|memory| (memory, event_at));
+            }
+            CanonBuiltin::StreamRead { .. } | CanonBuiltin::StreamWrite { .. } => {
+                if let Some(payload) = self.at_once(instance, *op, (*is_async, *ends), lanes) {
+                    let mut state = instance.shared().drive.0.borrow_mut();
+                    return reply(&mut state, *to, Value::Number(payload));
+                }
+            }
+            _ => {}
         }
         let mut state = instance.shared().drive.0.borrow_mut();
-        let effect = self.builtin(&mut state, *op, (*is_async, *ends), lanes);
-        let effect = match effect {
-            Ok(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
-                reply(&mut state, *to, value)?;
-                return Ok(Asked::Answered);
-            }
-            effect => {
+        let mut next = None;
+        let begun = self.builtin(&mut state, lanes, *to, &mut next);
+        let effect = match (begun, next) {
+            (Ok(()), None) => return Ok(()),
+            (Ok(()), Some(effect)) => effect,
+            (Err(trap), _) => {
                 drop(state);
-                effect.map_err(|trap| refused(instance, self.owner, trap))?
+                return Err(refused(instance, self.owner, trap));
             }
         };
-        let effect = match effect {
+        drop(state);
+        *later = Some(match effect {
             Effect::CancelHost { subtask, is_async } => {
-                self.cancel_host(instance, subtask, is_async)
+                self.cancel_host(instance, subtask, is_async)?
             }
-            Effect::Copy(job) => return self.copy(instance, job, *to),
-            effect => Ok(effect),
-        };
-        effect.map(Asked::Effect)
+            Effect::Copy(job) => return self.copy(instance, job, (to, later)),
+            effect => effect,
+        });
+        Ok(())
     }
 
     /// What a read or write of a stream returns, which a producer or consumer of the host's
@@ -441,25 +493,28 @@ impl Function {
     }
 
     /// Elements are copied, then the built-in is over.
-    fn copy(&self, instance: &InstanceData, job: CopyJob, to: Reply) -> Result<Asked> {
+    fn copy(
+        &self,
+        instance: &InstanceData,
+        job: CopyJob,
+        (to, later): (&mut Reply, &mut Option<Effect>),
+    ) -> Result<()> {
         let shared = instance.shared();
         let mut state = shared.drive.state();
-        if job.from_instance.is_none() || job.to_instance.is_none() {
+        let sides = state.model.arena.copy_sides(&job)?;
+        if sides.from_instance.is_none() || sides.to_instance.is_none() {
             drop(state);
             concurrent::buffer::perform(shared, &job)?;
             state = shared.drive.state();
-        } else if !state.ends.copy_bytes(&job)? {
-            let copy = state.ends.plan(&job)?;
+        } else if !state.ends.copy_bytes(&sides, job.count)? {
+            let copy = state.ends.plan(&sides, job.count)?;
             drop(state);
             copy.perform()?;
             state = shared.drive.state();
         }
-        match state.model.finish_copy(job) {
-            Ok(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
-                reply(&mut state, to, value)?;
-                Ok(Asked::Answered)
-            }
-            Ok(effect) => Ok(Asked::Effect(effect)),
+        let done = state.model.finish_copy(job);
+        match answer_now(&mut state, done, *to, later) {
+            Ok(()) => Ok(()),
             Err(trap) => {
                 drop(state);
                 Err(refused(instance, self.owner, trap))
@@ -542,8 +597,8 @@ impl Function {
         instance: &InstanceData,
         result: Option<InterfaceType>,
         options: &CallOptions,
-        lanes: &[Lane],
-    ) -> Result<Effect> {
+        lanes: &mut [Lane],
+    ) -> Result<()> {
         let drive = &instance.shared().drive;
         let trap = |trap| refused(instance, self.owner, trap);
         let returning = {
@@ -599,69 +654,98 @@ impl Function {
     fn builtin(
         &self,
         state: &mut State,
-        op: CanonBuiltin,
-        (is_async, ends): (bool, u32),
         lanes: &[Lane],
-    ) -> std::result::Result<Effect, helve_model::Trap> {
+        to: Reply,
+        later: &mut Option<Effect>,
+    ) -> std::result::Result<(), helve_model::Trap> {
         use CanonBuiltin::*;
         use Direction::{Readable, Writable};
+        let Kind::Builtin {
+            op, is_async, ends, ..
+        } = &self.kind
+        else {
+            return Err(helve_model::Trap::Misuse("a call that is a built-in"));
+        };
+        let (op, is_async, ends) = (*op, *is_async, *ends);
         let n = |at: usize| lanes.get(at).map_or(0, |lane| lane.u32());
         state.asker = state.model.current_thread();
-        let function = state.functions.len() as u64;
-        let model = &mut state.model;
+        macro_rules! now {
+            ($effect:expr) => {{
+                let effect = $effect;
+                answer_now(state, effect, to, later)
+            }};
+        }
         match op {
-            BackpressureInc => model.backpressure_inc(),
-            BackpressureDec => model.backpressure_dec(),
-            TaskCancel => model.task_cancel(),
-            SubtaskCancel { is_async } => model.subtask_cancel(n(0), is_async),
-            SubtaskDrop => model.subtask_drop(n(0)),
-            WaitableSetNew => model.waitable_set_new(),
-            WaitableSetWait { cancellable } => model.waitable_set_wait(n(0), cancellable),
-            WaitableSetPoll { cancellable } => model.waitable_set_poll(n(0), cancellable),
-            WaitableSetDrop => model.waitable_set_drop(n(0)),
-            WaitableJoin => model.waitable_join(n(0), n(1)),
-            ThreadIndex => model.thread_index(),
-            ThreadNewIndirect { .. } => model.thread_new_indirect(function.saturating_sub(1)),
-            ThreadResumeLater => model.thread_resume_later(n(0)),
-            ThreadSuspend { cancellable } => model.thread_suspend(cancellable),
-            ThreadYield { cancellable } => model.thread_yield(cancellable),
-            ThreadSuspendThenResume { cancellable: c } => model.thread_suspend_then_resume(n(0), c),
-            ThreadYieldThenResume { cancellable: c } => model.thread_yield_then_resume(n(0), c),
-            ThreadSuspendThenPromote { cancellable: c } => {
-                model.thread_suspend_then_promote(n(0), c)
+            SubtaskDrop => now!(state.model.subtask_drop(n(0))),
+            WaitableSetNew => now!(state.model.waitable_set_new()),
+            WaitableSetWait { cancellable } => {
+                now!(state.model.waitable_set_wait(n(0), cancellable))
             }
-            ThreadYieldThenPromote { cancellable: c } => model.thread_yield_then_promote(n(0), c),
-            ErrorContextDrop => model.error_context_drop(n(0)),
+            WaitableSetDrop => now!(state.model.waitable_set_drop(n(0))),
+            WaitableJoin => now!(state.model.waitable_join(n(0), n(1))),
             StreamNew { .. } | FutureNew { .. } => {
                 let (shape, ty, plain) = state.ends.made(ends);
-                model.copy_new(shape, ty, plain)
+                now!(state.model.copy_new(shape, ty, plain))
             }
-            StreamRead { .. } => state.copy(ends, Shape::Stream, Readable, lanes, is_async),
-            StreamWrite { .. } => state.copy(ends, Shape::Stream, Writable, lanes, is_async),
-            FutureRead { .. } => state.copy(ends, Shape::Future, Readable, lanes, is_async),
-            FutureWrite { .. } => state.copy(ends, Shape::Future, Writable, lanes, is_async),
-            StreamCancelRead { is_async, .. } => {
-                let end = state.ends.end(ends, Shape::Stream, Readable);
-                state.model.copy_cancel(n(0), end, is_async)
+            StreamRead { .. } => {
+                now!(state.copy(ends, Shape::Stream, Readable, lanes, is_async))
             }
-            StreamCancelWrite { is_async, .. } => {
-                let end = state.ends.end(ends, Shape::Stream, Writable);
-                state.model.copy_cancel(n(0), end, is_async)
+            StreamWrite { .. } => {
+                now!(state.copy(ends, Shape::Stream, Writable, lanes, is_async))
             }
-            FutureCancelRead { is_async, .. } => {
-                let end = state.ends.end(ends, Shape::Future, Readable);
-                state.model.copy_cancel(n(0), end, is_async)
+            FutureRead { .. } => {
+                now!(state.copy(ends, Shape::Future, Readable, lanes, is_async))
             }
-            FutureCancelWrite { is_async, .. } => {
-                let end = state.ends.end(ends, Shape::Future, Writable);
-                state.model.copy_cancel(n(0), end, is_async)
+            FutureWrite { .. } => {
+                now!(state.copy(ends, Shape::Future, Writable, lanes, is_async))
             }
-            StreamDropReadable { .. } => state.drop_end(ends, Shape::Stream, Readable, n(0)),
-            StreamDropWritable { .. } => state.drop_end(ends, Shape::Stream, Writable, n(0)),
-            FutureDropReadable { .. } => state.drop_end(ends, Shape::Future, Readable, n(0)),
-            FutureDropWritable { .. } => state.drop_end(ends, Shape::Future, Writable, n(0)),
-            _ => Err(helve_model::Trap::Misuse("a built-in without tasks")),
+            StreamDropReadable { .. } => now!(state.drop_end(ends, Shape::Stream, Readable, n(0))),
+            StreamDropWritable { .. } => now!(state.drop_end(ends, Shape::Stream, Writable, n(0))),
+            FutureDropReadable { .. } => now!(state.drop_end(ends, Shape::Future, Readable, n(0))),
+            FutureDropWritable { .. } => now!(state.drop_end(ends, Shape::Future, Writable, n(0))),
+            op => now!(rare(state, op, ends, lanes)),
         }
+    }
+}
+
+/// Those that nobody waits for by the thousand.
+#[inline(never)]
+fn rare(
+    state: &mut State,
+    op: CanonBuiltin,
+    ends: u32,
+    lanes: &[Lane],
+) -> std::result::Result<Effect, helve_model::Trap> {
+    use CanonBuiltin::*;
+    use Direction::{Readable, Writable};
+    let n = |at: usize| lanes.get(at).map_or(0, |lane| lane.u32());
+    let function = state.functions.len() as u64;
+    let cancelled = |state: &mut State, shape, direction, is_async| {
+        let end = state.ends.end(ends, shape, direction);
+        state.model.copy_cancel(n(0), end, is_async)
+    };
+    let model = &mut state.model;
+    match op {
+        BackpressureInc => model.backpressure_inc(),
+        BackpressureDec => model.backpressure_dec(),
+        TaskCancel => model.task_cancel(),
+        SubtaskCancel { is_async } => model.subtask_cancel(n(0), is_async),
+        WaitableSetPoll { cancellable } => model.waitable_set_poll(n(0), cancellable),
+        ThreadIndex => model.thread_index(),
+        ThreadNewIndirect { .. } => model.thread_new_indirect(function.saturating_sub(1)),
+        ThreadResumeLater => model.thread_resume_later(n(0)),
+        ThreadSuspend { cancellable } => model.thread_suspend(cancellable),
+        ThreadYield { cancellable } => model.thread_yield(cancellable),
+        ThreadSuspendThenResume { cancellable: c } => model.thread_suspend_then_resume(n(0), c),
+        ThreadYieldThenResume { cancellable: c } => model.thread_yield_then_resume(n(0), c),
+        ThreadSuspendThenPromote { cancellable: c } => model.thread_suspend_then_promote(n(0), c),
+        ThreadYieldThenPromote { cancellable: c } => model.thread_yield_then_promote(n(0), c),
+        ErrorContextDrop => model.error_context_drop(n(0)),
+        StreamCancelRead { is_async, .. } => cancelled(state, Shape::Stream, Readable, is_async),
+        StreamCancelWrite { is_async, .. } => cancelled(state, Shape::Stream, Writable, is_async),
+        FutureCancelRead { is_async, .. } => cancelled(state, Shape::Future, Readable, is_async),
+        FutureCancelWrite { is_async, .. } => cancelled(state, Shape::Future, Writable, is_async),
+        _ => Err(helve_model::Trap::Misuse("a built-in without tasks")),
     }
 }
 

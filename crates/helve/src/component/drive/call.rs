@@ -500,12 +500,12 @@ pub(super) fn keep_loans(state: &mut State, call: &Known, task: TaskId) -> Resul
 
 /// A task's result, in `lanes` as its function returned it or gave it to `task.return`,
 /// goes to its caller.
-pub(super) fn result(call: &Known, lanes: &[Lane]) -> Result<Option<Lane>> {
+pub(super) fn result(call: &Known, lanes: &mut [Lane]) -> Result<Option<Lane>> {
     let call = match call {
         Known::Noted { adapter, to } => {
             // SAFETY: the store is alive, and this thread's.
             let adapter = unsafe { adapter.get() };
-            adapter.move_result_to(*to, &mut all_lanes(lanes))?;
+            adapter.move_result_to(*to, lanes)?;
             return Ok(None);
         }
         Known::Whole(call) => call,
@@ -520,7 +520,7 @@ pub(super) fn result(call: &Known, lanes: &[Lane]) -> Result<Option<Lane>> {
         };
         // SAFETY: as above.
         let adapter = unsafe { adapter.get() };
-        return adapter.move_result(to, &mut all_lanes(lanes)).map(Some);
+        return adapter.move_result(to, lanes).map(Some);
     }
     let callee = call.callee();
     let lifted = call.lifted();
@@ -562,21 +562,12 @@ pub(super) fn result(call: &Known, lanes: &[Lane]) -> Result<Option<Lane>> {
     }
 }
 
-/// Core values with room for more.
-fn all_lanes(some: &[Lane]) -> [Lane; LANES] {
-    let mut lanes = [Lane::ZERO; LANES];
-    for (to, from) in lanes.iter_mut().zip(some) {
-        *to = *from;
-    }
-    lanes
-}
-
 /// Passes a result on; the model knows then.
 pub(super) fn give(
     instance: &InstanceData,
     returning: Returning,
-    lanes: &[Lane],
-) -> Result<helve_model::Effect> {
+    lanes: &mut [Lane],
+) -> Result<()> {
     let drive = &instance.shared().drive;
     let call = drive.0.borrow().calls.get(returning.task).cloned();
     let call = call.ok_or_else(|| Error::new(Bug("a task without a call".into())))?;
@@ -586,8 +577,14 @@ pub(super) fn give(
         state.results.insert(subtask, lane);
     }
     state.calls.remove(returning.task);
-    let effect = state.model.finish_return(returning);
-    effect.map_err(|trap| refused(call.callee(), call.lifted().owner, trap))
+    match state.model.finish_return(returning) {
+        // The thread that gave it goes on.
+        Ok(_) => Ok(()),
+        Err(trap) => {
+            drop(state);
+            Err(refused(call.callee(), call.lifted().owner, trap))
+        }
+    }
 }
 
 /// How a function was lifted.

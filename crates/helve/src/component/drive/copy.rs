@@ -32,7 +32,7 @@ use helve_abi::program::{Form, ProgramId};
 use helve_abi::types::InterfaceType;
 use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
-use helve_model::{Buffer, CopyJob, Direction, EndType, Shape, TypeId};
+use helve_model::{Buffer, CopySides, Direction, EndType, Shape, TypeId};
 use std::collections::HashMap;
 
 const ADDRESS_BITS: u32 = 40;
@@ -285,11 +285,13 @@ impl Ends {
         }
     }
 
+    #[inline]
     pub fn about(&self, number: u32) -> Option<&About> {
         self.about.get((number as usize).checked_sub(1)?)?.as_ref()
     }
 
     /// What `stream.new` or `future.new` makes.
+    #[inline]
     pub fn made(&self, number: u32) -> (Shape, TypeId, bool) {
         let about = self.about(number);
         about.map_or((Shape::Stream, TypeId::NONE, false), |about| {
@@ -298,6 +300,7 @@ impl Ends {
     }
 
     /// The end that a built-in takes.
+    #[inline]
     pub fn end(&self, number: u32, shape: Shape, direction: Direction) -> EndType {
         EndType {
             shape,
@@ -307,6 +310,7 @@ impl Ends {
     }
 
     /// The buffer of a read or write, checked.
+    #[inline]
     pub fn buffer(
         &self,
         number: u32,
@@ -349,9 +353,9 @@ impl Ends {
     /// Moves elements whose bytes are the same on both sides, which runs no guest; `false`:
     /// they are others.
     #[inline]
-    pub fn copy_bytes(&self, job: &CopyJob) -> Result<bool> {
+    pub fn copy_bytes(&self, sides: &CopySides, count: u32) -> Result<bool> {
         let about = |buffer: &Buffer| self.about((buffer.address >> ADDRESS_BITS) as u32);
-        let (Some(from), Some(to)) = (about(&job.from), about(&job.to)) else {
+        let (Some(from), Some(to)) = (about(&sides.from), about(&sides.to)) else {
             return Err(out_of_bounds());
         };
         if !(from.bulk && to.bulk && from.size == to.size) {
@@ -365,19 +369,19 @@ impl Ends {
         };
         let range = |about: &About, buffer: &Buffer| {
             let at = about.next(buffer) as usize;
-            at..at + job.count as usize * about.size as usize
+            at..at + count as usize * about.size as usize
         };
-        let (source_range, target_range) = (range(from, &job.from), range(to, &job.to));
+        let (source_range, target_range) = (range(from, &sides.from), range(to, &sides.to));
         copy_bytes((source, source_range), (target, target_range))?;
         Ok(true)
     }
 
     /// What a copy moves, and from where to where.
-    pub fn plan(&self, job: &CopyJob) -> Result<Copy> {
+    pub fn plan(&self, sides: &CopySides, count: u32) -> Result<Copy> {
         Ok(Copy {
-            from: self.place(&job.from)?,
-            to: self.place(&job.to)?,
-            count: job.count,
+            from: self.place(&sides.from)?,
+            to: self.place(&sides.to)?,
+            count,
         })
     }
 }

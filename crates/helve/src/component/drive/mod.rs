@@ -85,6 +85,7 @@ impl PartTables {
 impl Tables for PartTables {
     type Slots = HotStorage;
 
+    #[inline(always)]
     fn with<R>(
         &mut self,
         instance: InstanceId,
@@ -337,15 +338,20 @@ impl State {
         instance: &InstanceData,
         part: ComponentInstanceId,
     ) -> Result<InstanceId> {
+        if let Some(id) = instance.part(part).model_id.get() {
+            return Ok(id);
+        }
+        self.new_id(instance, part)
+    }
+
+    #[cold]
+    fn new_id(&mut self, instance: &InstanceData, part: ComponentInstanceId) -> Result<InstanceId> {
         let at = NonNull::from(instance.part(part));
         let key = Place {
             instance: instance.ptr(),
             part,
             at,
         };
-        if let Some(id) = instance.part(part).model_id.get() {
-            return Ok(id);
-        }
         let info = instance.plan().component_instances.get(part);
         let parent = match info.and_then(|info| info.parent) {
             Some(parent) => Some(self.id(instance, parent)?),

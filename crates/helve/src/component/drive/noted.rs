@@ -37,7 +37,6 @@ use helve_model::{Abi, Callee, ThreadId};
 use helve_vm::fibers::{FiberResult, Suspended};
 use smallvec::SmallVec;
 use std::ptr::{NonNull, null_mut};
-use std::task::Poll;
 
 /// Context slots of parts that stand on a suspended stack.
 pub(crate) type Contexts = SmallVec<[(NonNull<Part>, [u64; 2]); 2]>;
@@ -112,7 +111,8 @@ pub(crate) unsafe fn settle(
     context: &AdapterContext,
     packed: u32,
     out: *mut Lane,
-) -> Result<Poll<()>> {
+    waits: &mut bool,
+) -> Result<()> {
     let (instance, lifted) = (context.instance(), context.lifted());
     let shared = instance.shared();
     State::materialize(shared, instance.store())?;
@@ -147,14 +147,11 @@ pub(crate) unsafe fn settle(
             state.model.returned().map_err(trap)?
         }
     };
+    // The callee is not on this stack any more.
+    // SAFETY: the innermost record is this call's.
+    unsafe { unlink(instance.store()) };
     let lanes = out;
-    let answered = answer_to(instance, effect, Reply { lanes, event: None })?;
-    if answered.is_pending() {
-        // The callee is not on this stack any more.
-        // SAFETY: the innermost record is this call's.
-        unsafe { unlink(instance.store()) };
-    }
-    Ok(answered)
+    answer_to(instance, effect, Reply { lanes, event: None }, waits)
 }
 
 /// The innermost call on the stack that runs is noted no longer.
@@ -175,7 +172,7 @@ pub(crate) enum Forked {
     /// Its function has returned: its results are in the array.
     Over,
     /// It waits: the caller's answer is given, or will be once the caller has suspended.
-    Waits(Poll<()>),
+    Waits,
 }
 
 /// Runs the callee of a noted call, which could block, on a stack of its own.
@@ -188,7 +185,7 @@ pub(crate) unsafe fn fork(
     context: &AdapterContext,
     record: *mut VMCallRecord,
     array: *mut Lane,
-    answer: *mut Lane,
+    (answer, waiting): (*mut Lane, &mut bool),
 ) -> Result<Forked> {
     let instance = context.instance();
     let (drive, store) = (&instance.shared().drive, instance.store());
@@ -225,7 +222,10 @@ pub(crate) unsafe fn fork(
             Ok(Forked::Over)
         }
         // SAFETY: by contract.
-        FiberResult::Suspended(guest) => unsafe { waits(context, guest, answer) },
+        FiberResult::Suspended(guest) => unsafe {
+            waits(context, guest, (answer, waiting))?;
+            Ok(Forked::Waits)
+        },
     }
 }
 
@@ -234,7 +234,11 @@ pub(crate) unsafe fn fork(
 /// # Safety
 ///
 /// As for [`fork`].
-unsafe fn waits(context: &AdapterContext, guest: Suspended, answer: *mut Lane) -> Result<Forked> {
+unsafe fn waits(
+    context: &AdapterContext,
+    guest: Suspended,
+    (answer, waiting): (*mut Lane, &mut bool),
+) -> Result<()> {
     let instance = context.instance();
     let shared = instance.shared();
     // SAFETY: it is suspended.
@@ -252,8 +256,7 @@ unsafe fn waits(context: &AdapterContext, guest: Suspended, answer: *mut Lane) -
     let effect = after(instance, thread, FiberResult::Suspended(guest))?;
     shared.drive.state().asker = Some(caller);
     let lanes = answer;
-    let answered = answer_to(instance, effect, Reply { lanes, event: None })?;
-    Ok(Forked::Waits(answered))
+    answer_to(instance, effect, Reply { lanes, event: None }, waiting)
 }
 
 /// The context slots of all parts that noted calls on a suspended stack are in, but for the

@@ -17,10 +17,11 @@ use crate::component::meter::metered;
 use crate::component::span::Span;
 use crate::component::state::InstanceData;
 use crate::core::backtrace::component_exit_error;
+use helve_base::vmctx::VMStoreContext;
 use helve_base::{Bug, Error, Result};
 use helve_fiber::PooledStack;
 use helve_model::{Abi, Effect, Entry, Event, TaskId, ThreadId, Value};
-use helve_vm::fibers::{FiberResult, Resume};
+use helve_vm::fibers::{FiberResult, Resume, SPARE_STACK, can_suspend};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
 
@@ -219,10 +220,12 @@ fn callback(
     if !own_stack && !may_wait(drive, task) {
         let mut lanes = numbers.map(Lane::from_u32);
         swap_context(instance, thread)?;
-        let went = func.call(instance.store(), &mut lanes);
+        let went = on_this_stack(instance, || func.call(instance.store(), &mut lanes));
         swap_context(instance, thread)?;
-        went?;
-        return returned(instance, thread, &mut lanes);
+        if let Some(went) = went {
+            went?;
+            return returned(instance, thread, &mut lanes);
+        }
     }
     let stack = drive.take_stack(instance)?;
     // SAFETY: nothing runs on the stack yet.
@@ -231,6 +234,45 @@ fn callback(
         *lane = Lane::from_u32(number);
     }
     enter(instance, thread, func, stack)
+}
+
+/// Runs a guest's code on the stack that runs, with as much room as on one of its own; `None`:
+/// there is not as much.
+fn on_this_stack<R>(instance: &InstanceData, work: impl FnOnce() -> R) -> Option<R> {
+    let vm = instance.store().vm();
+    // SAFETY: the store is alive, and of this thread.
+    unsafe {
+        if (*vm).activation.is_null() || !can_suspend(vm) {
+            return Some(work());
+        }
+        // On the stack of a guest that waits, which ends where that may not go.
+        let (limit, calls) = ((*vm).stack_limit, (*vm).calls);
+        let here = (&raw const limit).addr();
+        if limit.saturating_add((*vm).guest_stack_bytes) > here.saturating_add(SPARE_STACK) {
+            return None;
+        }
+        let _back = Back { vm, limit, calls };
+        (*vm).stack_limit = limit - SPARE_STACK;
+        (*vm).calls = null_mut();
+        Some(work())
+    }
+}
+
+/// Puts back what belongs to the stack below.
+struct Back {
+    vm: *mut VMStoreContext,
+    limit: usize,
+    calls: *mut u8,
+}
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        // SAFETY: the store is alive.
+        unsafe {
+            (*self.vm).stack_limit = self.limit;
+            (*self.vm).calls = self.calls;
+        }
+    }
 }
 
 /// Whether host functions that a task can call may have to wait on its stack.
@@ -361,7 +403,7 @@ fn returned(instance: &InstanceData, thread: ThreadId, lanes: &mut [Lane]) -> Re
             let call = drive.0.borrow().calls.get(task).cloned();
             let call = call.ok_or_else(|| bug("a task without a call"))?;
             let returning = drive.0.borrow().model.begin_sync_return();
-            let _ = call::give(instance, returning.map_err(other_trap)?, lanes)?;
+            call::give(instance, returning.map_err(other_trap)?, lanes)?;
             if let Some(post_return) = call.lifted().options.post_return {
                 let part = call.callee().part(call.lifted().owner);
                 part.may_leave.set(false);

@@ -22,8 +22,7 @@ use helve_base::adapter::{ComponentBuiltin, FORK_OVER, Guard};
 use helve_base::builtin::status;
 use helve_base::vmctx::CodePtr;
 use helve_base::{Bug, Error, Result, for_each_component_builtin};
-use helve_vm::traps::{host_call, host_call_async};
-use std::task::Poll;
+use helve_vm::traps::{host_call, host_call_waiting};
 
 /// Bytes of a string that are looked at and then copied.
 const PIECE: usize = 16 << 10;
@@ -335,8 +334,8 @@ unsafe extern "C" fn settle(context: *mut u8, _record: *mut u8, packed: u32, out
     // SAFETY: see the module; `out` has room for a lane, in the adapter's frame.
     unsafe {
         let context = &*context.cast::<AdapterContext>();
-        let status = host_call_async(context.vm.store, || {
-            noted::settle(context, packed, out.cast())
+        let status = host_call_waiting(context.vm.store, |waits| {
+            noted::settle(context, packed, out.cast(), waits)
         });
         status.into()
     }
@@ -352,15 +351,11 @@ unsafe extern "C" fn fork(
     unsafe {
         let context = &*context.cast::<AdapterContext>();
         let mut over = false;
-        let status = host_call_async(context.vm.store, || {
-            let forked = noted::fork(context, record.cast(), array.cast(), answer.cast())?;
-            Ok(match forked {
-                Forked::Over => {
-                    over = true;
-                    Poll::Ready(())
-                }
-                Forked::Waits(answered) => answered,
-            })
+        let status = host_call_waiting(context.vm.store, |waits| {
+            let answer = (answer.cast(), waits);
+            let forked = noted::fork(context, record.cast(), array.cast(), answer)?;
+            over = matches!(forked, Forked::Over);
+            Ok(())
         });
         if over { FORK_OVER } else { status.into() }
     }
