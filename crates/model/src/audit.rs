@@ -20,7 +20,7 @@ impl Arena {
                 let member = self.waitables.get(member.0).ok_or("member that is gone")?;
                 if member
                     .set
-                    .is_none_or(|(set, at)| set.0 != number || at != place)
+                    .is_none_or(|(set, at)| set.0 != number || at as usize != place)
                 {
                     return Err("member that is elsewhere");
                 }
@@ -65,7 +65,7 @@ impl Arena {
     fn audit_waitable(&self, id: WaitableId, waitable: &Waitable) -> Result<(), &'static str> {
         if let Some((set, place)) = waitable.set {
             let set = self.sets.get(set.0).ok_or("set that is gone")?;
-            if set.members.get(place) != Some(&id) {
+            if set.members.get(place as usize) != Some(&id) {
                 return Err("place in a set that another has");
             }
             if waitable.sync_waiter {

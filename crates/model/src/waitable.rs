@@ -114,7 +114,7 @@ pub(crate) struct Waitable {
     /// Whether an event is pending.
     pub pending: bool,
     /// The set it is in, and its place among the members.
-    pub set: Option<(SetId, usize)>,
+    pub set: Option<(SetId, u32)>,
     /// Whether a thread waits for just this one.
     pub sync_waiter: bool,
     /// That thread, or the one that waits for a call which has no index, if a `Store`
@@ -263,12 +263,12 @@ impl Arena {
         let Some(set) = self.sets.get_mut(set.0) else {
             return;
         };
-        let border = if ready {
+        let (place, border) = if ready {
             set.ready += 1;
-            set.ready - 1
+            (place as usize, set.ready - 1)
         } else {
             set.ready -= 1;
-            set.ready
+            (place as usize, set.ready)
         };
         if border == 0 && set.lists.iter().any(Option::is_some) {
             self.touched.push(id);
@@ -289,7 +289,7 @@ impl Arena {
             ..
         }) = self.waitables.get_mut(id.0)
         {
-            *place = to;
+            *place = u32::try_from(to).unwrap_or(u32::MAX);
         }
     }
 
@@ -303,6 +303,7 @@ impl Arena {
         let Some((set, place)) = self.waitable_mut(id)?.set.take() else {
             return Ok(());
         };
+        let place = place as usize;
         if let Some(set) = self.sets.get_mut(set.0)
             && place < set.members.len()
         {
@@ -323,7 +324,7 @@ impl Arena {
         }
         self.leave_set(id)?;
         let set = self.sets.get_mut(to.0).ok_or(GONE)?;
-        let place = set.members.len();
+        let place = u32::try_from(set.members.len()).map_err(|_| HandleError::OutOfMemory)?;
         if !set.members.push(id) {
             return Err(HandleError::OutOfMemory);
         }

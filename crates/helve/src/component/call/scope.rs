@@ -51,3 +51,22 @@ impl CallScope {
         self.task.is_none() && self.loans.is_empty() && self.host.is_none()
     }
 }
+
+/// The loans of a call that goes on for a while: where there are none, as with most,
+/// it takes no room.
+#[derive(Debug, Default)]
+pub(crate) struct KeptScope(Option<Box<CallScope>>);
+
+impl KeptScope {
+    /// Keeps what there is.
+    pub fn new(scope: CallScope) -> KeptScope {
+        KeptScope((!scope.is_empty()).then(|| Box::new(scope)))
+    }
+
+    /// All that was kept: none is any more.
+    pub fn take(&mut self) -> CallScope {
+        self.0
+            .take()
+            .map_or_else(CallScope::default, |scope| *scope)
+    }
+}

@@ -24,7 +24,7 @@ use crate::component::call::host::{
     Caller, HostCall, HostCallable, HostFunc, lift_params, lower_typed_result,
 };
 use crate::component::call::lane::Lane;
-use crate::component::call::scope::CallScope;
+use crate::component::call::scope::{CallScope, KeptScope};
 use crate::component::drive::{State, builtins, refused};
 use crate::component::hook::CallHook;
 use crate::component::lower::LowerContext;
@@ -430,7 +430,7 @@ impl Function {
         let mut pending = Pending {
             caller: self.caller.clone(),
             watch: self.func.watch().cloned().map(Box::new),
-            scope,
+            scope: KeptScope::new(scope),
             to: call.result_address(lanes),
         };
         let array = Lanes {
@@ -443,7 +443,7 @@ impl Function {
         }
         // SAFETY: in a host call of the store.
         if !unsafe { can_suspend(store.vm()) } {
-            call.instance.abandon_loans(&mut pending.scope);
+            call.instance.abandon_loans(&mut pending.scope.take());
             drop(waiting);
             concurrent.state.borrow_mut().vacate(key);
             return Err(Error::msg(
@@ -494,15 +494,17 @@ impl Function {
             let mut drive = shared.drive.state();
             drive.asks();
             let subtask = drive.model.begin_host_call()?;
+            let mut scope = pending.scope.take();
             let loans = drive.model.arena.subtask_loans(subtask)?;
-            *loans = std::mem::take(&mut pending.scope.loans);
+            *loans = std::mem::take(&mut scope.loans);
+            pending.scope = KeptScope::new(scope);
             let effect = drive.model.finish_host_call(subtask, self.is_async)?;
             Ok((subtask, effect))
         })();
         let (subtask, effect) = match begun {
             Ok(begun) => begun,
             Err(trap) => {
-                call.instance.abandon_loans(&mut pending.scope);
+                call.instance.abandon_loans(&mut pending.scope.take());
                 drop(waiting);
                 shared.concurrent.state.borrow_mut().vacate(key);
                 return Err(refused(call.instance, call.options.owner, trap));

@@ -24,7 +24,7 @@ use super::slots::Key;
 use super::{Concurrent, State};
 use crate::component::call::host::{Caller, HostCall};
 use crate::component::call::lane::Lane;
-use crate::component::call::scope::CallScope;
+use crate::component::call::scope::{CallScope, KeptScope};
 use crate::component::drive::run;
 use crate::component::hook::{CallHook, Watch};
 use crate::component::state::{InstanceData, InstancePtr};
@@ -62,7 +62,7 @@ pub(super) struct Pending {
     pub caller: Arc<Caller>,
     /// What is told that it is over.
     pub watch: Option<Box<Watch>>,
-    pub scope: CallScope,
+    pub scope: KeptScope,
     /// Where the result goes, where it goes through memory.
     pub to: Lane,
 }
@@ -340,7 +340,7 @@ pub(crate) fn give_up(concurrent: &Concurrent, key: Key) -> bool {
         | Purpose::Fiber { mut call, .. } = task.purpose
         {
             // SAFETY: the store is alive.
-            unsafe { call.caller.instance.get() }.abandon_loans(&mut call.scope);
+            unsafe { call.caller.instance.get() }.abandon_loans(&mut call.scope.take());
         }
     }
     true
@@ -427,7 +427,7 @@ fn cancelled_late(shared: &StoreShared, task: HostTask) {
     {
         // SAFETY: the store is alive.
         let instance = unsafe { call.caller.instance.get() };
-        instance.abandon_loans(&mut call.scope);
+        instance.abandon_loans(&mut call.scope.take());
         let mut drive = shared.drive.state();
         // A tree that is locked down meanwhile has no such call.
         let _ = drive.model.resolve_host_call(subtask, true);
@@ -495,19 +495,20 @@ fn finish(store: StorePtr, shared: &StoreShared, purpose: Purpose, mut waiting: 
             subtask,
             is_async,
         } => {
-            let mut lanes = vec![Lane::ZERO; 1];
+            let mut lanes = [Lane::ZERO];
             let to = call.to;
+            let mut scope = call.scope.take();
             let from = host_call(&call.caller);
             let lowered = waiting
                 .as_mut()
-                .lower(from, &mut call.scope, to, &mut lanes)
+                .lower(from, &mut scope, to, &mut lanes)
                 .and_then(|()| {
                     from.instance
-                        .end_loans(call.caller.options.owner, &mut call.scope)
+                        .end_loans(call.caller.options.owner, &mut scope)
                 });
             drop(waiting);
             if let Err(error) = lowered {
-                from.instance.abandon_loans(&mut call.scope);
+                from.instance.abandon_loans(&mut scope);
                 return locked_down(shared, from.instance, call.caller.options.owner, error);
             }
             let resolved = {
@@ -571,12 +572,13 @@ fn lower_to_stack(mut call: Pending, mut waiting: Waiting, lanes: Lanes) -> Resu
     let from = host_call(&call.caller);
     // SAFETY: see the head of this file.
     let array = unsafe { std::slice::from_raw_parts_mut(lanes.at, lanes.len) };
+    let mut scope = call.scope.take();
     let lowered = waiting
         .as_mut()
-        .lower(from, &mut call.scope, call.to, array)
+        .lower(from, &mut scope, call.to, array)
         .and_then(|()| {
             from.instance
-                .end_loans(call.caller.options.owner, &mut call.scope)
+                .end_loans(call.caller.options.owner, &mut scope)
         });
     drop(waiting);
     match lowered {
@@ -587,7 +589,7 @@ fn lower_to_stack(mut call: Pending, mut waiting: Waiting, lanes: Lanes) -> Resu
             Resume::Return
         }
         Err(error) => {
-            from.instance.abandon_loans(&mut call.scope);
+            from.instance.abandon_loans(&mut scope);
             Resume::Fail(error)
         }
     }
@@ -610,7 +612,7 @@ fn fail(store: StorePtr, shared: &StoreShared, purpose: Purpose, error: Error) {
         Purpose::Subtask { mut call, .. } => {
             // SAFETY: the store is alive.
             let instance = unsafe { call.caller.instance.get() };
-            instance.abandon_loans(&mut call.scope);
+            instance.abandon_loans(&mut call.scope.take());
             locked_down(shared, instance, call.caller.options.owner, error);
         }
         Purpose::Parked {
@@ -624,14 +626,14 @@ fn fail(store: StorePtr, shared: &StoreShared, purpose: Purpose, error: Error) {
             }
             // SAFETY: the store is alive.
             let instance = unsafe { call.caller.instance.get() };
-            instance.abandon_loans(&mut call.scope);
+            instance.abandon_loans(&mut call.scope.take());
             run::resume_parked(instance, thread, Resume::Fail(error));
         }
         Purpose::Fiber {
             mut call, fiber, ..
         } => {
             // SAFETY: the store is alive.
-            unsafe { call.caller.instance.get() }.abandon_loans(&mut call.scope);
+            unsafe { call.caller.instance.get() }.abandon_loans(&mut call.scope.take());
             fiber_call::resume(store, shared, fiber, Resume::Fail(error));
         }
     }

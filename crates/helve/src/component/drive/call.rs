@@ -17,7 +17,7 @@ use super::{State, refused};
 use crate::component::call::enter::{CallShape, LiftedFunc};
 use crate::component::call::host::{Caller, HostCall};
 use crate::component::call::lane::Lane;
-use crate::component::call::scope::CallScope;
+use crate::component::call::scope::{CallScope, KeptScope};
 use crate::component::concurrent::call::Asked;
 use crate::component::concurrent::event_loop::{self, Turn};
 use crate::component::concurrent::mailbox::{Letter, Woken};
@@ -38,7 +38,6 @@ use helve_abi::layout::PointerWidth;
 use helve_base::{Bug, Error, Result, Trap, ensure};
 use helve_decode::plan::ComponentInstanceId;
 use helve_model::{Abi, Callee, Caller as By, Effect, Ended, Returning, TaskId};
-use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -52,7 +51,7 @@ pub(crate) enum Side {
     Host(HostEnd),
     Guest {
         caller: Arc<Caller>,
-        lanes: SmallVec<[Lane; 5]>,
+        lanes: Box<[Lane]>,
     },
 }
 
@@ -99,9 +98,9 @@ pub(crate) struct Call {
     pub lifted: NonNull<LiftedFunc>,
     pub side: Side,
     /// What the callee was lent.
-    pub scope: RefCell<CallScope>,
+    pub scope: RefCell<KeptScope>,
     /// What the caller has lent.
-    pub lent: RefCell<CallScope>,
+    pub lent: RefCell<KeptScope>,
     /// What is kept of where it was called, where somebody asked for that.
     pub origin: Option<Box<Origin>>,
 }
@@ -306,7 +305,7 @@ pub(crate) fn ended(shared: &StoreShared, ended: Ended, error: Error) -> Option<
     concurrent.give_up(&ended.host_calls, &ended.parked);
     let (mut error, mut told) = (Some(error), None);
     for call in calls.iter().flatten().filter_map(Known::whole) {
-        call.callee().abandon_loans(&mut call.scope.borrow_mut());
+        call.callee().abandon_loans(&mut call.scope.take().take());
         if let (Side::Host(side), Some(first)) = (&call.side, error.take().or_else(|| told.take()))
         {
             told = Some(again(&first));
@@ -431,14 +430,14 @@ pub(super) fn arguments(call: &Known, lanes: &mut [Lane]) -> Result<()> {
     let Some(call) = call.whole() else {
         return Err(Error::new(Bug("arguments that were moved already".into())));
     };
-    let mut scope = call.scope.borrow_mut();
     let callee = call.callee();
-    let mut into = LowerContext::new(&call.lifted().options, callee, &mut scope);
+    let options = &call.lifted().options;
     match &call.side {
-        Side::Host(side) => {
+        Side::Host(side) => with_scope(&call.scope, |scope| {
+            let mut into = LowerContext::new(options, callee, scope);
             let tokens = &callee.shared().concurrent.tokens;
             side.lower(tokens, &call.lifted().shape, &mut into, lanes)
-        }
+        }),
         Side::Guest {
             caller,
             lanes: from,
@@ -451,14 +450,18 @@ pub(super) fn arguments(call: &Known, lanes: &mut [Lane]) -> Result<()> {
                 return unsafe { adapter.get() }.move_params(lanes);
             }
             let from_call = host_call(caller);
-            let mut lent = call.lent.borrow_mut();
             let history = callee.shared().history.known();
             let _called = History::called_at(history, call.origin.as_deref());
             let params = &caller.shape.programs.params;
             let mut vals = Vals::new();
-            value::lift_passed(&mut from_call.lifting(&mut lent), params, from, &mut vals)?;
+            with_scope(&call.lent, |lent| {
+                value::lift_passed(&mut from_call.lifting(lent), params, from, &mut vals)
+            })?;
             let params = &call.lifted().shape.programs.params;
-            value::lower_passed(&mut into, params, &vals, lanes)
+            with_scope(&call.scope, |scope| {
+                let mut into = LowerContext::new(options, callee, scope);
+                value::lower_passed(&mut into, params, &vals, lanes)
+            })
         }
     }
 }
@@ -476,7 +479,7 @@ pub(super) fn not_begun(call: &Known, task: TaskId, error: Error) -> Result<Effe
     if error.trap().is_some() || error.is::<Bug>() || !callee.part(owner).may_leave.get() {
         return Err(error);
     }
-    callee.abandon_loans(&mut call.scope.borrow_mut());
+    callee.abandon_loans(&mut call.scope.take().take());
     let effect = {
         let mut state = callee.shared().drive.state();
         state.calls.remove(task);
@@ -487,13 +490,26 @@ pub(super) fn not_begun(call: &Known, task: TaskId, error: Error) -> Result<Effe
     effect.map_err(|trap| refused(callee, owner, trap))
 }
 
+/// Does something with what a call lends.
+fn with_scope<R>(
+    kept: &RefCell<KeptScope>,
+    work: impl FnOnce(&mut CallScope) -> Result<R>,
+) -> Result<R> {
+    let mut scope = kept.borrow_mut().take();
+    let done = work(&mut scope);
+    *kept.borrow_mut() = KeptScope::new(scope);
+    done
+}
+
 /// What a guest's caller lent stays lent until it knows that the call is over.
 pub(super) fn keep_loans(state: &mut State, call: &Known, task: TaskId) -> Result<()> {
     if let Some(By::Guest { subtask, .. }) = state.model.caller_of(task)
         && let Some(call) = call.whole()
     {
+        let mut lent = call.lent.borrow_mut().take();
         let loans = state.model.arena.subtask_loans(subtask)?;
-        *loans = std::mem::take(&mut call.lent.borrow_mut().loans);
+        *loans = std::mem::take(&mut lent.loans);
+        *call.lent.borrow_mut() = KeptScope::new(lent);
     }
     Ok(())
 }
@@ -524,40 +540,41 @@ pub(super) fn result(call: &Known, lanes: &mut [Lane]) -> Result<Option<Lane>> {
     }
     let callee = call.callee();
     let lifted = call.lifted();
-    let mut scope = call.scope.borrow_mut();
     // SAFETY: lifting runs no guest.
     let memory = lifted
         .options
         .memory
         .map_or(&[][..], |memory| unsafe { memory.bytes() });
-    let mut from = LiftContext::new(memory, &lifted.options, callee, &mut scope);
     match &call.side {
-        Side::Host(side) => {
+        Side::Host(side) => with_scope(&call.scope, |scope| {
+            let mut from = LiftContext::new(memory, &lifted.options, callee, scope);
             callee.shared().concurrent.tell_news();
             let tokens = &callee.shared().concurrent.tokens;
             side.lift(tokens, &lifted.shape, &mut from, lanes)?;
-            callee.end_loans(lifted.owner, &mut scope)?;
+            callee.end_loans(lifted.owner, scope)?;
             Ok(None)
-        }
+        }),
         Side::Guest {
             caller,
             lanes: args,
         } => {
             let mut vals = Vals::new();
             let results = &lifted.shape.programs.result;
-            value::lift_passed(&mut from, results, lanes, &mut vals)?;
-            callee.end_loans(lifted.owner, &mut scope)?;
+            with_scope(&call.scope, |scope| {
+                let mut from = LiftContext::new(memory, &lifted.options, callee, scope);
+                value::lift_passed(&mut from, results, lanes, &mut vals)?;
+                callee.end_loans(lifted.owner, scope)
+            })?;
             let into_call = host_call(caller);
             let to = into_call.result_address(args);
-            let mut lent = call.lent.borrow_mut();
-            let mut into = LowerContext::new(&caller.options, into_call.instance, &mut lent);
-            let mut lanes = [Lane::ZERO; LANES];
-            let result = &caller.shape.programs.result;
-            value::lower_result(&mut into, result, &vals, to, &mut lanes)?;
-            into_call
-                .instance
-                .end_loans(caller.options.owner, &mut lent)?;
-            Ok(Some(lanes[0]))
+            with_scope(&call.lent, |lent| {
+                let mut into = LowerContext::new(&caller.options, into_call.instance, lent);
+                let mut lanes = [Lane::ZERO; LANES];
+                let result = &caller.shape.programs.result;
+                value::lower_result(&mut into, result, &vals, to, &mut lanes)?;
+                into_call.instance.end_loans(caller.options.owner, lent)?;
+                Ok(Some(lanes[0]))
+            })
         }
     }
 }

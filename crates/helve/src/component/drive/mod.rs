@@ -31,7 +31,7 @@ mod frame;
 pub(crate) mod noted;
 pub(crate) mod run;
 
-use crate::component::call::enter::CoreFunc;
+use crate::component::call::enter::{CoreFunc, LiftedFunc};
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::Concurrent;
 use crate::component::hot::HotStorage;
@@ -204,8 +204,9 @@ pub(crate) struct State {
     calls: ByNumber<TaskId, call::Known>,
     /// Results of synchronous calls that their callers have not taken yet.
     results: ByNumber<WaitableId, Lane>,
-    /// Callbacks of tasks that have begun, and whether they need a stack of their own.
-    callbacks: ByNumber<TaskId, (CoreFunc, bool)>,
+    /// Functions of tasks that have begun and have callbacks: they live as long as their
+    /// instances.
+    callbacks: ByNumber<TaskId, NonNull<LiftedFunc>>,
     /// The thread whose built-in asks.
     asker: Option<ThreadId>,
     /// What threads that were made explicitly run.

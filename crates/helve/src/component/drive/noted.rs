@@ -90,8 +90,8 @@ impl State {
         };
         let adopted = self.model.adopt(callee, context.caller_async, returned);
         let (task, thread) = adopted.map_err(|trap| refused(instance, lifted.owner, trap))?;
-        if let Some(callback) = lifted.callback {
-            self.callbacks.insert(task, (callback, lifted.own_stack));
+        if lifted.callback.is_some() {
+            self.callbacks.insert(task, NonNull::from(lifted));
         }
         if !returned {
             let adapter = context.ptr();

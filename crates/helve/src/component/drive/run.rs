@@ -23,7 +23,7 @@ use helve_fiber::PooledStack;
 use helve_model::{Abi, Effect, Entry, Event, TaskId, ThreadId, Value};
 use helve_vm::fibers::{FiberResult, Resume, SPARE_STACK, can_suspend};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 
 fn bug(what: &str) -> Error {
     Error::new(Bug(what.into()))
@@ -190,9 +190,8 @@ fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effe
             }
             let mut state = drive.0.borrow_mut();
             call::keep_loans(&mut state, &call, task)?;
-            if let Some(callback) = call.lifted().callback {
-                let own_stack = call.lifted().own_stack;
-                state.callbacks.insert(task, (callback, own_stack));
+            if call.lifted().callback.is_some() {
+                state.callbacks.insert(task, NonNull::from(call.lifted()));
             }
             call.lifted().core
         }
@@ -215,7 +214,11 @@ fn callback(
 ) -> Result<Effect> {
     let drive = &instance.shared().drive;
     let found = drive.0.borrow().callbacks.get(task).copied();
-    let (func, own_stack) = found.ok_or_else(|| bug("a callback that is none"))?;
+    // SAFETY: the store is alive, and so is the instance of a task.
+    let lifted = found.map(|lifted| unsafe { lifted.as_ref() });
+    let own_stack = lifted.is_some_and(|lifted| lifted.own_stack);
+    let func = lifted.and_then(|lifted| lifted.callback);
+    let func = func.ok_or_else(|| bug("a callback that is none"))?;
     let numbers = [event.code as u32, event.index, event.payload];
     if !own_stack && !may_wait(drive, task) {
         let mut lanes = numbers.map(Lane::from_u32);
