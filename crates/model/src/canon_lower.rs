@@ -12,8 +12,9 @@
 
 use crate::effect::{Caller, Effect, Value};
 use crate::instance::{FlagStorage, InstanceId};
-use crate::store::{Frame, LetGo, Next, Store, Tables, Then};
+use crate::store::{Frame, LetGo, Next, Store, Then};
 use crate::subtask::{Cancelling, SubtaskState};
+use crate::tables::Tables;
 use crate::task::{Callee, Task, TaskId};
 use crate::thread::{ThreadId, Wait};
 use crate::trap::Trap;

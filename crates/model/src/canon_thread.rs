@@ -12,7 +12,8 @@
 
 use crate::effect::{Effect, Value};
 use crate::instance::FlagStorage;
-use crate::store::{Next, Store, Tables};
+use crate::store::{Next, Store};
+use crate::tables::Tables;
 use crate::thread::{ThreadId, Wait};
 use crate::trap::Trap;
 

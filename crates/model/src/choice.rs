@@ -5,7 +5,8 @@
 
 use crate::instance::{FlagStorage, InstanceId};
 use crate::run_queue::{ListId, Schedule, Told};
-use crate::store::{Store, Tables};
+use crate::store::Store;
+use crate::tables::Tables;
 use crate::task::TaskId;
 use crate::thread::ThreadId;
 use crate::trap::Trap;

@@ -13,7 +13,8 @@
 //! can't tell. Not here: calls of async functions, which block in the open (`canon_lower`).
 
 use crate::instance::{FlagStorage, InstanceId};
-use crate::store::{Frame, Store, Tables, Then};
+use crate::store::{Frame, Store, Then};
+use crate::tables::Tables;
 use crate::thread::ThreadId;
 use crate::trap::Trap;
 use alloc::vec::Vec;

@@ -4,7 +4,8 @@
 //! Not here: what both agree on, which is everything else.
 
 use crate::instance::FlagStorage;
-use crate::store::{Frame, Store, Tables, Then};
+use crate::store::{Frame, Store, Then};
+use crate::tables::Tables;
 use crate::trap::Trap;
 
 /// How to read what the spec's two sources disagree about. The default is the executable

@@ -19,52 +19,19 @@
 use crate::component_instance::ComponentInstance;
 use crate::effect::{Caller, Effect, Entry, Value};
 use crate::error::HandleError;
-use crate::handles::{Storage, Table, VecStorage};
+use crate::handles::Table;
 use crate::instance::{FlagStorage, InstanceId, Instances, VecFlags};
 use crate::readings::Readings;
 use crate::resource::Scopes;
 use crate::run_queue::{ListId, RunQueue, Schedule};
 use crate::slab::Slab;
+use crate::tables::{Tables, VecTables};
 use crate::task::{Abi, Callee, Task, TaskId};
 use crate::thread::{Thread, ThreadId, Wait};
 use crate::trap::Trap;
 use crate::waitable::{Arena, Event, WaitableId, Woken};
 use crate::waitable_set::Line;
 use alloc::vec::Vec;
-
-/// Where the handle tables of a store's instances are.
-pub trait Tables {
-    /// What they are in.
-    type Slots: Storage;
-    /// Does something with the table of an instance.
-    fn with<R>(
-        &mut self,
-        instance: InstanceId,
-        work: impl FnOnce(&mut Table<Self::Slots>) -> R,
-    ) -> Option<R>;
-    /// Makes place for a new instance's table, which is empty.
-    fn add(&mut self, instance: InstanceId);
-}
-
-/// Tables in a `Vec`.
-#[derive(Clone, Debug, Default)]
-pub struct VecTables(Vec<Table<VecStorage>>);
-
-impl Tables for VecTables {
-    type Slots = VecStorage;
-
-    fn with<R>(
-        &mut self,
-        instance: InstanceId,
-        work: impl FnOnce(&mut Table<VecStorage>) -> R,
-    ) -> Option<R> {
-        self.0.get_mut(instance.get() as usize).map(work)
-    }
-
-    fn add(&mut self, _: InstanceId) {
-        self.0.push(Table::new());
-    }
-}
 
 /// How far a call that could not start at once has let the holder of its callee's instance
 /// go first (see `Readings::holder_first`).

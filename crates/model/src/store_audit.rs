@@ -5,7 +5,8 @@
 //! below them, counts count. It looks at everything, so it is slow.
 
 use crate::instance::{FlagStorage, InstanceId};
-use crate::store::{Store, Tables, Then};
+use crate::store::{Store, Then};
+use crate::tables::Tables;
 use crate::task::Task;
 use crate::thread::{Thread, ThreadId, Wait};
 use alloc::vec::Vec;

@@ -25,7 +25,7 @@ use crate::component::call::host::{
 };
 use crate::component::call::lane::Lane;
 use crate::component::call::scope::{CallScope, KeptScope};
-use crate::component::drive::{State, builtins, refused};
+use crate::component::drive::{State, answer, refused};
 use crate::component::hook::CallHook;
 use crate::component::lower::LowerContext;
 use crate::component::span::Span;
@@ -517,6 +517,6 @@ impl Function {
         };
         let concurrent = &shared.concurrent;
         concurrent.state.borrow_mut().fill(key, waiting, purpose);
-        builtins::answer(call.instance, effect, lanes)
+        answer::answer(call.instance, effect, lanes)
     }
 }

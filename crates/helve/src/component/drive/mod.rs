@@ -21,6 +21,7 @@
 //! Everything here is reached with its store at hand, on the store's thread. The state is
 //! borrowed only while no guest runs.
 
+pub(crate) mod answer;
 pub(crate) mod builtins;
 mod by_number;
 pub(crate) mod call;

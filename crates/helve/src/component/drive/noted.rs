@@ -20,7 +20,7 @@
 //! or on the one of a fiber that is suspended. The head of the list is the store's; entering,
 //! leaving and switching stacks keep it right.
 
-use super::builtins::answer_to;
+use super::answer::answer_to;
 use super::call::Known;
 use super::frame::Frame;
 use super::run::after;

@@ -307,7 +307,7 @@ fn go_on(instance: &InstanceData, thread: ThreadId, value: Value) -> Result<Effe
         let mut state = instance.shared().drive.0.borrow_mut();
         let stopped = state.stopped.remove(thread);
         let stopped = stopped.ok_or_else(|| bug("a thread that did not stop"))?;
-        super::builtins::reply(&mut state, stopped.reply, value)?;
+        super::answer::reply(&mut state, stopped.reply, value)?;
         stopped
     };
     resume(instance, stopped, Resume::Return)

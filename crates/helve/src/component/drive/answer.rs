@@ -1,0 +1,193 @@
+//! What a built-in, or a call, returns to the guest that asked: at once, or when it is due.
+//!
+//! ```text
+//!   the model's effect: the same thread goes on ----------------> reply in the lanes
+//!     its thread waits, nothing else runs --> the loop's turns, on this stack --> reply
+//!     anything else, or the loop itself is needed --> handed over, SUSPEND --> `run` replies
+//! ```
+//!
+//! Not here: what built-ins do (`builtins`).
+//!
+//! # Safety
+//!
+//! As for `builtins`: the lanes of a reply stand in a frame that stays while its fiber does.
+
+use super::run::perform_until;
+use super::{Handed, Reply, State};
+use crate::component::call::lane::Lane;
+use crate::component::concurrent::event_loop;
+use crate::component::state::InstanceData;
+use helve_base::error::GuestTrap;
+use helve_base::{Bug, Error, Result, Trap};
+use helve_model::{Effect, ThreadId, Value};
+use helve_vm::fibers::can_suspend;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+/// Writes what a built-in returns.
+pub(super) fn reply(state: &mut State, to: Reply, value: Value) -> Result<()> {
+    let put = |at: usize, lane: Lane| {
+        // SAFETY: the array has room for all results, and its fiber is suspended, or the
+        // built-in has not returned.
+        unsafe { to.lanes.add(at).write(lane) };
+    };
+    match value {
+        Value::None => {}
+        Value::Number(number) => put(0, Lane::from_u32(number)),
+        Value::Pair(first, second) => {
+            put(
+                0,
+                Lane::from_u64(u64::from(first) | u64::from(second) << 32),
+            );
+        }
+        Value::Event(event) => {
+            put(0, Lane::from_u32(event.code as u32));
+            let mut bytes = [0; 8];
+            bytes[..4].copy_from_slice(&event.index.to_le_bytes());
+            bytes[4..].copy_from_slice(&event.payload.to_le_bytes());
+            let (memory, at) = to
+                .event
+                .ok_or_else(|| Error::new(Bug("no memory".into())))?;
+            let start = usize::try_from(at).unwrap_or(usize::MAX);
+            // SAFETY: no guest runs.
+            let memory = unsafe { memory.bytes_mut() };
+            let place = memory.get_mut(start..start.saturating_add(8));
+            place.ok_or_else(out_of_bounds)?.copy_from_slice(&bytes);
+        }
+        Value::Results(subtask) => {
+            // There is none where the result went through memory, or is in its adapter.
+            if let Some(lane) = state.results.remove(subtask) {
+                put(0, lane);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn out_of_bounds() -> Error {
+    Error::new(GuestTrap::new(
+        Trap::CanonicalAbi,
+        "event payload pointer out of bounds of memory",
+    ))
+}
+
+/// As [`answer_to`], of what gives no event.
+pub(crate) fn answer(
+    instance: &InstanceData,
+    effect: Effect,
+    lanes: &mut [Lane],
+) -> Result<Poll<()>> {
+    let lanes = lanes.as_mut_ptr();
+    let event = None;
+    let mut waits = false;
+    answer_to(instance, effect, Reply { lanes, event }, &mut waits)?;
+    Ok(match waits {
+        true => Poll::Pending,
+        false => Poll::Ready(()),
+    })
+}
+
+/// Whether the guest that calls could be suspended.
+fn is_on_fiber(instance: &InstanceData) -> bool {
+    // SAFETY: in a host call of the store.
+    unsafe { can_suspend(instance.store().vm()) }
+}
+
+/// What the guest that asked gets at once, or `waits` for.
+pub(super) fn answer_to(
+    instance: &InstanceData,
+    effect: Effect,
+    to: Reply,
+    waits: &mut bool,
+) -> Result<()> {
+    let native = {
+        let state = instance.shared().drive.0.borrow();
+        let asker = state.asker;
+        asker.filter(|_| !state.asking(&effect) && !is_on_fiber(instance))
+    };
+    if native.is_some() {
+        // No fiber: what is to be done first is done from here.
+        let value = perform_until(instance, effect, native)?;
+        let value = value.ok_or_else(|| Error::new(Trap::Deadlock))?;
+        return reply(&mut instance.shared().drive.0.borrow_mut(), to, value);
+    }
+    let mut state = instance.shared().drive.0.borrow_mut();
+    let next = match (effect, state.asker) {
+        (Effect::ToHost, Some(asker)) if !state.model.is_inside() => {
+            drop(state);
+            let next = turns_here(instance, asker);
+            state = instance.shared().drive.0.borrow_mut();
+            state.asker = Some(asker);
+            next
+        }
+        _ => Handed::Effect(effect),
+    };
+    match next {
+        Handed::Effect(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
+            reply(&mut state, to, value)
+        }
+        next => {
+            state.handed = Some((next, to));
+            *waits = true;
+            Ok(())
+        }
+    }
+}
+
+/// A guest waits, and nothing of the host's does: what the store's loop would do next is done
+/// from here, on top of the guest's stack, until it goes on or the loop is needed.
+fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
+    let turns = || -> Result<Effect> {
+        while let Some(effect) = event_loop::turn_here(instance.shared())? {
+            if let Some(value) = perform_until(instance, effect, Some(asker))? {
+                let thread = asker;
+                return Ok(Effect::Continue { thread, value });
+            }
+        }
+        Ok(Effect::ToHost)
+    };
+    let concurrent = &instance.shared().concurrent;
+    let Some(_here) = concurrent.enter_here() else {
+        return Handed::Effect(Effect::ToHost);
+    };
+    match catch_unwind(AssertUnwindSafe(turns)) {
+        Ok(Ok(effect)) => Handed::Effect(effect),
+        Ok(Err(error)) => Handed::Failed(error),
+        Err(panic) => Handed::Panicked(panic),
+    }
+}
+
+/// The reply of a built-in whose thread goes on at once; any other effect is for `later`.
+#[inline(always)]
+pub(super) fn answer_now(
+    state: &mut State,
+    effect: std::result::Result<Effect, helve_model::Trap>,
+    to: Reply,
+    later: &mut Option<Effect>,
+) -> std::result::Result<(), helve_model::Trap> {
+    match effect {
+        Ok(Effect::Continue { thread, value }) if Some(thread) == state.asker => match value {
+            Value::None => Ok(()),
+            Value::Number(number) => {
+                // SAFETY: the array has room for all results.
+                unsafe { to.lanes.write(Lane::from_u32(number)) };
+                Ok(())
+            }
+            Value::Pair(first, second) => {
+                let both = u64::from(first) | u64::from(second) << 32;
+                // SAFETY: as above.
+                unsafe { to.lanes.write(Lane::from_u64(both)) };
+                Ok(())
+            }
+            value => {
+                *later = Some(Effect::Continue { thread, value });
+                Ok(())
+            }
+        },
+        Ok(effect) => {
+            *later = Some(effect);
+            Ok(())
+        }
+        Err(trap) => Err(trap),
+    }
+}
