@@ -31,25 +31,20 @@ enum Slot {
 struct Entry {
     value: Box<dyn Any + Send>,
     parent: Option<u32>,
-    /// None where it has never had one.
-    children: Option<Box<BTreeSet<u32>>>,
+    children: BTreeSet<u32>,
 }
 
 impl Entry {
     fn has_children(&self) -> bool {
-        self.children
-            .as_ref()
-            .is_some_and(|children| !children.is_empty())
+        !self.children.is_empty()
     }
 
     fn add(&mut self, child: u32) {
-        self.children.get_or_insert_default().insert(child);
+        self.children.insert(child);
     }
 
     fn remove(&mut self, child: u32) {
-        if let Some(children) = &mut self.children {
-            children.remove(&child);
-        }
+        self.children.remove(&child);
     }
 }
 
@@ -211,11 +206,7 @@ impl ResourceTable {
         &self,
         parent: &Resource<T>,
     ) -> Result<impl Iterator<Item = &(dyn Any + Send)>, ResourceTableError> {
-        let children = self
-            .entry(parent.rep())?
-            .children
-            .iter()
-            .flat_map(|c| c.iter());
+        let children = self.entry(parent.rep())?.children.iter();
         Ok(children.filter_map(|&rep| self.get_any(rep).ok()))
     }
 
@@ -246,7 +237,7 @@ impl ResourceTable {
         let entry = Slot::Used(Entry {
             value,
             parent,
-            children: None,
+            children: BTreeSet::new(),
         });
         let at = match self.free {
             Some(at) => {

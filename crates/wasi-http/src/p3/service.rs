@@ -50,11 +50,11 @@ impl Service {
     /// # Errors
     /// Where `linker` already has the name and does not allow shadowing.
     pub fn add_to_linker<T: WasiHttpView>(&self, linker: &mut Linker<T>) -> Result<()> {
-        let handle = self.handle.clone();
+        let handle = self.handle;
         linker.instance(HANDLER)?.func_wrap_async(
             "handle",
             move |cx: Accessor<T>, request: (Resource<Request>,)| {
-                let handle = handle.clone();
+                let handle = handle;
                 async move { handle.call_concurrent(&cx, request).await }
             },
         )

@@ -345,7 +345,7 @@ impl<T: 'static> Store<T> {
     /// while let Some(error) = store.take_unreported_error() {
     ///     eprintln!("a guest failed in the background: {error:#}");
     /// }
-    /// # helve::Result::Ok(())
+    /// # Ok::<(), helve::Error>(())
     /// ```
     pub fn take_unreported_error(&mut self) -> Option<helve_base::Error> {
         let shared = self.as_context_mut().opaque().components.shared();
