@@ -112,7 +112,10 @@ fn values(file: &str) {
 
 fn engine(fused: bool, level: helve::OptLevel) -> helve::Engine {
     let mut config = helve::Config::new();
-    config.all_features(true).fused_adapters(fused).optimize(level);
+    config
+        .all_features(true)
+        .fused_adapters(fused)
+        .optimize(level);
     helve::Engine::new(&config).expect("an engine")
 }
 
