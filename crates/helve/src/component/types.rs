@@ -116,18 +116,18 @@ pub enum Type {
     ErrorContext,
     List(List),
     FixedLengthList(FixedLengthList),
-    Map(Map),
     Record(Record),
-    Tuple(Tuple),
     Variant(Variant),
+    Map(Map),
+    Tuple(Tuple),
+    Flags(Flags),
     Enum(Enum),
     Option(OptionType),
     Result(ResultType),
-    Flags(Flags),
-    Own(ResourceType),
     Borrow(ResourceType),
-    Future(FutureType),
+    Own(ResourceType),
     Stream(StreamType),
+    Future(FutureType),
 }
 
 macro_rules! compound {

@@ -10,10 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// A function of the source and a place in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameSymbol {
-    name: Option<String>,
     file: Option<String>,
     line: Option<u32>,
     column: Option<u32>,
+    /// The function's, demangled.
+    name: Option<String>,
 }
 
 impl FrameSymbol {

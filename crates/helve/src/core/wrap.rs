@@ -72,17 +72,17 @@ impl<'a, T: 'static> Caller<'a, T> {
     }
 }
 
+impl<T: 'static> AsContextMut for Caller<'_, T> {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        self.store.as_context_mut()
+    }
+}
+
 impl<T: 'static> AsContext for Caller<'_, T> {
     type Data = T;
 
     fn as_context(&self) -> StoreContext<'_, T> {
         self.store.as_context()
-    }
-}
-
-impl<T: 'static> AsContextMut for Caller<'_, T> {
-    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        self.store.as_context_mut()
     }
 }
 

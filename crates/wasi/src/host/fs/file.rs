@@ -64,15 +64,16 @@ impl File {
 
     /// Says how a range will be used.
     pub fn advise(&self, offset: u64, len: u64, advice: Advice) -> FsResult<()> {
-        let advice = match advice {
-            Advice::Normal => rustix::fs::Advice::Normal,
-            Advice::Sequential => rustix::fs::Advice::Sequential,
-            Advice::Random => rustix::fs::Advice::Random,
-            Advice::WillNeed => rustix::fs::Advice::WillNeed,
-            Advice::DontNeed => rustix::fs::Advice::DontNeed,
-            Advice::NoReuse => rustix::fs::Advice::NoReuse,
+        use rustix::fs::Advice as Use;
+        let how = match advice {
+            Advice::Normal => Use::Normal,
+            Advice::Sequential => Use::Sequential,
+            Advice::Random => Use::Random,
+            Advice::WillNeed => Use::WillNeed,
+            Advice::DontNeed => Use::DontNeed,
+            Advice::NoReuse => Use::NoReuse,
         };
-        rustix::fs::fadvise(&*self.file, offset, std::num::NonZeroU64::new(len), advice)?;
+        rustix::fs::fadvise(&*self.file, offset, std::num::NonZeroU64::new(len), how)?;
         Ok(())
     }
 
