@@ -205,6 +205,22 @@ impl Instance {
         }
     }
 
+    /// Nothing has been written to the memories that it defines since they were made, so that
+    /// they need not be cleaned; but whoever may do so from now on says [`Instance::touch`]
+    /// first. `memory_init` does by itself.
+    pub fn set_untouched(&self) {
+        for memory in &self.memories {
+            memory.set_untouched();
+        }
+    }
+
+    /// Code that can write to its memories is about to run, or the host to write there.
+    pub fn touch(&self) {
+        for memory in &self.memories {
+            memory.touch();
+        }
+    }
+
     /// What it keeps alive.
     pub fn keep(&self) -> &Arc<dyn Any + Send + Sync> {
         &self.keep
@@ -418,6 +434,7 @@ impl Instance {
         let (Some(source), Some(target)) = (source, target) else {
             return Err(Trap::MemoryOutOfBounds);
         };
+        memory.touch();
         // SAFETY: `range` says the target is within the memory; segments are the host's.
         unsafe { target.copy_from_nonoverlapping(source.as_ptr(), source.len()) };
         Ok(())

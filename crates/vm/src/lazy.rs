@@ -88,7 +88,7 @@ pub fn stub(func: DefinedFuncIndex) -> Result<CodePtr> {
 }
 
 /// Runs `f` on a stack of [`STACK_BYTES`].
-fn on_big_stack<R>(f: impl FnOnce() -> R) -> Result<R> {
+pub(crate) fn on_big_stack<R>(f: impl FnOnce() -> R) -> Result<R> {
     static STACKS: OnceLock<Arc<StackPool>> = OnceLock::new();
     let stacks = STACKS.get_or_init(|| {
         StackPool::new(PoolConfig {

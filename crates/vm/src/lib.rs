@@ -28,6 +28,7 @@ pub mod global;
 pub mod image;
 pub mod instance;
 pub mod interrupt;
+pub mod late;
 pub mod lazy;
 mod limiter;
 pub mod memory;

@@ -8,6 +8,8 @@
 //!    +-- too many idle: unmapped                        `keep_resident`: given back
 //! ```
 //!
+//! A memory of which its owner knows that nobody has written to it needs no reset.
+//!
 //! A slot that waits is already clean: no byte of one memory is there when the next one
 //! gets the slot. The accessible part is cut or extended when it is taken.
 //!
@@ -23,6 +25,7 @@ use crate::image::MemoryImage;
 use crate::mmap::Reservation;
 use helve_base::vmctx::MEMORY32_RESERVATION;
 use helve_base::{Result, ensure};
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,6 +71,8 @@ struct Slot {
 pub(crate) struct Space {
     slot: ManuallyDrop<Slot>,
     pool: Option<Arc<MemoryPool>>,
+    /// Whether it is as it was when it was taken, for sure.
+    untouched: Cell<bool>,
 }
 
 /// Whether the system says which pages were written.
@@ -128,6 +133,7 @@ impl MemoryPool {
             Ok(slot) => Ok(Space {
                 slot: ManuallyDrop::new(slot),
                 pool: Some(self.clone()),
+                untouched: Cell::new(false),
             }),
             Err(error) => {
                 self.state().used -= 1;
@@ -136,8 +142,8 @@ impl MemoryPool {
         }
     }
 
-    fn put(&self, slot: Slot) {
-        let clean = self.config.keep > 0 && slot.reset(&self.config);
+    fn put(&self, slot: Slot, untouched: bool) {
+        let clean = self.config.keep > 0 && (untouched || slot.reset(&self.config));
         let mut state = self.state();
         state.used -= 1;
         if clean && state.idle.len() < self.config.keep {
@@ -257,7 +263,14 @@ impl Space {
         Ok(Space {
             slot: ManuallyDrop::new(slot),
             pool: None,
+            untouched: Cell::new(false),
         })
+    }
+
+    /// Says whether it is as it was when it was taken: then there is nothing to reset. Until
+    /// somebody says so it is taken for written to.
+    pub(crate) fn set_untouched(&self, untouched: bool) {
+        self.untouched.set(untouched);
     }
 }
 
@@ -274,7 +287,7 @@ impl Drop for Space {
         // SAFETY: `slot` is not used again: this is the drop.
         let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
         match &self.pool {
-            Some(pool) => pool.put(slot),
+            Some(pool) => pool.put(slot, self.untouched.get()),
             None => drop(slot),
         }
     }

@@ -10,6 +10,7 @@
 use crate::component::artifact::read;
 use crate::component::fused::FusedCode;
 use crate::component::instance::ExportIndex;
+use crate::component::late::LateTypes;
 use crate::component::linked::{Made, Source};
 use crate::component::types;
 use crate::core::Module;
@@ -42,6 +43,7 @@ struct Inner {
     lifted: PrimaryMap<LiftedId, Arc<CallPrograms>>,
     lowered: PrimaryMap<LoweredId, Arc<CallPrograms>>,
     fused: FusedCode,
+    late: LateTypes,
 }
 
 impl Component {
@@ -121,6 +123,7 @@ impl Component {
             false => FusedCode::new(engine, &plan, adapters)?,
             true => FusedCode::none(&plan),
         };
+        let late = LateTypes::new(engine, &plan, &modules, &lowered);
         Ok(Component(Arc::new(Inner {
             engine: engine.clone(),
             source,
@@ -131,6 +134,7 @@ impl Component {
             lifted,
             lowered,
             fused,
+            late,
         })))
     }
 
@@ -204,6 +208,11 @@ impl Component {
     #[inline]
     pub(crate) fn programs(&self) -> &Programs {
         &self.0.programs
+    }
+
+    /// What its modules import of it.
+    pub(crate) fn late_types(&self) -> &LateTypes {
+        &self.0.late
     }
 
     /// Its adapters.

@@ -1,8 +1,7 @@
 //! Instantiating a component, and what an instance exports.
 //!
-//! Runs the plan's steps in order; all that a step needs (lowered functions, built-ins,
-//! options) is made when the step first asks for it. Not here: matching imports (`link`),
-//! what calls do (`call`, `builtins`).
+//! Not here: what the plan's steps do (`making`), matching imports (`link`), what calls do
+//! (`call`, `builtins`).
 //!
 //! # Safety
 //!
@@ -10,19 +9,10 @@
 //! there. References into the store end before core instances are made, as their start
 //! functions may run guests.
 
-use crate::component::builtins;
-use crate::component::call::adapter;
-use crate::component::call::enter::{CallShape, CoreFunc, LiftedFunc};
-use crate::component::call::host::{Caller, HostFunc};
-use crate::component::call::lane::lanes_mut;
-use crate::component::call::memory::GuestMemory;
-use crate::component::call::options::CallOptions;
+use crate::component::call::host::HostFunc;
 use crate::component::component::Component;
-use crate::component::concurrent;
 use crate::component::drive;
 use crate::component::func::{Func, TypedFunc};
-use crate::component::fused;
-use crate::component::hook::Watched;
 use crate::component::link::{Binding, Bindings};
 use crate::component::resource::ResourceType;
 use crate::component::span::Span;
@@ -30,13 +20,11 @@ use crate::component::state::{InstanceData, InstanceKey};
 use crate::component::typed::{ComponentNamedList, Lift, Lower};
 use crate::core;
 use crate::core::context::{AsContext, AsContextMut, StoreContextMut};
-use crate::core::instantiate::{ImportItem, instantiate};
 use crate::core::store::{StoreId, StoreOpaque};
 use helve_abi::names::ExternName;
-use helve_base::{Bug, Error, Result, error::Context};
+use helve_base::{Error, Result, error::Context};
 use helve_decode::plan::*;
-use std::cell::OnceCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// An instance of a component in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -457,310 +445,4 @@ fn find_export(plan: &Plan, path: &[&str]) -> Option<ExportIndex> {
     let path: Vec<&str> = [name].into_iter().chain(rest.iter().copied()).collect();
     plan.export_item(&path)?;
     Some(found(&path))
-}
-
-/// What is in a cell, made now if it is empty.
-#[inline]
-fn get_or_make<T>(cell: Option<&OnceCell<T>>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-    let Some(cell) = cell else {
-        return Err(Error::new(Bug("an id that is not of this plan".into())));
-    };
-    if let Some(value) = cell.get() {
-        return Ok(value);
-    }
-    let value = make()?;
-    Ok(cell.get_or_init(|| value))
-}
-
-/// Running the plan.
-impl InstanceData {
-    fn define_resource(&self, id: helve_abi::types::ResourceTypeId) -> Result<()> {
-        let def = self.plan().resources.get(id);
-        let name = def.and_then(|def| match (&def.name, &def.origin) {
-            (Some(name), ResourceOrigin::Defined { owner, .. }) => {
-                let path = &self.part(*owner).path;
-                Some(format!("{path} / {name}").into())
-            }
-            (name, _) => name.clone(),
-        });
-        let key = self
-            .shared()
-            .guest_resource(self.store_id(), self.ptr(), id, name);
-        get_or_make(self.resources.get(id), || Ok(key)).map(|_| ())
-    }
-
-    fn instantiate_core(&self, id: CoreInstanceId) -> Result<()> {
-        let plan = self.plan();
-        let def = &plan.core_instances[id];
-        let (module, args) = match def.module {
-            ModuleRef::Static(module) => (
-                self.component.module(module)?.clone(),
-                def.args.iter().collect(),
-            ),
-            ModuleRef::Imported(imported) => self.imported_module_args(imported, &def.args)?,
-        };
-        let items = {
-            // SAFETY: nobody else borrows from the store, whose context `Instance::new` has.
-            let store = unsafe { self.store().get() };
-            let items: Result<Vec<core::Extern>> = args
-                .into_iter()
-                .map(|arg| self.core_def(store, arg))
-                .collect();
-            items?
-        };
-        let items: Vec<_> = items.into_iter().map(ImportItem::Extern).collect();
-        let limiter = self.part(def.owner).limiter.as_ptr();
-        // SAFETY: the borrow of the store has ended.
-        let made = unsafe { instantiate(self.store(), &module, &items, Some(limiter)) };
-        let made = made.with_context(|| match &def.name {
-            Some(name) => format!(
-                "instantiating core module `{name}` of {}",
-                self.part(def.owner).path
-            ),
-            None => format!(
-                "instantiating a core module of {}",
-                self.part(def.owner).path
-            ),
-        })?;
-        let instance = core::Instance::of(self.store_id(), made);
-        get_or_make(self.core.get(id), || Ok(instance)).map(|_| ())
-    }
-
-    /// An imported module, and the arguments in the order of its own imports.
-    fn imported_module_args<'a>(
-        &self,
-        id: ImportedModuleId,
-        args: &'a [CoreDef],
-    ) -> Result<(core::Module, Vec<&'a CoreDef>)> {
-        let module = self.imported_modules.get(id).and_then(OnceCell::get);
-        let module = module
-            .ok_or_else(|| Error::new(Bug("an imported module that was not linked".into())))?;
-        let names = &self.plan().imported_modules[id].ty.imports;
-        let args: Result<Vec<_>> = module
-            .imports()
-            .map(|(from, name, _)| {
-                let at = names
-                    .iter()
-                    .position(|(m, n, _)| **m == *from && **n == *name);
-                at.and_then(|at| args.get(at)).ok_or_else(|| {
-                    Error::msg(format!(
-                        "the module supplied imports `{from}` `{name}`, which its type has not"
-                    ))
-                })
-            })
-            .collect();
-        Ok((module.clone(), args?))
-    }
-
-    /// A core definition as a thing of the store.
-    pub(crate) fn core_def(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<core::Extern> {
-        match def {
-            CoreDef::Export { instance, name, .. } => {
-                let instance = self.core.get(*instance).and_then(OnceCell::get);
-                let found = instance.and_then(|instance| instance.export_in(store, name));
-                found.ok_or_else(|| Error::new(Bug(format!("no core export `{name}`"))))
-            }
-            CoreDef::Lowered(id) => {
-                let func = get_or_make(self.lowered.get(*id), || {
-                    self.owning(store, |store| self.make_lowered(store, *id))
-                })?;
-                Ok(core::Extern::Func(*func))
-            }
-            CoreDef::Builtin(id) => {
-                let func = get_or_make(self.builtins.get(*id), || {
-                    self.owning(store, |store| {
-                        let slow = builtins::make(self, store, *id)?;
-                        fused::builtin(self, store, *id, slow)
-                    })
-                })?;
-                Ok(core::Extern::Func(*func))
-            }
-        }
-    }
-
-    /// Host functions that `make` makes are this instance's, and end with it.
-    fn owning<R>(
-        &self,
-        store: &mut StoreOpaque,
-        make: impl FnOnce(&mut StoreOpaque) -> Result<R>,
-    ) -> Result<R> {
-        let before = store.host_functions.len();
-        let made = make(store);
-        let new = store
-            .host_functions
-            .split_off(before.min(store.host_functions.len()));
-        self.host_functions.borrow_mut().extend(new);
-        made
-    }
-
-    fn core_func(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<CoreFunc> {
-        match self.core_def(store, def)? {
-            core::Extern::Func(func) => CoreFunc::new(store, func),
-            _ => Err(Error::new(Bug(
-                "a core definition that is no function".into()
-            ))),
-        }
-    }
-
-    /// The core function behind `def`, for destructors.
-    pub(crate) fn destructor(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<CoreFunc> {
-        self.core_func(store, def)
-    }
-
-    /// A set of options with what they name.
-    pub(crate) fn call_options(
-        &self,
-        store: &mut StoreOpaque,
-        id: OptionsId,
-        owner: ComponentInstanceId,
-    ) -> Result<CallOptions> {
-        let found = get_or_make(self.options.get(id), || {
-            let options = &self.plan().options[id];
-            let memory = match &options.memory {
-                Some(def) => match self.core_def(store, def)? {
-                    // SAFETY: memories live as long as their store.
-                    core::Extern::Memory(memory) => Some(unsafe { GuestMemory::new(memory.ptr) }),
-                    _ => return Err(Error::new(Bug("a memory that is none".into()))),
-                },
-                None => None,
-            };
-            let mut func = |def: &Option<CoreDef>| {
-                def.as_ref()
-                    .map(|def| self.core_func(store, def))
-                    .transpose()
-            };
-            Ok(CallOptions {
-                owner,
-                encoding: options.string_encoding,
-                width: options.width,
-                memory,
-                realloc: func(&options.realloc)?,
-                post_return: func(&options.post_return)?,
-            })
-        })?;
-        // Equal sets of options of two component instances share an id.
-        Ok(CallOptions { owner, ..*found })
-    }
-
-    /// A lifted function, ready to be called.
-    #[inline]
-    pub(crate) fn lifted_func(&self, store: &mut StoreOpaque, id: LiftedId) -> Result<&LiftedFunc> {
-        get_or_make(self.lifted.get(id), || {
-            let lifted = &self.plan().lifted[id];
-            let options = &self.plan().options[lifted.options];
-            let callback = options.callback.as_ref();
-            Ok(LiftedFunc {
-                is_async: self.types()[lifted.ty].is_async,
-                abi: drive::call::abi(options.is_async, callback.is_some()),
-                callback: callback.map(|def| self.core_func(store, def)).transpose()?,
-                own_stack: self.may_suspend(store, lifted.owner),
-                core: self.core_func(store, &lifted.core)?,
-                options: self.call_options(store, lifted.options, lifted.owner)?,
-                owner: lifted.owner,
-                chain: self.ancestors(lifted.owner).collect(),
-                shape: CallShape::new(self.types(), lifted.ty, self.component.lifted_programs(id)),
-                watch: self
-                    .watch(lifted.owner, || self.export_name(id))
-                    .map(Box::new),
-            })
-        })
-    }
-
-    /// Whether code of a part could block its stack while others run, or be suspended there
-    /// because it has run for long.
-    fn may_suspend(&self, store: &StoreOpaque, part: ComponentInstanceId) -> bool {
-        let config = store.engine().config();
-        let yields = config.consume_fuel || config.epoch_interruption;
-        yields || self.component.fused().rules().can_block(part)
-    }
-
-    /// The table behind `def`.
-    pub(crate) fn core_table(&self, store: &mut StoreOpaque, def: &CoreDef) -> Result<core::Table> {
-        match self.core_def(store, def)? {
-            core::Extern::Table(table) => Ok(table),
-            _ => Err(Error::new(Bug("a core definition that is no table".into()))),
-        }
-    }
-
-    /// An imported function of the host's, with the hook around it if there is one.
-    fn watched(&self, owner: ComponentInstanceId, id: ImportedFuncId, func: HostFunc) -> HostFunc {
-        let path = || self.plan().imported_funcs[id].path.to_string().into();
-        match self.watch(owner, path) {
-            Some(watch) => Arc::new(Watched { watch, inner: func }),
-            None => func,
-        }
-    }
-
-    /// What the root calls a lifted function that it exports; what its core module calls
-    /// another.
-    fn export_name(&self, id: LiftedId) -> Arc<str> {
-        let leaves = self.plan().export_leaves().into_iter();
-        let mut names = leaves.filter_map(|leaf| match leaf.item {
-            Item::Func(func) if matches!(func.func, FuncRef::Lifted(lifted) if lifted == id) => {
-                Some(leaf.path.to_string())
-            }
-            _ => None,
-        });
-        let core = match &self.plan().lifted[id].core {
-            CoreDef::Export { name, .. } => name.to_string(),
-            _ => format!("{id}"),
-        };
-        names.next().unwrap_or(core).into()
-    }
-
-    /// The core function of a `canon lower`.
-    fn make_lowered(&self, store: &mut StoreOpaque, id: LoweredId) -> Result<core::Func> {
-        match self.component.fused().adapter(id) {
-            Some(adapter) => fused::make(self, store, id, adapter),
-            None => Ok(self.make_slow(store, id)?.0),
-        }
-    }
-
-    /// The core function of a `canon lower` by way of the host, and its calling side where
-    /// it calls a guest as a task.
-    pub(crate) fn make_slow(
-        &self,
-        store: &mut StoreOpaque,
-        id: LoweredId,
-    ) -> Result<(core::Func, Option<Arc<Caller>>)> {
-        let lowered = &self.plan().lowered[id];
-        let is_async = self.plan().options[lowered.options].is_async;
-        let programs = self.component.lowered_programs(id);
-        let caller = Caller {
-            instance: self.ptr(),
-            options: self.call_options(store, lowered.options, lowered.owner)?,
-            shape: CallShape::new(self.types(), lowered.ty, programs),
-            adapter: OnceLock::new(),
-        };
-        let callee = match lowered.callee {
-            FuncRef::Lifted(id) => Func::new(self, id),
-            FuncRef::Imported(id) => match self.imported_funcs.get(id).and_then(OnceCell::get) {
-                Some(Binding::Guest(func)) => *func,
-                Some(Binding::Host(func)) => {
-                    let func = self.watched(lowered.owner, id, func.clone());
-                    let made = match is_async {
-                        true => concurrent::host_func::make(store, caller, func, true)?,
-                        false => func.lower(store, caller)?,
-                    };
-                    return Ok((made, None));
-                }
-                None => {
-                    return Err(Error::new(Bug(
-                        "an imported function that was not linked".into()
-                    )));
-                }
-            },
-        };
-        if self.tasks() {
-            let caller = Arc::new(caller);
-            let made = drive::builtins::lowered(store, caller.clone(), callee, is_async)?;
-            return Ok((made, Some(caller)));
-        }
-        let ty = caller.shape.programs.signature.core();
-        let made = core::Func::new_raw(store, &ty, move |_, lanes| {
-            // SAFETY: compiled code of the instance's store calls.
-            adapter::call(unsafe { caller.call()? }, callee, lanes_mut(lanes))
-        })?;
-        Ok((made, None))
-    }
 }

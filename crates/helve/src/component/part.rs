@@ -43,6 +43,8 @@ pub(crate) struct Part {
     pub backpressure: Cell<u16>,
     /// The model's number of it, once there is one.
     pub model_id: Cell<Option<InstanceId>>,
+    /// Whether its code has run, or is about to.
+    pub touched: Cell<bool>,
     /// Not 0 while calls of async functions can't start at once.
     pub gate: Cell<u32>,
     handles: RefCell<Table<HotStorage>>,
@@ -72,6 +74,7 @@ impl Part {
             context: Cell::default(),
             backpressure: Cell::new(0),
             model_id: Cell::new(None),
+            touched: Cell::new(false),
             gate: Cell::new(0),
             handles: RefCell::new(Table::with_storage(
                 HotStorage::new(most_handles, recorder),

@@ -26,6 +26,7 @@ use crate::component::component::Component;
 use crate::component::fused::Fused;
 use crate::component::handles::{HostHandles, ResourceKey};
 use crate::component::hook::{Hook, Watch};
+use crate::component::late::Lates;
 use crate::component::link::Binding;
 use crate::component::part::{Part, cannot_enter};
 use crate::component::resource::{Kind, ResourceType};
@@ -61,6 +62,8 @@ pub(crate) struct InstanceData {
     pub options: PrimaryMap<OptionsId, OnceCell<CallOptions>>,
     pub imported_funcs: PrimaryMap<ImportedFuncId, OnceCell<Binding>>,
     pub imported_modules: PrimaryMap<ImportedModuleId, OnceCell<core::Module>>,
+    /// What its modules import of it, until it is called.
+    pub late: Lates,
     /// Contexts of generated adapters.
     pub fused: Fused,
     /// What is told of its calls.
@@ -124,6 +127,7 @@ impl InstanceData {
             options: cells(&plan.options),
             imported_funcs: cells(&plan.imported_funcs),
             imported_modules: cells(&plan.imported_modules),
+            late: Lates::default(),
             fused: Fused::default(),
             hook: shared.hook(),
             key: Cell::new(None),

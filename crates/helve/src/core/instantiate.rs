@@ -74,6 +74,10 @@ pub(crate) unsafe fn instantiate(
     };
     run_segments(module.inner(), &data.vm, images)?;
     let Some(start) = module.inner().info.start else {
+        // Only a component instance says when its code runs.
+        if part.is_some() && (images.is_some() || !has_active_data(module)) {
+            data.vm.set_untouched();
+        }
         return Ok(id);
     };
     let Some(Extern::Func(start)) = data.entity(store.id(), EntityIndex::Func(start)) else {
@@ -92,6 +96,12 @@ pub(crate) unsafe fn instantiate(
 /// segments one by one.
 fn shares_memory(module: &Module) -> bool {
     module.inner().info.memories.values().any(|ty| ty.shared)
+}
+
+/// Whether making an instance writes to a memory, where that has no image.
+fn has_active_data(module: &Module) -> bool {
+    let mut data = module.inner().info.data.values();
+    data.any(|segment| matches!(segment.mode, DataMode::Active { .. }))
 }
 
 /// All but the active segments and the start function.
@@ -144,14 +154,16 @@ fn check(
     import: &Import,
     item: &ImportItem<'_>,
 ) -> Result<()> {
-    let wanted = module.entity_type(import.entity);
     let type_id = match item {
         ImportItem::Extern(item) => {
             store.check(item.store())?;
             match item {
                 Extern::Func(f) => f.type_id(),
                 Extern::Tag(t) => t.type_id(store)?,
-                other => return check_import(&wanted, &other.type_in(store)?),
+                other => {
+                    let wanted = module.entity_type(import.entity);
+                    return check_import(&wanted, &other.type_in(store)?);
+                }
             }
         }
         ImportItem::Host(func) => func.type_id,
@@ -172,7 +184,7 @@ fn check(
         true => ExternType::Tag((*actual).clone()),
         false => ExternType::Func((*actual).clone()),
     };
-    check_import(&wanted, &actual)?;
+    check_import(&module.entity_type(import.entity), &actual)?;
     bail!(
         "incompatible import type: the types look the same, but are of different recursive groups"
     )

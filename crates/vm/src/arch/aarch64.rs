@@ -14,6 +14,7 @@
 use super::EntryRecord;
 use crate::exception::{self, Landing};
 use crate::interrupt;
+use crate::late;
 use crate::lazy;
 use crate::traps;
 use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw, offset};
@@ -267,6 +268,60 @@ unsafe extern "C" fn fill_stub() {
         fill = sym lazy::fill,
         raise = sym raise,
         store = const offset::VMCONTEXT_STORE,
+    )
+}
+
+/// What the slot of an import holds that was not called yet: entered as the function itself
+/// is, with the record as the callee's context. Nothing of that may change.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn late_stub() {
+    core::arch::naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "stp x0, x1, [sp, #-16]!",
+        "stp x2, x3, [sp, #-16]!",
+        "stp x4, x5, [sp, #-16]!",
+        "stp x6, x7, [sp, #-16]!",
+        "stp q0, q1, [sp, #-32]!",
+        "stp q2, q3, [sp, #-32]!",
+        "stp q4, q5, [sp, #-32]!",
+        "stp q6, q7, [sp, #-32]!",
+        "mov x0, x2",
+        "ldr x1, [x29]",
+        "mov x2, x30",
+        "bl {link}",
+        "mov w17, w0",
+        "ldp q6, q7, [sp], #32",
+        "ldp q4, q5, [sp], #32",
+        "ldp q2, q3, [sp], #32",
+        "ldp q0, q1, [sp], #32",
+        "ldp x6, x7, [sp], #16",
+        "ldp x4, x5, [sp], #16",
+        "ldp x2, x3, [sp], #16",
+        "ldp x0, x1, [sp], #16",
+        "ldp x29, x30, [sp], #16",
+        "cbz w17, 2f",
+        "b {forward}",
+        "2:",
+        "ldr x0, [x2, #{store}]",
+        "b {raise}",
+        link = sym late::link,
+        forward = sym late_forward,
+        raise = sym raise,
+        store = const offset::VMCONTEXT_STORE,
+    )
+}
+
+/// What the slot holds from then on: goes to the function itself.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn late_forward() {
+    core::arch::naked_asm!(
+        "ldr x17, [x2, #{slot}]",
+        "ldr x2, [x2, #{vmctx}]",
+        "ldr x17, [x17]",
+        "br x17",
+        slot = const late::TARGET_SLOT,
+        vmctx = const late::TARGET_VMCTX,
     )
 }
 

@@ -13,6 +13,7 @@
 //! | `Registers` | pc, sp, fp of an interrupted thread, and sending it elsewhere |
 //! | `publish` | makes freshly written code visible to instruction fetch |
 //! | `fill_stub` | where stubs of functions that are not compiled yet jump to: saves all argument registers, asks `lazy::fill` for the code, goes on there |
+//! | `late_stub`, `late_forward` | what calls of imports go through that are linked when they are first called |
 //! | `stub_block` | the bytes of many such stubs |
 //! | `call_on` | calls a function on another stack |
 //! | `stack_pointer` | about where the stack is now |

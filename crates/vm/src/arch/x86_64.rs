@@ -17,6 +17,7 @@
 use super::EntryRecord;
 use crate::exception::{self, Landing};
 use crate::interrupt;
+use crate::late;
 use crate::lazy;
 use crate::traps;
 use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw, offset};
@@ -287,6 +288,72 @@ unsafe extern "C" fn fill_stub() {
         fill = sym lazy::fill,
         raise = sym raise,
         store = const offset::VMCONTEXT_STORE,
+    )
+}
+
+/// What the slot of an import holds that was not called yet: entered as the function itself
+/// is, with the record as the callee's context. Nothing of that may change.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn late_stub() {
+    core::arch::naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push rcx",
+        "push r8",
+        "push r9",
+        "sub rsp, 128",
+        "movups [rsp], xmm0",
+        "movups [rsp + 16], xmm1",
+        "movups [rsp + 32], xmm2",
+        "movups [rsp + 48], xmm3",
+        "movups [rsp + 64], xmm4",
+        "movups [rsp + 80], xmm5",
+        "movups [rsp + 96], xmm6",
+        "movups [rsp + 112], xmm7",
+        // The frame that calls: its frame pointer and the address it is returned to.
+        "mov rsi, [rbp]",
+        "mov rdx, [rbp + 8]",
+        "cld",
+        "call {link}",
+        "movups xmm0, [rsp]",
+        "movups xmm1, [rsp + 16]",
+        "movups xmm2, [rsp + 32]",
+        "movups xmm3, [rsp + 48]",
+        "movups xmm4, [rsp + 64]",
+        "movups xmm5, [rsp + 80]",
+        "movups xmm6, [rsp + 96]",
+        "movups xmm7, [rsp + 112]",
+        "add rsp, 128",
+        "pop r9",
+        "pop r8",
+        "pop rcx",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "pop rbp",
+        "test eax, eax",
+        "jnz {forward}",
+        "mov rdi, [rdi + {store}]",
+        "jmp {raise}",
+        link = sym late::link,
+        forward = sym late_forward,
+        raise = sym raise,
+        store = const offset::VMCONTEXT_STORE,
+    )
+}
+
+/// What the slot holds from then on: goes to the function itself.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn late_forward() {
+    core::arch::naked_asm!(
+        "mov rax, [rdi + {slot}]",
+        "mov rdi, [rdi + {vmctx}]",
+        "jmp [rax]",
+        slot = const late::TARGET_SLOT,
+        vmctx = const late::TARGET_VMCTX,
     )
 }
 

@@ -20,6 +20,7 @@ use crate::core;
 use crate::core::store::StoreOpaque;
 use helve_abi::canon::CanonBuiltin;
 use helve_abi::flat::FlatType;
+use helve_abi::types::ResourceTypeId;
 use helve_base::core_type::{FuncType, ValType};
 use helve_base::error::GuestTrap;
 use helve_base::{Error, Result, Trap};
@@ -31,26 +32,18 @@ pub(crate) fn make(
     store: &mut StoreOpaque,
     id: CanonBuiltinId,
 ) -> Result<core::Func> {
-    let BuiltinDef {
-        op, options, owner, ..
-    } = instance.plan().builtins[id];
+    let BuiltinDef { op, owner, .. } = instance.plan().builtins[id];
     let ptr = instance.ptr();
-    let (params, results) = op.signature(instance.types(), instance.plan().options[options].width);
-    let mut ty = FuncType::new(params.core(), results.core());
-    let wide = |resource| {
-        let def = instance.plan().resources.get(resource);
-        def.is_some_and(ResourceDef::is_wide)
-    };
+    let ty = core_type(instance.plan(), id);
+    let wide = |resource| is_wide(instance.plan(), resource);
     match op {
         CanonBuiltin::ResourceNew { resource } if wide(resource) => {
-            ty = FuncType::new([ValType::I64], [ValType::I32]);
             core::Func::new_raw(store, &ty, move |_, args| {
                 // SAFETY: see the module.
                 resource::new_wide(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
             })
         }
         CanonBuiltin::ResourceRep { resource } if wide(resource) => {
-            ty = FuncType::new([ValType::I32], [ValType::I64]);
             core::Func::new_raw(store, &ty, move |_, args| {
                 // SAFETY: see the module.
                 resource::rep_wide(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
@@ -86,6 +79,29 @@ pub(crate) fn make(
             simple(unsafe { ptr.get() }.part(owner), op, lanes_mut(args))
         }),
     }
+}
+
+/// Its type.
+pub(crate) fn core_type(plan: &Plan, id: CanonBuiltinId) -> FuncType {
+    let BuiltinDef { op, options, .. } = plan.builtins[id];
+    match op {
+        CanonBuiltin::ResourceNew { resource } if is_wide(plan, resource) => {
+            FuncType::new([ValType::I64], [ValType::I32])
+        }
+        CanonBuiltin::ResourceRep { resource } if is_wide(plan, resource) => {
+            FuncType::new([ValType::I32], [ValType::I64])
+        }
+        _ => {
+            let (params, results) = op.signature(&plan.types, plan.options[options].width);
+            FuncType::new(params.core(), results.core())
+        }
+    }
+}
+
+fn is_wide(plan: &Plan, resource: ResourceTypeId) -> bool {
+    plan.resources
+        .get(resource)
+        .is_some_and(ResourceDef::is_wide)
 }
 
 /// Built-ins on what one component instance has.

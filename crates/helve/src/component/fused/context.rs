@@ -370,7 +370,7 @@ unsafe fn mover_functions(
 }
 
 /// A function as generated code imports it.
-pub(super) fn import(func: core::Func) -> VMFunctionImport {
+pub(crate) fn import(func: core::Func) -> VMFunctionImport {
     // SAFETY: a function of the instance's store, which is borrowed.
     let VMFuncRef { slot, vmctx, .. } = unsafe { *func.ptr.as_ptr() };
     VMFunctionImport { slot, vmctx }
@@ -413,6 +413,7 @@ fn function(
     let Some(def) = def else {
         return Ok(NO_FUNCTION);
     };
+    instance.touch_owner(store, def);
     match instance.core_def(store, def)? {
         core::Extern::Func(func) => Ok(import(func)),
         _ => Err(Error::new(Bug(

@@ -22,5 +22,5 @@ mod task;
 mod transcode;
 
 pub(crate) use code::FusedCode;
-pub(crate) use context::{AdapterContext, AdapterPtr, Fused, make};
+pub(crate) use context::{AdapterContext, AdapterPtr, Fused, import, make};
 pub(crate) use resource::builtin;

@@ -131,9 +131,12 @@ fn on_drop(
         // A destructor of a component with tasks is one.
         Some(_) if instance.tasks() => Ok((OnDrop::Slow, None)),
         Some(_) if rules.sees_context(*owner) => Ok((OnDrop::Slow, None)),
-        Some(dtor) => match instance.core_def(store, dtor)? {
-            core::Extern::Func(func) => Ok((OnDrop::Call, Some(func))),
-            _ => Ok((OnDrop::Slow, None)),
-        },
+        Some(dtor) => {
+            instance.touch_owner(store, dtor);
+            match instance.core_def(store, dtor)? {
+                core::Extern::Func(func) => Ok((OnDrop::Call, Some(func))),
+                _ => Ok((OnDrop::Slow, None)),
+            }
+        }
     }
 }
