@@ -26,8 +26,8 @@ use crate::waitable::{Event, SetId, WaitableId};
 
 /// What a callback's result asks for.
 const EXIT: u32 = 0;
-const YIELD: u32 = 1;
-const WAIT: u32 = 2;
+pub(crate) const YIELD: u32 = 1;
+pub(crate) const WAIT: u32 = 2;
 
 impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// A new task's thread runs for the first time.
@@ -52,6 +52,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A task starts.
+    #[inline]
     pub(crate) fn enter(&mut self, thread: ThreadId, task: TaskId) -> Result<Next, Trap> {
         let callee = self.task(task)?.callee;
         if callee.excludes() {
@@ -80,6 +81,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A callback is called: its thread excludes others again.
+    #[inline]
     pub(crate) fn callback(&mut self, thread: ThreadId, event: Event) -> Result<Next, Trap> {
         let waking = self.thread(thread)?;
         let (task, instance) = (waking.task, waking.instance);
@@ -92,6 +94,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The event that a thread which waited for a set goes on with.
+    #[inline]
     pub(crate) fn event_of(
         &mut self,
         instance: InstanceId,
@@ -112,6 +115,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.follow(next)
     }
 
+    #[inline]
     fn callback_next(&mut self, packed: u32) -> Result<Next, Trap> {
         let (thread, task) = self.current()?;
         let callee = self.task(task)?.callee;
@@ -153,6 +157,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The current thread ends.
+    #[inline]
     fn exit(&mut self) -> Result<Next, Trap> {
         let (id, task_id) = self.current()?;
         let task = self.task_mut(task_id)?;
@@ -164,8 +169,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let last = task.threads == 0;
         let thread = self.remove_thread(id);
         let (index, implicit) = thread.ok_or(Trap::Misuse("a thread that is gone"))?;
-        let component = self.component_mut(callee.instance)?;
-        component.threads.remove(index)?;
+        self.component_mut(callee.instance)?.threads.free(index);
         if implicit && callee.excludes() {
             self.set_exclusive(callee.instance, None)?;
         }
@@ -175,6 +179,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(Next::Stop(None))
     }
 
+    #[inline]
     fn begin_return(&self, id: TaskId) -> Result<Returning, Trap> {
         let task = self.task(id)?;
         task.check_return()?;
@@ -183,6 +188,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(Returning { task: id, to })
     }
 
+    #[inline]
     fn check_borrows(&self, task: TaskId) -> Result<(), Trap> {
         match self.task(task)?.scope {
             Some(scope) => Ok(self.scopes.check(scope)?),
@@ -208,6 +214,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The result is with the caller.
+    #[inline]
     pub fn finish_return(&mut self, returning: Returning) -> Result<Effect, Trap> {
         self.task(returning.task)?.check_return()?;
         self.resolve(returning.task, false)?;
@@ -228,6 +235,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A task is resolved; its caller sees that.
+    #[inline]
     pub(crate) fn resolve(&mut self, id: TaskId, cancelled: bool) -> Result<(), Trap> {
         self.check_borrows(id)?;
         let task = self.task_mut(id)?;
@@ -243,6 +251,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A subtask is resolved: whoever waits for it is told.
+    #[inline]
     pub(crate) fn resolve_subtask(
         &mut self,
         subtask: WaitableId,

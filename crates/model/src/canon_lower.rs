@@ -10,12 +10,14 @@
 //!                  \-> nobody to tell ------/         else sync: waits  async: BLOCKED
 //! ```
 
+use crate::canon_lift::{WAIT, YIELD};
 use crate::effect::{Caller, Effect, Value};
 use crate::instance::{FlagStorage, InstanceId};
+use crate::run_queue::Schedule;
 use crate::store::{Frame, LetGo, Next, Store, Then};
 use crate::subtask::{Cancelling, SubtaskState};
 use crate::tables::Tables;
-use crate::task::{Callee, Task, TaskId};
+use crate::task::{Abi, Callee, Task, TaskId};
 use crate::thread::{ThreadId, Wait};
 use crate::trap::Trap;
 use crate::waitable::WaitableId;
@@ -75,6 +77,68 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok((task, thread))
     }
 
+    /// As [`Store::adopt`] and then [`Store::callback_returned`] at once, of a callee that
+    /// nobody has seen run: it waits, as `packed` says, with these context slots, and is never
+    /// the current thread. `None`: that is for those two; nothing has changed. Else the
+    /// callee's task and what comes next, which is its caller's.
+    pub fn adopt_waiting(
+        &mut self,
+        callee: Callee,
+        is_async: bool,
+        packed: u32,
+        slots: [u64; 2],
+    ) -> Result<Option<(TaskId, Effect)>, Trap> {
+        // Choices that a seed or a recording makes are made step by step.
+        if !matches!(self.queue.schedule(), Schedule::InOrder) || callee.abi != Abi::Callback {
+            return Ok(None);
+        }
+        let (caller, _) = self.current()?;
+        let from = self.thread(caller)?.instance;
+        let wait = match packed & 15 {
+            YIELD => Wait::CallbackYield,
+            WAIT => {
+                let index = packed >> 4;
+                let arena = &mut self.arena;
+                let begun = self.tables.with(callee.instance, |table| {
+                    let set = table.waitable_set(index)?;
+                    match arena.set_has_event(set) {
+                        true => Ok(None),
+                        false => table.begin_wait(arena, index).map(Some),
+                    }
+                });
+                let Some(Ok(Some(set))) = begun else {
+                    return Ok(None);
+                };
+                Wait::CallbackSet(set)
+            }
+            _ => return Ok(None),
+        };
+        let subtask = self.arena.subtask_new()?;
+        let by = Caller::Guest {
+            instance: from,
+            subtask,
+        };
+        let (task, thread) = self.new_task(Task::new(0, callee, by))?;
+        self.arena.subtask_mut(subtask)?.task = Some(task);
+        self.arena.subtask_advance(subtask, SubtaskState::Started)?;
+        self.register_thread(thread)?;
+        self.task_mut(task)?.start()?;
+        let waiting = self.thread_mut(thread)?;
+        waiting.begun = true;
+        waiting.storage = slots;
+        self.start_waiting(thread, wait, true)?;
+        self.instances.leave_to(callee.instance, Some(from));
+        if is_async {
+            let index =
+                self.with_table(from, |table, arena| table.subtask_insert(arena, subtask))?;
+            let value = Value::Number(SubtaskState::Started as u32 | index << 4);
+            let thread = caller;
+            return Ok(Some((task, Effect::Continue { thread, value })));
+        }
+        let next = self.wait_until(Wait::Call(subtask), false);
+        Ok(Some((task, self.follow(next)?)))
+    }
+
     /// The host calls a guest's function. The effects that follow end with
     /// [`Effect::ToHost`]; the task may be resolved then, or later.
     pub fn call_from_host(&mut self, callee: Callee) -> Result<(TaskId, Effect), Trap> {
@@ -107,6 +171,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The thread that ran for a call has stopped.
+    #[inline]
     pub(crate) fn called(&mut self, frame: Frame) -> Result<Next, Trap> {
         let Then::Call {
             task,
@@ -119,7 +184,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             return Err(Trap::Misuse("a call that is none"));
         };
         if !callee.is_async && !self.is_resolved(task) {
-            let inner = self.component(callee.instance)?.lists.inner;
+            let inner = self.component(callee.instance)?.lists.inner();
             let Some(thread) = self.choose_thread(inner)? else {
                 self.frames.push(frame);
                 return Err(match self.is_idle() {
@@ -176,12 +241,11 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let Some(next) = next else {
             return Ok(None);
         };
-        let node = self.thread(next)?.waits().and_then(|(_, node)| node);
-        let ready = node.is_some_and(|node| self.queue.is_ready(node));
-        Ok(ready.then_some((next, then)))
+        Ok(self.queue.is_ready(next).then_some((next, then)))
     }
 
     /// A call has come back to its caller, over or not.
+    #[inline]
     fn lowered(
         &mut self,
         instance: InstanceId,

@@ -27,9 +27,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `thread.new-indirect`, of a function that is of the right type; `function` is
     /// what [`Entry::Function`](crate::effect::Entry::Function) will say.
     pub fn thread_new_indirect(&mut self, function: u64) -> Result<Effect, Trap> {
-        self.enter_builtin()?;
-        let (_, task) = self.current()?;
-        let thread = self.new_thread(task, Some(function))?;
+        let (thread, instance) = self.enter_builtin()?;
+        let task = self.thread(thread)?.task;
+        let thread = self.new_thread((task, instance), Some(function))?;
         let index = self.register_thread(thread)?;
         self.go_on(Value::Number(index))
     }
@@ -117,9 +117,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     fn ready_thread(&self, index: u32) -> Result<Option<ThreadId>, Trap> {
         let (_, instance) = self.enter_builtin()?;
         let other = self.thread_at(instance, index)?;
-        let node = self.thread(other)?.waits().and_then(|(_, node)| node);
-        let ready = node.is_some_and(|node| self.queue.is_ready(node));
-        Ok(ready.then_some(other))
+        Ok(self.queue.is_ready(other).then_some(other))
     }
 
     /// `thread.suspend-then-promote`.

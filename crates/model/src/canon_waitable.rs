@@ -54,6 +54,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `waitable-set.wait`.
+    #[inline]
     pub fn waitable_set_wait(&mut self, index: u32, cancellable: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.check_may_block()?;
@@ -77,6 +78,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `waitable-set.drop`.
     pub fn waitable_set_drop(&mut self, index: u32) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
+        self.drop_waitable_set(instance, index)?;
+        self.go_on(Value::None)
+    }
+
+    /// The same, of an instance that may call it.
+    pub fn drop_waitable_set(&mut self, instance: InstanceId, index: u32) -> Result<(), Trap> {
         let lists = self.with_table(instance, |table, arena| {
             let set = table.waitable_set(index)?;
             let lists = arena.sets.get(set.0).map(|set| set.lists);
@@ -86,7 +93,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         for list in lists.into_iter().flatten().flatten() {
             self.queue.remove_list(list);
         }
-        self.go_on(Value::None)
+        Ok(())
     }
 
     /// `waitable.join`.
@@ -201,6 +208,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// What the host does with ends of its own, by `Arena`'s methods; then whoever waits
     /// at the other ends is looked at.
+    #[inline]
     pub fn with_arena<R>(
         &mut self,
         work: impl FnOnce(&mut crate::Arena) -> Result<R, HandleError>,

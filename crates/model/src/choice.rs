@@ -4,7 +4,7 @@
 //! which event of a set comes first, and whether a thread that need not wait does.
 
 use crate::instance::{FlagStorage, InstanceId};
-use crate::run_queue::{ListId, Schedule, Told};
+use crate::run_queue::{Among, Schedule, Told};
 use crate::store::Store;
 use crate::tables::Tables;
 use crate::task::TaskId;
@@ -39,13 +39,18 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         }
     }
 
-    /// Which thread below a list runs next.
-    pub(crate) fn choose_thread(&mut self, list: ListId) -> Result<Option<ThreadId>, Trap> {
-        if !self.is_told() {
-            return Ok(self.queue.pick(list));
+    /// Which thread runs next.
+    #[inline]
+    pub(crate) fn choose_thread(&mut self, among: Among) -> Result<Option<ThreadId>, Trap> {
+        match self.is_told() {
+            false => Ok(self.queue.pick(among)),
+            true => self.told_among(among),
         }
-        let mut among = Vec::new();
-        self.queue.ready(list, &mut among);
+    }
+
+    #[cold]
+    fn told_among(&mut self, among: Among) -> Result<Option<ThreadId>, Trap> {
+        let among = self.queue.ready(among);
         match among.is_empty() {
             true => Ok(None),
             false => self.told_thread(&among).map(Some),
@@ -61,6 +66,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let members = &self.task(task)?.cancellable;
         let excluded = but.and_then(|but| {
             let place = self.threads.get(but.0)?.cancellable?;
+            let place = place as usize;
             (members.get(place) == Some(&but)).then_some(place)
         });
         let count = members.len() - usize::from(excluded.is_some());
@@ -88,6 +94,19 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         instance: InstanceId,
         set: SetId,
     ) -> Result<Option<Event>, Trap> {
+        let mut chosen = None;
+        if !matches!(self.queue.schedule(), Schedule::InOrder) {
+            chosen = self.chosen_member(set)?;
+        }
+        self.with_table(instance, |table, arena| match chosen {
+            Some(chosen) => table.poll_set(arena, set, Some(&mut |_| chosen)),
+            None => table.poll_set(arena, set, None),
+        })
+    }
+
+    /// The place of the member of a set that a seed or a recording chooses.
+    #[cold]
+    fn chosen_member(&mut self, set: SetId) -> Result<Option<usize>, Trap> {
         let ready = self.arena.ready_members(set);
         let mut chosen = None;
         if self.is_told() && !ready.is_empty() {
@@ -107,10 +126,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             let count = ready.len();
             chosen = Some(self.queue.pick_of(count, 0));
         }
-        self.with_table(instance, |table, arena| match chosen {
-            Some(chosen) => table.poll_set(arena, set, Some(&mut |_| chosen)),
-            None => table.poll_set(arena, set, None),
-        })
+        Ok(chosen)
     }
 
     /// Whether a seed decides.

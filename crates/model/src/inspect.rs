@@ -136,13 +136,13 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let Ok(thread) = self.thread(id) else {
             return ThreadState::Suspended;
         };
-        let Some((wait, node)) = thread.waits() else {
+        let Some(wait) = thread.waits() else {
             return match thread.is_running() {
                 true => ThreadState::Running,
                 false => ThreadState::Suspended,
             };
         };
-        if node.is_some_and(|node| self.queue.is_ready(node)) {
+        if self.queue.is_ready(id) {
             return ThreadState::Ready;
         }
         ThreadState::Waiting(self.waits_for(wait))

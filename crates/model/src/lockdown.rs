@@ -152,10 +152,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         for (thread, waits) in threads {
             self.remove_thread(thread);
             ended.threads.push(thread);
-            if let Some((_, Some(node))) = waits {
-                self.queue.remove(node);
-            }
-            if let Some((Wait::Call(subtask), _)) = waits {
+            self.queue.remove(thread);
+            if let Some(Wait::Call(subtask)) = waits {
                 self.end_wait_for_call(subtask, ended)?;
             }
         }

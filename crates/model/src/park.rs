@@ -59,7 +59,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// Whether a stack that waits in the host runs through an instance's tree.
     pub fn is_closed(&self, instance: InstanceId) -> bool {
         self.component(instance)
-            .is_ok_and(|component| component.closed)
+            .is_ok_and(|component| component.is_closed())
     }
 
     /// The parked stack that runs through a tree, if one does.
@@ -97,8 +97,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             if self.instances.root(InstanceId::from_number(number)) == root
                 && let Some(component) = self.components.get_mut(number)
             {
-                component.closed = closed;
-                self.queue.set_open(component.lists.outer, !closed);
+                component.set_closed(&mut self.queue, closed);
             }
         }
     }

@@ -80,10 +80,13 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         else {
             return Ok(());
         };
-        let inner = self.component(callee.instance)?.lists.inner;
-        if callee.is_async || self.is_resolved(task) || self.queue.is_ready_list(inner) {
+        if callee.is_async || self.is_resolved(task) {
             return Ok(());
         }
-        Err(Trap::BlockSync)
+        let lists = self.component(callee.instance)?.lists;
+        match self.queue.is_inner_ready([lists.plain, lists.gated]) {
+            true => Ok(()),
+            false => Err(Trap::BlockSync),
+        }
     }
 }

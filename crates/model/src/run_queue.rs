@@ -1,27 +1,28 @@
 //! Which threads can run, and which of them is next.
 //!
 //! ```text
-//!   root -- outer(instance) --+-- thread that excludes others, but could go on
-//!                             |-- held(set): the same, waits for the set
-//!                             |-- enter, enter_exclusive: tasks not started yet
-//!                             +-- inner(instance) --+-- thread
-//!                                                   |-- plain(set): threads that wait
-//!                                                   +-- gate(instance) --+-- thread
-//!                                                                        +-- gated(set)
+//!   root --+-- plain(instance) --+-- held: threads that exclude others, but could go on
+//!          |    (open: no stack  |-- enter, enter_exclusive: tasks not started yet
+//!          |     of it waits in  |-- held(set): threads that exclude others, and wait for it
+//!          |     the host)       |-- own: threads                              (inner)
+//!          |                     +-- plain(set): threads that wait for the set (inner)
+//!          +-- gated(instance) --+-- gate: tasks between two calls of their callbacks
+//!               (open: and nobody +-- gated(set): the same, and they wait for the set
+//!                excludes others)
 //! ```
 //!
-//! A list is in its parent while it is open and has something in it. So a condition on
-//! which many threads wait (the instance is free to be entered, a set has an event) is one
-//! flag of a list, and a change of it O(1) however many wait. `inner` is what a call of a
-//! function that is not async may let run before it has its result.
+//! Threads are in lists, lists in groups, groups in the root: a list while it is open and
+//! has something in it, a group likewise. So a condition on which many threads wait (the
+//! instance is free to be entered, a set has an event) is one flag, and a change of it O(1)
+//! however many wait. *Inner* lists are what a call of a function that is not async may let
+//! run before it has its result.
 //!
-//! In order: each list is a queue, and a list that was picked from goes behind its
+//! In order: each of these is a queue, and a list that was picked from goes behind its
 //! siblings, so whoever can run does within a bounded number of picks. Seeded: any member
 //! can be picked, and every [`FAIR`]th pick is in order. Not here: what threads wait for
 //! (`thread`), who asks (`store`).
 
 use crate::error::HandleError;
-use crate::slab::Slab;
 use crate::thread::ThreadId;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -32,56 +33,107 @@ pub const FAIR: u32 = 16;
 /// How often in a row a thread may go on, where it could make place for others.
 const KEEP: u32 = 64;
 
+/// A list of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListId(u32);
 
+/// A group of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NodeId(u32);
+pub(crate) struct GroupId(u32);
 
-impl NodeId {
-    /// No place.
-    const NONE: NodeId = NodeId(u32::MAX);
+/// Below whom a thread is picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// All threads that can run.
+    All,
+    /// Those in inner lists of these groups.
+    Inner([GroupId; 2]),
 }
 
-impl ListId {
-    /// No list: the root is in none.
-    const NONE: ListId = ListId(u32::MAX);
-}
+/// No member of anything.
+const NONE: u32 = u32::MAX;
 
+/// The place of a thread in a list, of a list in a group, or of a group in the root.
 #[derive(Clone, Copy, Debug)]
-enum Item {
-    Thread(ThreadId),
-    List(ListId),
-}
-
-/// A place in a list, or of a list that is in none.
-#[derive(Clone, Debug)]
-struct Node {
-    item: Item,
-    list: ListId,
-    previous: NodeId,
-    next: NodeId,
+struct Link {
+    /// What it is in, or `NONE`.
+    owner: u32,
+    previous: u32,
+    next: u32,
     /// Its place in `RunQueue::members`, where a seed picks.
     place: u32,
 }
 
-#[derive(Clone, Debug)]
-struct List {
-    parent: ListId,
-    /// Its place in the parent; linked while `attached`.
-    node: NodeId,
-    attached: bool,
-    open: bool,
-    first: NodeId,
-    last: NodeId,
-    /// How many members it has.
+impl Link {
+    const OUT: Link = Link {
+        owner: NONE,
+        previous: NONE,
+        next: NONE,
+        place: 0,
+    };
+}
+
+/// Members in their order, linked by `Link`s.
+#[derive(Clone, Copy, Debug)]
+struct Ring {
+    first: u32,
+    last: u32,
     count: u32,
 }
 
-impl List {
-    fn should_be_attached(&self) -> bool {
-        self.open && self.count > 0 && self.parent != ListId::NONE
+impl Ring {
+    const EMPTY: Ring = Ring {
+        first: NONE,
+        last: NONE,
+        count: 0,
+    };
+
+    /// At the end. (`NONE` is the number of no link.)
+    #[inline(always)]
+    fn push(&mut self, links: &mut [Link], id: u32, owner: u32) {
+        let previous = core::mem::replace(&mut self.last, id);
+        if let Some(link) = links.get_mut(id as usize) {
+            (link.owner, link.previous, link.next) = (owner, previous, NONE);
+        }
+        match links.get_mut(previous as usize) {
+            Some(previous) => previous.next = id,
+            None => self.first = id,
+        }
+        self.count += 1;
     }
+
+    /// Out of it.
+    #[inline(always)]
+    fn take(&mut self, links: &mut [Link], id: u32) {
+        let Some(link) = links.get_mut(id as usize) else {
+            return;
+        };
+        let (previous, next) = (link.previous, link.next);
+        link.owner = NONE;
+        match links.get_mut(previous as usize) {
+            Some(previous) => previous.next = next,
+            None => self.first = next,
+        }
+        match links.get_mut(next as usize) {
+            Some(next) => next.previous = previous,
+            None => self.last = previous,
+        }
+        self.count -= 1;
+    }
+}
+
+#[derive(Clone, Debug)]
+struct List {
+    ring: Ring,
+    group: u32,
+    open: bool,
+    inner: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Group {
+    ring: Ring,
+    open: bool,
 }
 
 /// How free choices are made.
@@ -118,47 +170,55 @@ pub enum Told {
     Keep(bool),
 }
 
+/// What is in what.
+const GROUPS: usize = 0;
+const LISTS: usize = 1;
+const THREADS: usize = 2;
+
 /// The ready lists of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct RunQueue {
-    nodes: Slab<Node>,
-    lists: Slab<List>,
-    root: ListId,
+    /// Places of groups, of lists, of threads, by number.
+    links: [Vec<Link>; 3],
+    root: Ring,
+    groups: Vec<Group>,
+    lists: Vec<List>,
+    free_groups: Vec<u32>,
+    free_lists: Vec<u32>,
     schedule: Schedule,
-    /// By list, all members in any order: for a seed to pick from, else nothing.
-    members: Vec<Vec<NodeId>>,
+    /// Of the root, of each group, of each list: all members in any order, for a seed to
+    /// pick from, else nothing.
+    members: [Vec<Vec<u32>>; 3],
     picks: u32,
+    inner_picks: usize,
     kept: u32,
 }
 
 impl RunQueue {
     pub fn new() -> RunQueue {
-        let mut queue = RunQueue {
-            nodes: Slab::new(),
-            lists: Slab::new(),
-            root: ListId(0),
+        RunQueue {
+            links: [Vec::new(), Vec::new(), Vec::new()],
+            root: Ring::EMPTY,
+            groups: Vec::new(),
+            lists: Vec::new(),
+            free_groups: Vec::new(),
+            free_lists: Vec::new(),
             schedule: Schedule::InOrder,
-            members: Vec::new(),
+            members: [Vec::new(), Vec::new(), Vec::new()],
             picks: 0,
+            inner_picks: 0,
             kept: 0,
-        };
-        // The first insert into an empty slab only fails without memory for one node.
-        if let Ok(root) = queue.add_list(None, true) {
-            queue.root = root;
         }
-        queue
-    }
-
-    pub fn root(&self) -> ListId {
-        self.root
     }
 
     /// How choices are made.
+    #[inline]
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
     /// The same, to take recorded choices out.
+    #[inline]
     pub fn schedule_mut(&mut self) -> &mut Schedule {
         &mut self.schedule
     }
@@ -166,190 +226,218 @@ impl RunQueue {
     /// How choices are made from now on.
     pub fn set_schedule(&mut self, schedule: Schedule) {
         self.schedule = schedule;
-        self.members = Vec::new();
+        self.members = [Vec::new(), Vec::new(), Vec::new()];
         if !self.is_seeded() {
             return;
         }
-        let firsts: Vec<_> = self.lists.iter().map(|(n, list)| (n, list.first)).collect();
-        for (list, first) in firsts {
-            let mut at = first;
-            while at != NodeId::NONE {
-                self.add_member(ListId(list), at);
-                at = self.nodes.get(at.0).map_or(NodeId::NONE, |node| node.next);
-            }
+        let mut all = Vec::new();
+        for level in [GROUPS, LISTS, THREADS] {
+            let links = (0..).zip(&self.links[level]);
+            let linked = links.filter(|(_, link)| link.owner != NONE);
+            all.extend(linked.map(|(id, link)| (level, link.owner, id)));
+        }
+        for (level, owner, id) in all {
+            self.add_member(level, owner, id);
         }
     }
 
+    #[inline]
     fn is_seeded(&self) -> bool {
         matches!(self.schedule, Schedule::Seeded(_))
     }
 
+    /// A new empty group.
+    pub fn add_group(&mut self) -> Result<GroupId, HandleError> {
+        let group = Group {
+            ring: Ring::EMPTY,
+            open: true,
+        };
+        let free = self.free_groups.pop();
+        let number = place(&mut self.groups, &mut self.free_groups, group, free)?;
+        make_room(&mut self.links[GROUPS], number)?;
+        Ok(GroupId(number))
+    }
+
     /// A new empty list.
-    pub fn add_list(&mut self, parent: Option<ListId>, open: bool) -> Result<ListId, HandleError> {
-        let parent = parent.unwrap_or(ListId::NONE);
-        let node = NodeId(self.nodes.insert(Node {
-            item: Item::List(ListId::NONE),
-            list: parent,
-            previous: NodeId::NONE,
-            next: NodeId::NONE,
-            place: 0,
-        })?);
-        let id = ListId(self.lists.insert(List {
-            parent,
-            node,
-            attached: false,
+    pub fn add_list(
+        &mut self,
+        group: GroupId,
+        open: bool,
+        inner: bool,
+    ) -> Result<ListId, HandleError> {
+        let list = List {
+            ring: Ring::EMPTY,
+            group: group.0,
             open,
-            first: NodeId::NONE,
-            last: NodeId::NONE,
-            count: 0,
-        })?);
-        if let Some(node) = self.nodes.get_mut(node.0) {
-            node.item = Item::List(id);
-        }
-        Ok(id)
+            inner,
+        };
+        let free = self.free_lists.pop();
+        let number = place(&mut self.lists, &mut self.free_lists, list, free)?;
+        make_room(&mut self.links[LISTS], number)?;
+        Ok(ListId(number))
     }
 
     /// Frees a list, which is empty.
     pub fn remove_list(&mut self, id: ListId) {
-        if let Some(list) = self.lists.remove(id.0) {
-            self.nodes.remove(list.node.0);
-        }
+        self.free_lists.push(id.0);
+    }
+
+    /// Frees a group, whose lists are empty and go with it.
+    pub fn remove_group(&mut self, id: GroupId) {
+        self.free_groups.push(id.0);
     }
 
     /// Puts a thread at the end of a list.
     #[inline]
-    pub fn insert(&mut self, list: ListId, thread: ThreadId) -> Result<NodeId, HandleError> {
-        let node = NodeId(self.nodes.insert(Node {
-            item: Item::Thread(thread),
-            list,
-            previous: NodeId::NONE,
-            next: NodeId::NONE,
-            place: 0,
-        })?);
-        self.link(node);
-        Ok(node)
+    pub fn insert(&mut self, list: ListId, thread: ThreadId) -> Result<(), HandleError> {
+        if thread.0 as usize >= self.links[THREADS].len() {
+            make_room(&mut self.links[THREADS], thread.0)?;
+        }
+        let Some(found) = self.lists.get_mut(list.0 as usize) else {
+            return Ok(());
+        };
+        found.ring.push(&mut self.links[THREADS], thread.0, list.0);
+        let first = found.ring.count == 1;
+        if self.is_seeded() {
+            self.add_member(THREADS, list.0, thread.0);
+        }
+        if first {
+            self.fit_list(list.0);
+        }
+        Ok(())
     }
 
-    /// Takes a thread out.
+    /// Takes a thread out of the list that it is in, if it is in one.
     #[inline]
-    pub fn remove(&mut self, node: NodeId) {
-        self.unlink(node);
-        self.nodes.discard(node.0);
+    pub fn remove(&mut self, thread: ThreadId) {
+        let link = self.links[THREADS].get(thread.0 as usize);
+        let list = link.map_or(NONE, |link| link.owner);
+        let Some(found) = self.lists.get_mut(list as usize) else {
+            return;
+        };
+        found.ring.take(&mut self.links[THREADS], thread.0);
+        let empty = found.ring.count == 0;
+        if self.is_seeded() {
+            self.remove_member(THREADS, list, thread.0);
+        }
+        if empty {
+            self.fit_list(list);
+        }
+    }
+
+    /// Whether a thread is in a list.
+    #[inline]
+    pub fn contains(&self, thread: ThreadId) -> bool {
+        let link = self.links[THREADS].get(thread.0 as usize);
+        link.is_some_and(|link| link.owner != NONE)
     }
 
     /// Opens or closes a list.
     #[inline]
     pub fn set_open(&mut self, id: ListId, open: bool) {
-        let Some(list) = self.lists.get_mut(id.0) else {
+        let Some(list) = self.lists.get_mut(id.0 as usize) else {
             return;
         };
-        if list.open == open {
-            return;
+        if list.open != open {
+            list.open = open;
+            if list.ring.count > 0 {
+                self.fit_list(id.0);
+            }
         }
-        list.open = open;
-        let (should, node) = (list.should_be_attached(), list.node);
-        if should == list.attached {
+    }
+
+    /// Opens or closes a group.
+    #[inline]
+    pub fn set_group_open(&mut self, id: GroupId, open: bool) {
+        let Some(group) = self.groups.get_mut(id.0 as usize) else {
             return;
+        };
+        if group.open != open {
+            group.open = open;
+            if group.ring.count > 0 {
+                self.fit_group(id.0);
+            }
         }
-        list.attached = should;
+    }
+
+    /// A list is in its group while it is open and not empty.
+    fn fit_list(&mut self, id: u32) {
+        let [_, links, _] = &mut self.links;
+        let Some(list) = self.lists.get(id as usize) else {
+            return;
+        };
+        let should = list.open && list.ring.count > 0;
+        let is = links
+            .get(id as usize)
+            .is_some_and(|link| link.owner != NONE);
+        let number = list.group;
+        let Some(group) = self
+            .groups
+            .get_mut(number as usize)
+            .filter(|_| should != is)
+        else {
+            return;
+        };
         match should {
-            true => self.link(node),
-            false => self.unlink(node),
+            true => group.ring.push(links, id, number),
+            false => group.ring.take(links, id),
+        }
+        let changed = group.ring.count == u32::from(should);
+        self.change_member(LISTS, number, id, should);
+        if changed {
+            self.fit_group(number);
         }
     }
 
-    /// Puts a place at the end of its list, and that list into its parent if it was empty,
-    /// and so on.
+    /// A group is in the root while it is open and not empty.
+    fn fit_group(&mut self, id: u32) {
+        let [links, ..] = &mut self.links;
+        let Some(group) = self.groups.get(id as usize) else {
+            return;
+        };
+        let should = group.open && group.ring.count > 0;
+        let is = links
+            .get(id as usize)
+            .is_some_and(|link| link.owner != NONE);
+        if should == is {
+            return;
+        }
+        match should {
+            true => self.root.push(links, id, 0),
+            false => self.root.take(links, id),
+        }
+        self.change_member(GROUPS, 0, id, should);
+    }
+
     #[inline]
-    fn link(&mut self, id: NodeId) {
-        let mut id = id;
-        loop {
-            let Some(node) = self.nodes.get_mut(id.0) else {
-                return;
-            };
-            let list_id = node.list;
-            let Some(list) = self.lists.get_mut(list_id.0) else {
-                return;
-            };
-            let previous = core::mem::replace(&mut list.last, id);
-            (node.previous, node.next) = (previous, NodeId::NONE);
-            list.count += 1;
-            let attach = list.count == 1 && !list.attached && list.should_be_attached();
-            list.attached |= attach;
-            let own = list.node;
-            if previous == NodeId::NONE {
-                list.first = id;
-            } else if let Some(previous) = self.nodes.get_mut(previous.0) {
-                previous.next = id;
-            }
-            if self.is_seeded() {
-                self.add_member(list_id, id);
-            }
-            if !attach {
-                return;
-            }
-            id = own;
+    fn change_member(&mut self, level: usize, owner: u32, id: u32, there: bool) {
+        match (self.is_seeded(), there) {
+            (false, _) => {}
+            (true, true) => self.add_member(level, owner, id),
+            (true, false) => self.remove_member(level, owner, id),
         }
     }
 
-    /// Takes a place out of its list, and that list out of its parent if it is empty then,
-    /// and so on.
-    #[inline]
-    fn unlink(&mut self, id: NodeId) {
-        let mut id = id;
-        loop {
-            let Some(node) = self.nodes.get(id.0) else {
-                return;
-            };
-            let (list_id, previous, next) = (node.list, node.previous, node.next);
-            let Some(list) = self.lists.get_mut(list_id.0) else {
-                return;
-            };
-            if previous == NodeId::NONE && list.first != id {
-                return;
-            }
-            list.count -= 1;
-            let detach = list.count == 0 && list.attached;
-            list.attached &= !detach;
-            let own = list.node;
-            if previous == NodeId::NONE {
-                list.first = next;
-            }
-            if next == NodeId::NONE {
-                list.last = previous;
-            }
-            if let Some(previous) = self.nodes.get_mut(previous.0) {
-                previous.next = next;
-            }
-            if let Some(next) = self.nodes.get_mut(next.0) {
-                next.previous = previous;
-            }
-            if self.is_seeded() {
-                self.remove_member(list_id, id);
-            }
-            if !detach {
-                return;
-            }
-            id = own;
-        }
-    }
-
+    /// A seed can pick it from now on.
     #[cold]
-    fn add_member(&mut self, list: ListId, id: NodeId) {
-        let at = list.0 as usize;
-        if at >= self.members.len() {
-            self.members.resize(at + 1, Vec::new());
+    fn add_member(&mut self, level: usize, owner: u32, id: u32) {
+        let rings = &mut self.members[level];
+        if rings.len() <= owner as usize {
+            rings.resize_with(owner as usize + 1, Vec::new);
         }
-        if let (Some(members), Some(node)) = (self.members.get_mut(at), self.nodes.get_mut(id.0)) {
-            node.place = u32::try_from(members.len()).unwrap_or(u32::MAX);
-            members.push(id);
+        let members = &mut rings[owner as usize];
+        members.push(id);
+        if let Some(link) = self.links[level].get_mut(id as usize) {
+            link.place = members.len() as u32 - 1;
         }
     }
 
+    /// No more; the last one comes in its place.
     #[cold]
-    fn remove_member(&mut self, list: ListId, id: NodeId) {
-        let place = self.nodes.get(id.0).map_or(u32::MAX, |node| node.place);
-        let Some(members) = self.members.get_mut(list.0 as usize) else {
+    fn remove_member(&mut self, level: usize, owner: u32, id: u32) {
+        let links = &mut self.links[level];
+        let place = links.get(id as usize).map_or(NONE, |link| link.place);
+        let Some(members) = self.members[level].get_mut(owner as usize) else {
             return;
         };
         if members.get(place as usize) != Some(&id) {
@@ -357,62 +445,121 @@ impl RunQueue {
         }
         members.swap_remove(place as usize);
         if let Some(moved) = members.get(place as usize)
-            && let Some(moved) = self.nodes.get_mut(moved.0)
+            && let Some(moved) = links.get_mut(*moved as usize)
         {
             moved.place = place;
         }
     }
 
-    /// Whether something below a list can run.
+    /// Whether some thread can run.
     #[inline]
-    pub fn is_ready_list(&self, list: ListId) -> bool {
-        let list = self.lists.get(list.0);
-        list.is_some_and(|list| list.open && list.count > 0)
+    pub fn is_any_ready(&self) -> bool {
+        self.root.count > 0
     }
 
-    /// Whether a thread in this place can run.
-    pub fn is_ready(&self, node: NodeId) -> bool {
-        let mut list = self.nodes.get(node.0).map(|node| node.list);
-        while let Some(at) = list {
-            match self.lists.get(at.0) {
-                Some(found) if found.open => {
-                    list = (found.parent != ListId::NONE).then_some(found.parent);
-                }
-                _ => return false,
-            }
-        }
-        true
+    /// Whether a thread in an inner list of these groups can run.
+    pub fn is_inner_ready(&self, groups: [GroupId; 2]) -> bool {
+        self.inner_lists(groups).next().is_some()
     }
 
-    /// The thread to run next, of those in a list; it stays where it is.
+    /// Inner lists of these groups that threads can be picked from.
+    fn inner_lists(&self, groups: [GroupId; 2]) -> impl Iterator<Item = u32> + '_ {
+        let groups = groups.into_iter();
+        let groups = groups.filter_map(|id| self.groups.get(id.0 as usize));
+        let open = groups.filter(|group| group.open);
+        let lists = open.flat_map(|group| self.ring(LISTS, group.ring));
+        lists.filter(|id| self.lists.get(*id as usize).is_some_and(|list| list.inner))
+    }
+
+    /// The members of a ring, in order.
+    fn ring(&self, level: usize, ring: Ring) -> impl Iterator<Item = u32> + '_ {
+        let links = &self.links[level];
+        let mut next = ring.first;
+        core::iter::from_fn(move || {
+            let at = next;
+            next = links.get(at as usize)?.next;
+            Some(at)
+        })
+    }
+
+    /// Whether a thread is in a list, and could be picked.
+    pub fn is_ready(&self, thread: ThreadId) -> bool {
+        let link = self.links[THREADS].get(thread.0 as usize);
+        let list = link.and_then(|link| self.lists.get(link.owner as usize));
+        list.is_some_and(|list| {
+            let group = self.groups.get(list.group as usize);
+            list.open && group.is_some_and(|group| group.open)
+        })
+    }
+
+    /// The thread to run next; it stays where it is.
     #[inline]
-    pub fn pick(&mut self, list: ListId) -> Option<ThreadId> {
+    pub fn pick(&mut self, among: Among) -> Option<ThreadId> {
         self.picks = self.picks.wrapping_add(1);
-        let in_order = self.picks.is_multiple_of(FAIR);
-        let mut at = list;
-        loop {
-            let found = self.lists.get(at.0)?;
-            let (alone, mut node) = (found.count <= 1, found.first);
-            if let Schedule::Seeded(state) = &mut self.schedule
-                && !in_order
-                && !alone
-            {
-                let members = self.members.get(at.0 as usize).map_or(&[][..], |all| all);
-                let any = random(state) % members.len().max(1) as u64;
-                node = members.get(any as usize).copied().unwrap_or(node);
-            }
-            match self.nodes.get(node.0)?.item {
-                Item::Thread(thread) => return Some(thread),
-                Item::List(inside) => {
-                    if !alone {
-                        // Behind its siblings, so that these have their turn.
-                        self.unlink(node);
-                        self.link(node);
-                    }
-                    at = inside;
-                }
-            }
+        let by_seed = self.is_seeded() && !self.picks.is_multiple_of(FAIR);
+        match among {
+            Among::All if by_seed => self.pick_by_seed(),
+            Among::All => self.pick_in_order(),
+            Among::Inner(groups) => self.pick_inner(groups, by_seed),
         }
+    }
+
+    #[inline]
+    fn pick_in_order(&mut self) -> Option<ThreadId> {
+        let group_id = self.root.first;
+        let group = self.groups.get_mut(group_id as usize)?;
+        let list_id = group.ring.first;
+        if group.ring.count > 1 {
+            // Behind its siblings, so that these have their turn.
+            let links = &mut self.links[LISTS];
+            group.ring.take(links, list_id);
+            group.ring.push(links, list_id, group_id);
+        }
+        if self.root.count > 1 {
+            let links = &mut self.links[GROUPS];
+            self.root.take(links, group_id);
+            self.root.push(links, group_id, 0);
+        }
+        let list = self.lists.get(list_id as usize)?;
+        Some(ThreadId(list.ring.first)).filter(|_| list.ring.count > 0)
+    }
+
+    #[cold]
+    fn pick_by_seed(&mut self) -> Option<ThreadId> {
+        let mut at = 0;
+        for level in [GROUPS, LISTS, THREADS] {
+            at = self.any_member(level, at)?;
+        }
+        Some(ThreadId(at))
+    }
+
+    fn any_member(&mut self, level: usize, owner: u32) -> Option<u32> {
+        let members = self.members[level].get(owner as usize)?;
+        let Schedule::Seeded(state) = &mut self.schedule else {
+            return members.first().copied();
+        };
+        let any = match members.len() {
+            0 | 1 => 0,
+            count => random(state) % count as u64,
+        };
+        members.get(any as usize).copied()
+    }
+
+    #[cold]
+    fn pick_inner(&mut self, groups: [GroupId; 2], by_seed: bool) -> Option<ThreadId> {
+        let lists: Vec<u32> = self.inner_lists(groups).collect();
+        self.inner_picks = self.inner_picks.wrapping_add(1);
+        let turn = self.inner_picks % lists.len().max(1);
+        let turn = match by_seed {
+            true => self.pick_of(lists.len(), turn),
+            false => turn,
+        };
+        let list = *lists.get(turn)?;
+        if by_seed {
+            return self.any_member(THREADS, list).map(ThreadId);
+        }
+        let found = self.lists.get(list as usize)?;
+        Some(ThreadId(found.ring.first)).filter(|_| found.ring.count > 0)
     }
 
     /// One of `n` equal things: the first, or any.
@@ -438,54 +585,115 @@ impl RunQueue {
         keep
     }
 
-    /// All threads below a list that can run. Slow: for replays and audits.
-    pub fn ready(&self, list: ListId, into: &mut Vec<ThreadId>) {
-        let mut next = self
-            .lists
-            .get(list.0)
-            .map_or(NodeId::NONE, |list| list.first);
-        while let Some(node) = self.nodes.get(next.0) {
-            match node.item {
-                Item::Thread(thread) => into.push(thread),
-                Item::List(inside) => self.ready(inside, into),
+    /// All threads that can run. Slow: for replays and audits.
+    pub fn ready(&self, among: Among) -> Vec<ThreadId> {
+        let lists: Vec<u32> = match among {
+            Among::All => {
+                let groups = self.ring(GROUPS, self.root);
+                let groups = groups.filter_map(|id| self.groups.get(id as usize));
+                groups
+                    .flat_map(|group| self.ring(LISTS, group.ring))
+                    .collect()
             }
-            next = node.next;
-        }
+            Among::Inner(groups) => self.inner_lists(groups).collect(),
+        };
+        let lists = lists.into_iter();
+        let lists = lists.filter_map(|id| self.lists.get(id as usize));
+        let threads = lists.flat_map(|list| self.ring(THREADS, list.ring));
+        threads.map(ThreadId).collect()
     }
 
-    /// Whether links, places and attachments agree.
+    /// Whether links, places and what is in what agree.
     pub fn audit(&self) -> Result<(), &'static str> {
-        for (number, list) in self.lists.iter() {
-            if list.attached != list.should_be_attached() {
-                return Err("list that should be in its parent and is not, or is and should not");
-            }
-            let members = self.members.get(number as usize);
-            let (mut at, mut count, mut before) = (list.first, 0, NodeId::NONE);
-            while at != NodeId::NONE {
-                let node = self.nodes.get(at.0).ok_or("place that is gone")?;
-                let here = |members: &Vec<NodeId>| members.get(node.place as usize) == Some(&at);
-                let known = !self.is_seeded() || members.is_some_and(here);
-                if node.list != ListId(number) || node.previous != before || !known {
-                    return Err("place in a list that is not its own");
-                }
-                count += 1;
-                (before, at) = (at, node.next);
-            }
-            if count != list.count || list.last != before {
-                return Err("list that is longer one way than the other");
-            }
-            let picked_from = members.map_or(0, Vec::len);
-            if self.is_seeded() && picked_from != count as usize {
-                return Err("list that a seed picks other members from");
-            }
+        self.audit_ring(GROUPS, 0, self.root)?;
+        for (number, group) in (0..).zip(&self.groups) {
+            self.audit_ring(LISTS, number, group.ring)?;
+            let should = group.open && group.ring.count > 0;
+            self.audit_link(GROUPS, number, should)?;
+        }
+        for (number, list) in (0..).zip(&self.lists) {
+            self.audit_ring(THREADS, number, list.ring)?;
+            let should = list.open && list.ring.count > 0;
+            self.audit_link(LISTS, number, should)?;
         }
         Ok(())
     }
 
-    /// Lists and places in use, for leak tests.
-    pub fn counts(&self) -> [usize; 2] {
-        [self.lists.len(), self.nodes.len()]
+    fn audit_link(&self, level: usize, number: u32, should: bool) -> Result<(), &'static str> {
+        let link = self.links[level].get(number as usize);
+        match link.is_some_and(|link| (link.owner != NONE) == should) {
+            true => Ok(()),
+            false => Err("list that should be picked from and is not, or is and should not"),
+        }
     }
+
+    fn audit_ring(&self, level: usize, owner: u32, ring: Ring) -> Result<(), &'static str> {
+        let members = self.members[level].get(owner as usize);
+        let (mut at, mut count, mut before) = (ring.first, 0, NONE);
+        while at != NONE {
+            let link = self.links[level].get(at as usize);
+            let link = link.ok_or("place that is gone")?;
+            let here = |members: &Vec<u32>| members.get(link.place as usize) == Some(&at);
+            let known = !self.is_seeded() || members.is_some_and(here);
+            if link.owner != owner || link.previous != before || !known {
+                return Err("place in a list that is not its own");
+            }
+            count += 1;
+            (before, at) = (at, link.next);
+        }
+        if count != ring.count || ring.last != before {
+            return Err("list that is longer one way than the other");
+        }
+        let picked_from = members.map_or(0, Vec::len);
+        match self.is_seeded() && picked_from != count as usize {
+            true => Err("list that a seed picks other members from"),
+            false => Ok(()),
+        }
+    }
+
+    /// Lists, and threads in them, for leak tests.
+    pub fn counts(&self) -> [usize; 2] {
+        let threads = self.lists.iter().map(|list| list.ring.count as usize);
+        [self.lists.len() - self.free_lists.len(), threads.sum()]
+    }
+}
+
+/// Puts an item at a free place, or at the end.
+fn place<T>(
+    items: &mut Vec<T>,
+    free: &mut Vec<u32>,
+    item: T,
+    at: Option<u32>,
+) -> Result<u32, HandleError> {
+    if let Some(number) = at
+        && let Some(place) = items.get_mut(number as usize)
+    {
+        *place = item;
+        return Ok(number);
+    }
+    let number = u32::try_from(items.len()).map_err(|_| HandleError::OutOfMemory)?;
+    items.try_reserve(1).map_err(|_| HandleError::OutOfMemory)?;
+    // So that giving a number back never needs memory.
+    let wanted = items.len() + 1;
+    let more = wanted.saturating_sub(free.len());
+    free.try_reserve(more)
+        .map_err(|_| HandleError::OutOfMemory)?;
+    items.push(item);
+    Ok(number)
+}
+
+/// Makes a link for the member with this number.
+#[cold]
+fn make_room(links: &mut Vec<Link>, number: u32) -> Result<(), HandleError> {
+    let wanted = number as usize + 1;
+    let more = wanted.saturating_sub(links.len());
+    links
+        .try_reserve(more)
+        .map_err(|_| HandleError::OutOfMemory)?;
+    if more > 0 {
+        links.resize(wanted, Link::OUT);
+    }
+    Ok(())
 }
 
 /// The next number of a generator.

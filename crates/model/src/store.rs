@@ -23,7 +23,7 @@ use crate::handles::Table;
 use crate::instance::{FlagStorage, InstanceId, Instances, VecFlags};
 use crate::readings::Readings;
 use crate::resource::Scopes;
-use crate::run_queue::{ListId, RunQueue, Schedule};
+use crate::run_queue::{Among, ListId, RunQueue, Schedule};
 use crate::slab::Slab;
 use crate::tables::{Tables, VecTables};
 use crate::task::{Abi, Callee, Task, TaskId};
@@ -108,7 +108,7 @@ pub struct Store<T = VecTables, F = VecFlags> {
     /// Threads that are their tasks' first.
     implicit: usize,
     serial: u64,
-    stamp: u64,
+    stamp: u32,
     last_task: Option<TaskId>,
     pub(crate) readings: Readings,
 }
@@ -164,16 +164,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let callbacks = !self.readings.park_callbacks;
         let fresh = ComponentInstance::new(&mut self.queue, callbacks)?;
         let old = core::mem::replace(self.component_mut(id)?, fresh);
-        let lists = old.lists;
-        for list in [
-            lists.gate,
-            lists.enter,
-            lists.enter_exclusive,
-            lists.inner,
-            lists.outer,
-        ] {
-            self.queue.remove_list(list);
-        }
+        old.lists.remove(&mut self.queue);
         self.instances.reset(id);
         Ok(())
     }
@@ -290,14 +281,15 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Whether no thread can go on.
+    #[inline]
     pub fn is_idle(&self) -> bool {
-        !self.queue.is_ready_list(self.queue.root())
+        !self.queue.is_any_ready()
     }
 
-    /// Tasks, threads, ready lists and places in them alive, for leak tests.
+    /// Tasks, threads, ready lists and threads in them alive, for leak tests.
     pub fn counts(&self) -> [usize; 4] {
-        let [lists, nodes] = self.queue.counts();
-        [self.tasks.len(), self.threads.len(), lists, nodes]
+        let [lists, listed] = self.queue.counts();
+        [self.tasks.len(), self.threads.len(), lists, listed]
     }
 
     #[inline]
@@ -378,26 +370,28 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(Effect::Continue { thread, value })
     }
 
+    #[inline]
     pub(crate) fn new_task(&mut self, mut task: Task) -> Result<(TaskId, ThreadId), Trap> {
-        self.stamp += 1;
+        self.stamp = self.stamp.wrapping_add(1);
         task.stamp = self.stamp;
+        let instance = task.callee.instance;
         let id = TaskId {
             number: self.tasks.insert(task)?,
             stamp: self.stamp,
         };
         self.last_task = Some(id);
-        let thread = self.new_thread(id, None)?;
+        let thread = self.new_thread((id, instance), None)?;
         self.task_mut(id)?.implicit = thread;
         Ok((id, thread))
     }
 
+    #[inline]
     pub(crate) fn new_thread(
         &mut self,
-        task: TaskId,
+        (task, instance): (TaskId, InstanceId),
         function: Option<u64>,
     ) -> Result<ThreadId, Trap> {
         self.serial += 1;
-        let instance = self.task(task)?.callee.instance;
         let thread = Thread::new((task, instance), self.serial, function);
         let id = ThreadId(self.threads.insert(thread)?);
         self.implicit += usize::from(function.is_none());
@@ -405,6 +399,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A thread is gone: its index, and whether it was its task's first one.
+    #[inline]
     pub(crate) fn remove_thread(&mut self, id: ThreadId) -> Option<(u32, bool)> {
         let thread = self.threads.get(id.0)?;
         let (index, implicit) = (thread.index, thread.function.is_none());
@@ -420,11 +415,15 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Gives a thread its index.
+    #[inline]
     pub(crate) fn register_thread(&mut self, id: ThreadId) -> Result<u32, Trap> {
-        let thread = self.thread(id)?;
-        let (task, instance) = (thread.task, thread.instance);
-        let index = self.component_mut(instance)?.threads.insert(id)?;
-        self.thread_mut(id)?.index = index;
+        let gone = Trap::Misuse("a thread that is gone");
+        let thread = self.threads.get_mut(id.0).ok_or(gone)?;
+        let component = self.components.get_mut(thread.instance.get() as usize);
+        let component = component.ok_or(Trap::Misuse("an instance of another store"))?;
+        let index = component.threads.insert(id)?;
+        thread.index = index;
+        let task = thread.task;
         self.task_mut(task)?.threads += 1;
         Ok(index)
     }
@@ -435,6 +434,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Who excludes others from an instance changes.
+    #[inline]
     pub(crate) fn set_exclusive(
         &mut self,
         instance: InstanceId,
@@ -445,15 +445,15 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let component = self.components.get_mut(instance.get() as usize);
         let component = component.ok_or(gone)?;
         component.set_exclusive(&mut self.queue, thread, backpressure);
-        self.update_gate(instance)
+        let shut = component.is_shut(backpressure);
+        self.instances.flags_mut().set_gate(instance, shut);
+        Ok(())
     }
 
     /// Whether calls can start at once may have changed.
     pub(crate) fn update_gate(&mut self, instance: InstanceId) -> Result<(), Trap> {
         let backpressure = self.instances.flags().backpressure(instance);
-        let component = self.component(instance)?;
-        let shut =
-            component.has_backpressure(backpressure, true) || component.num_waiting_to_enter > 0;
+        let shut = self.component(instance)?.is_shut(backpressure);
         self.instances.flags_mut().set_gate(instance, shut);
         Ok(())
     }
@@ -496,27 +496,28 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             return Ok(());
         };
         // A thread that a lock-down ended is gone before what it waited for.
-        let Some((wait, None)) = self.thread(thread).ok().and_then(Thread::waits) else {
+        let Some(wait) = self.thread(thread).ok().and_then(Thread::waits) else {
             return Ok(());
         };
-        if self.holds(wait, thread)? {
-            let node = self.queue.insert(self.own_list(thread)?, thread)?;
-            self.thread_mut(thread)?.wait(wait, Some(node));
+        if !self.queue.contains(thread) && self.holds(wait, thread)? {
+            self.queue.insert(self.own_list(thread)?, thread)?;
         }
         Ok(())
     }
 
     /// Whether the condition that a thread waits for holds.
+    #[inline]
     pub(crate) fn holds(&self, wait: Wait, thread: ThreadId) -> Result<bool, Trap> {
-        let task = self.task(self.thread(thread)?.task)?;
-        let component = self.component(task.callee.instance)?;
-        let backpressure = self.instances.flags().backpressure(task.callee.instance);
-        let free = component.exclusive().is_none();
         Ok(match wait {
             Wait::Turn => true,
-            Wait::Enter => !component.has_backpressure(backpressure, task.callee.excludes()),
-            Wait::CallbackYield => free,
-            Wait::CallbackSet(set) => free && self.arena.set_has_event(set),
+            Wait::Enter => {
+                let task = self.task(self.thread(thread)?.task)?;
+                let backpressure = self.instances.flags().backpressure(task.callee.instance);
+                let component = self.component(task.callee.instance)?;
+                !component.has_backpressure(backpressure, task.callee.excludes())
+            }
+            Wait::CallbackYield => self.is_free(thread)?,
+            Wait::CallbackSet(set) => self.arena.set_has_event(set) && self.is_free(thread)?,
             Wait::Set(set) => self.arena.set_has_event(set),
             Wait::Call(subtask) => self.arena.subtask_state(subtask)?.is_resolved(),
             Wait::Waitable(id) => match self.arena.subtask_state(id) {
@@ -526,29 +527,44 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         })
     }
 
+    /// Whether nobody excludes others from a thread's instance.
+    #[inline]
+    fn is_free(&self, thread: ThreadId) -> Result<bool, Trap> {
+        let component = self.component(self.thread(thread)?.instance)?;
+        Ok(component.exclusive().is_none())
+    }
+
     /// Where a thread is while it can run and waits for its turn.
+    #[inline]
     fn own_list(&self, thread: ThreadId) -> Result<ListId, Trap> {
         let component = self.component(self.thread(thread)?.instance)?;
         Ok(match component.exclusive() == Some(thread) {
-            true => component.lists.outer,
-            false => component.lists.inner,
+            true => component.lists.held,
+            false => component.lists.own,
         })
     }
 
     /// The list that a thread waits in, if it can be in one already.
+    #[inline]
     fn list_for(&mut self, wait: Wait, thread: ThreadId) -> Result<Option<ListId>, Trap> {
-        let task = self.task(self.thread(thread)?.task)?;
-        let excludes = task.callee.excludes();
-        let component = self.component(task.callee.instance)?;
-        let (lists, held) = (component.lists, component.exclusive() == Some(thread));
+        let waiting = self.thread(thread)?;
+        let (task, instance) = (waiting.task, waiting.instance);
+        let component = self.component(instance)?;
+        let held = component.exclusive() == Some(thread);
         Ok(match wait {
-            Wait::Turn => Some(self.own_list(thread)?),
-            Wait::Enter if excludes => Some(lists.enter_exclusive),
-            Wait::Enter => Some(lists.enter),
-            Wait::CallbackYield => Some(lists.gate),
-            Wait::CallbackSet(set) => Some(self.set_list(set, Line::Gated, lists.gate)?),
-            Wait::Set(set) if held => Some(self.set_list(set, Line::Held, lists.outer)?),
-            Wait::Set(set) => Some(self.set_list(set, Line::Plain, lists.inner)?),
+            Wait::Turn if held => Some(component.lists.held),
+            Wait::Turn => Some(component.lists.own),
+            Wait::Enter => {
+                let (exclusive, any) = (component.lists.enter_exclusive, component.lists.enter);
+                match self.task(task)?.callee.excludes() {
+                    true => Some(exclusive),
+                    false => Some(any),
+                }
+            }
+            Wait::CallbackYield => Some(component.lists.gate),
+            Wait::CallbackSet(set) => Some(self.set_list(set, Line::Gated, instance)?),
+            Wait::Set(set) if held => Some(self.set_list(set, Line::Held, instance)?),
+            Wait::Set(set) => Some(self.set_list(set, Line::Plain, instance)?),
             Wait::Waitable(_) | Wait::Call(_) if self.holds(wait, thread)? => {
                 Some(self.own_list(thread)?)
             }
@@ -560,11 +576,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The ready list of a set's waiters in one line, made when first needed.
+    #[inline]
     fn set_list(
         &mut self,
         id: crate::waitable::SetId,
         line: Line,
-        parent: ListId,
+        instance: InstanceId,
     ) -> Result<ListId, Trap> {
         let gone = Trap::Misuse("a waitable set that is gone");
         let set = self.arena.sets.get_mut(id.0).ok_or(gone)?;
@@ -572,86 +589,103 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         if let Some(list) = *place {
             return Ok(list);
         }
-        let list = self.queue.add_list(Some(parent), set.ready > 0)?;
+        let component = self.components.get(instance.get() as usize);
+        let component = component.ok_or(Trap::Misuse("an instance of another store"))?;
+        let (group, inner) = match line {
+            Line::Plain => (component.lists.plain, true),
+            Line::Held => (component.lists.plain, false),
+            Line::Gated => (component.lists.gated, component.callbacks),
+        };
+        let list = self.queue.add_list(group, set.ready > 0, inner)?;
         *place = Some(list);
         Ok(list)
     }
 
     /// A thread starts to wait.
+    #[inline]
     pub(crate) fn start_waiting(
         &mut self,
         thread: ThreadId,
         wait: Wait,
         cancellable: bool,
     ) -> Result<(), Trap> {
-        let node = match self.list_for(wait, thread)? {
-            Some(list) => Some(self.queue.insert(list, thread)?),
-            None => None,
-        };
-        self.thread_mut(thread)?.wait(wait, node);
+        if let Some(list) = self.list_for(wait, thread)? {
+            self.queue.insert(list, thread)?;
+        }
+        self.thread_mut(thread)?.wait(wait);
         self.set_cancellable(thread, cancellable)
     }
 
     /// A thread that stopped can be resumed by cancellation, or can't.
+    #[inline]
     pub(crate) fn set_cancellable(&mut self, id: ThreadId, cancellable: bool) -> Result<(), Trap> {
         let thread = self.thread(id)?;
         // A task that has not started is cancelled by other means.
         let cancellable = cancellable && thread.index != 0;
-        let (task, place) = (thread.task, thread.cancellable);
-        match (cancellable, place) {
-            (true, None) => {
-                let members = &mut self.task_mut(task)?.cancellable;
-                if !members.push(id) {
-                    return Err(HandleError::OutOfMemory.into());
-                }
-                let place = members.len() - 1;
-                self.thread_mut(id)?.cancellable = Some(place);
-            }
-            (false, Some(place)) => {
-                let members = &mut self.task_mut(task)?.cancellable;
-                members.swap_remove(place);
-                if let Some(moved) = members.get(place).copied() {
-                    self.thread_mut(moved)?.cancellable = Some(place);
-                }
-                self.thread_mut(id)?.cancellable = None;
-            }
-            _ => {}
+        match thread.cancellable.is_some() == cancellable {
+            true => Ok(()),
+            false => self.change_cancellable(id),
+        }
+    }
+
+    #[inline]
+    fn change_cancellable(&mut self, id: ThreadId) -> Result<(), Trap> {
+        let gone = Trap::Misuse("a thread that is gone");
+        let thread = self.threads.get_mut(id.0).ok_or(gone)?;
+        let task = self.tasks.get_mut(thread.task.number);
+        let task = task.ok_or(Trap::Misuse("a task that is gone"))?;
+        let members = &mut task.cancellable;
+        let Some(place) = thread.cancellable.take() else {
+            thread.cancellable = Some(u32::try_from(members.len()).unwrap_or(u32::MAX));
+            return match members.push(id) {
+                true => Ok(()),
+                false => Err(HandleError::OutOfMemory.into()),
+            };
+        };
+        members.swap_remove(place as usize);
+        if let Some(moved) = members.get(place as usize).copied() {
+            self.thread_mut(moved)?.cancellable = Some(place);
         }
         Ok(())
     }
 
     /// A stopped thread runs, in the topmost frame: what it does then.
+    #[inline]
     pub(crate) fn run(&mut self, id: ThreadId, cancelled: bool) -> Result<Next, Trap> {
-        if self.thread(id)?.is_running() {
+        let thread = self.thread_mut(id)?;
+        if thread.is_running() {
             return Err(Trap::Misuse("a thread that is resumed while it runs"));
         }
-        self.set_cancellable(id, false)?;
-        let thread = self.thread_mut(id)?;
+        let cancellable = thread.cancellable.is_some();
         let waited = thread.run();
         let (begun, function, task) = (thread.begun, thread.function, thread.task);
         thread.begun |= function.is_some();
-        if let Some((_, Some(node))) = waited {
-            self.queue.remove(node);
+        if cancellable {
+            self.change_cancellable(id)?;
+        }
+        if waited.is_some() {
+            self.queue.remove(id);
         }
         match (begun, function, waited) {
+            (true, _, Some(wait)) | (_, None, Some(wait)) => self.after_wait(id, wait, cancelled),
             (false, Some(function), _) => Ok(Next::Effect(Effect::Start {
                 thread: id,
                 entry: Entry::Function(function),
             })),
             (false, None, None) => self.enter_implicit_thread(id, task),
-            (_, _, None) => Ok(Next::Effect(Effect::Continue {
+            (true, _, None) => Ok(Next::Effect(Effect::Continue {
                 thread: id,
                 value: Value::Number(u32::from(cancelled)),
             })),
-            (_, _, Some((wait, _))) => self.after_wait(id, wait, cancelled),
         }
     }
 
     /// The current thread waits until a condition holds, or is told that its task is to
     /// cancel, or goes on at once.
+    #[inline]
     pub(crate) fn wait_until(&mut self, wait: Wait, cancellable: bool) -> Result<Next, Trap> {
         let (thread, task) = self.current()?;
-        if self.task_mut(task)?.deliver_pending_cancel(cancellable) {
+        if cancellable && self.task_mut(task)?.deliver_pending_cancel(cancellable) {
             return self.after_wait(thread, wait, true);
         }
         let yields = matches!(wait, Wait::Turn | Wait::CallbackYield);
@@ -671,6 +705,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// What a thread does when its wait is over.
+    #[inline]
     pub(crate) fn after_wait(
         &mut self,
         thread: ThreadId,
@@ -716,8 +751,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Follows frames until something is to be done outside.
+    #[inline]
     pub(crate) fn follow(&mut self, next: Result<Next, Trap>) -> Result<Effect, Trap> {
-        let mut next = next?;
+        let mut next = match next? {
+            Next::Effect(effect) => return Ok(effect),
+            next => next,
+        };
         loop {
             next = match next {
                 Next::Effect(effect) => return Ok(effect),
@@ -759,7 +798,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         if !self.frames.is_empty() {
             return Err(Trap::Misuse("a tick while a guest runs"));
         }
-        let Some(thread) = self.choose_thread(self.queue.root())? else {
+        let Some(thread) = self.choose_thread(Among::All)? else {
             return Ok(None);
         };
         let instance = self.thread(thread)?.instance;

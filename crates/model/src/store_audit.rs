@@ -46,22 +46,26 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             .component(task.callee.instance)
             .map_err(|_| "thread of no instance")?;
         if thread.index == 0 {
-            let entering = matches!(thread.waits(), Some((Wait::Enter, _)));
+            let entering = matches!(thread.waits(), Some(Wait::Enter));
             ensure(entering && task.is_initial(), "thread without an index")?;
         } else {
             let at = component.threads.get(thread.index).ok();
             ensure(at == Some(id), "thread that is not at its index")?;
         }
         if let Some(place) = thread.cancellable {
-            let there = task.cancellable.get(place) == Some(&id);
+            let there = task.cancellable.get(place as usize) == Some(&id);
             ensure(there, "cancellable thread in the wrong place")?;
             ensure(!thread.is_running(), "running thread that is cancellable")?;
         }
-        if let Some((wait, node)) = thread.waits() {
+        ensure(
+            thread.waits().is_some() || !self.queue.contains(id),
+            "thread in a list that does not wait",
+        )?;
+        if let Some(wait) = thread.waits() {
             let holds = self.holds(wait, id).map_err(|_| "wait for what is gone")?;
-            let ready = node.is_some_and(|node| self.queue.is_ready(node));
+            let ready = self.queue.is_ready(id);
             ensure(
-                holds == ready || component.closed,
+                holds == ready || component.is_closed(),
                 "thread that is ready and can't run, or the reverse",
             )?;
         }
@@ -88,7 +92,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             "task with a wrong count of threads",
         )?;
         ensure(registered > 0 || task.is_initial(), "task that nobody runs")?;
-        for (place, id) in task.cancellable.iter().enumerate() {
+        for (place, id) in (0..).zip(task.cancellable.iter()) {
             let thread = self
                 .thread(*id)
                 .map_err(|_| "cancellable thread that is gone")?;
@@ -107,7 +111,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     fn audit_sets(&self) -> Audit {
         for (number, set) in self.arena.sets.iter() {
             let waits = |thread: &&Thread| match thread.waits() {
-                Some((Wait::Set(id) | Wait::CallbackSet(id), _)) => id.0 == number,
+                Some(Wait::Set(id) | Wait::CallbackSet(id)) => id.0 == number,
                 _ => false,
             };
             let waiters = self.threads.iter().map(|(_, thread)| thread).filter(waits);
@@ -132,7 +136,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             let here = self
                 .task(thread.task)
                 .is_ok_and(|task| task.callee.instance == id);
-            here && matches!(thread.waits(), Some((Wait::Enter, _)))
+            here && matches!(thread.waits(), Some(Wait::Enter))
         };
         let entering = self.threads.iter().map(|(_, thread)| thread).filter(enters);
         ensure(

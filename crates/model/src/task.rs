@@ -26,7 +26,7 @@ use crate::trap::Trap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskId {
     pub(crate) number: u32,
-    pub(crate) stamp: u64,
+    pub(crate) stamp: u32,
 }
 
 impl TaskId {
@@ -85,7 +85,7 @@ use TaskState as State;
 /// A task.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
-    pub stamp: u64,
+    pub stamp: u32,
     pub callee: Callee,
     pub caller: Caller,
     /// Counts the borrowed handles it has; none until it is given one.
@@ -99,7 +99,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub fn new(stamp: u64, callee: Callee, caller: Caller) -> Task {
+    pub fn new(stamp: u32, callee: Callee, caller: Caller) -> Task {
         Task {
             stamp,
             callee,

@@ -21,7 +21,6 @@
 use crate::error::HandleError;
 use crate::handles::{Kind, Slot, Storage, Table, TypeId, VecStorage};
 use crate::instance::InstanceId;
-use crate::run_queue::NodeId;
 use crate::task::TaskId;
 use crate::waitable::{SetId, WaitableId};
 
@@ -50,6 +49,7 @@ impl<S: Storage> Threads<S> {
     }
 
     /// Gives a thread its index.
+    #[inline]
     pub fn insert(&mut self, thread: ThreadId) -> Result<u32, HandleError> {
         self.table
             .insert(Slot::new(Kind::Thread, TypeId::NONE, thread.0))
@@ -65,6 +65,12 @@ impl<S: Storage> Threads<S> {
         let thread = self.get(index)?;
         self.table.free(index);
         Ok(thread)
+    }
+
+    /// The same of one that has this index.
+    #[inline]
+    pub(crate) fn free(&mut self, index: u32) {
+        self.table.free(index);
     }
 
     /// All threads, by index.
@@ -102,7 +108,7 @@ pub(crate) enum Wait {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Suspended,
-    Waiting(Wait, Option<NodeId>),
+    Waiting(Wait),
     Running,
 }
 
@@ -121,7 +127,7 @@ pub(crate) struct Thread {
     /// Whether its function has been called.
     pub begun: bool,
     /// Its place among its task's cancellable threads.
-    pub cancellable: Option<usize>,
+    pub cancellable: Option<u32>,
     /// Its context slots while it does not run.
     pub storage: [u64; 2],
     state: State,
@@ -157,11 +163,11 @@ impl Thread {
         self.state == State::Running
     }
 
-    /// What it waits for, and its place in a ready list.
+    /// What it waits for.
     #[inline]
-    pub fn waits(&self) -> Option<(Wait, Option<NodeId>)> {
+    pub fn waits(&self) -> Option<Wait> {
         match self.state {
-            State::Waiting(wait, node) => Some((wait, node)),
+            State::Waiting(wait) => Some(wait),
             _ => None,
         }
     }
@@ -174,13 +180,13 @@ impl Thread {
 
     /// -> WAITING.
     #[inline]
-    pub fn wait(&mut self, wait: Wait, node: Option<NodeId>) {
-        self.state = State::Waiting(wait, node);
+    pub fn wait(&mut self, wait: Wait) {
+        self.state = State::Waiting(wait);
     }
 
     /// -> RUNNING; what it waited for.
     #[inline]
-    pub fn run(&mut self) -> Option<(Wait, Option<NodeId>)> {
+    pub fn run(&mut self) -> Option<Wait> {
         let waited = self.waits();
         self.state = State::Running;
         waited

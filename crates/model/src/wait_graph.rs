@@ -104,7 +104,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             return None;
         }
         let (task, index) = (thread.task, thread.index);
-        let wait = thread.waits().map(|(wait, _)| wait);
+        let wait = thread.waits();
         let instance = self.task(task).ok()?.callee.instance;
         let mut set = None;
         let mut on = Vec::new();

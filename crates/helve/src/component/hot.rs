@@ -57,12 +57,14 @@ impl HotStorage {
         self.0
     }
 
+    #[inline]
     fn read(&self) -> HotBlock {
         // SAFETY: ours, and read as a whole.
         unsafe { self.0.as_ptr().read() }
     }
 
     /// The address of a slot that there is memory for.
+    #[inline]
     fn slot(&self, index: u32) -> Option<*mut Slot> {
         let block = self.read();
         let slots = std::ptr::with_exposed_provenance_mut::<Slot>(block.slots);
@@ -72,11 +74,13 @@ impl HotStorage {
 }
 
 impl Storage for HotStorage {
+    #[inline]
     fn header(&self) -> Header {
         let HotBlock { len, free, .. } = self.read();
         Header { len, free }
     }
 
+    #[inline]
     fn set_header(&mut self, header: Header) {
         // SAFETY: ours; single fields are written.
         unsafe {
@@ -85,6 +89,7 @@ impl Storage for HotStorage {
         }
     }
 
+    #[inline]
     fn get(&self, index: u32) -> Slot {
         match self.slot(index) {
             // SAFETY: in range, and initialised: memory is zeroed first.
@@ -93,6 +98,7 @@ impl Storage for HotStorage {
         }
     }
 
+    #[inline]
     fn set(&mut self, index: u32, slot: Slot) {
         if let Some(recorder) = &self.1 {
             recorder.changed(index, self.get(index), slot);

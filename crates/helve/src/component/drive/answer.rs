@@ -25,6 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
 /// Writes what a built-in returns.
+#[inline]
 pub(super) fn reply(state: &mut State, to: Reply, value: Value) -> Result<()> {
     let put = |at: usize, lane: Lane| {
         // SAFETY: the array has room for all results, and its fiber is suspended, or the
@@ -94,36 +95,46 @@ fn is_on_fiber(instance: &InstanceData) -> bool {
 }
 
 /// What the guest that asked gets at once, or `waits` for.
+#[inline]
 pub(super) fn answer_to(
     instance: &InstanceData,
     effect: Effect,
     to: Reply,
     waits: &mut bool,
 ) -> Result<()> {
-    let native = {
-        let state = instance.shared().drive.0.borrow();
-        let asker = state.asker;
-        asker.filter(|_| !state.asking(&effect) && !is_on_fiber(instance))
-    };
-    if native.is_some() {
+    let mut state = instance.shared().drive.0.borrow_mut();
+    match (effect, state.asker) {
+        (Effect::Continue { thread, value }, Some(asker)) if thread == asker => {
+            reply(&mut state, to, value)
+        }
+        (effect, asker) => {
+            drop(state);
+            answer_later(instance, (effect, asker), to, waits)
+        }
+    }
+}
+
+/// The same, where something else runs first.
+fn answer_later(
+    instance: &InstanceData,
+    (effect, asker): (Effect, Option<ThreadId>),
+    to: Reply,
+    waits: &mut bool,
+) -> Result<()> {
+    if asker.is_some() && !is_on_fiber(instance) {
         // No fiber: what is to be done first is done from here.
-        let value = perform_until(instance, effect, native)?;
+        let value = perform_until(instance, effect, asker)?;
         let value = value.ok_or_else(|| Error::new(Trap::Deadlock))?;
         return reply(&mut instance.shared().drive.0.borrow_mut(), to, value);
     }
-    let mut state = instance.shared().drive.0.borrow_mut();
-    let next = match (effect, state.asker) {
-        (Effect::ToHost, Some(asker)) if !state.model.is_inside() => {
-            drop(state);
-            let next = turns_here(instance, asker);
-            state = instance.shared().drive.0.borrow_mut();
-            state.asker = Some(asker);
-            next
-        }
+    let next = match (effect, asker) {
+        (Effect::ToHost, Some(asker)) => turns_here(instance, asker),
         _ => Handed::Effect(effect),
     };
+    let mut state = instance.shared().drive.0.borrow_mut();
+    state.asker = asker;
     match next {
-        Handed::Effect(Effect::Continue { thread, value }) if Some(thread) == state.asker => {
+        Handed::Effect(Effect::Continue { thread, value }) if Some(thread) == asker => {
             reply(&mut state, to, value)
         }
         next => {
@@ -137,8 +148,9 @@ pub(super) fn answer_to(
 /// A guest waits, and nothing of the host's does: what the store's loop would do next is done
 /// from here, on top of the guest's stack, until it goes on or the loop is needed.
 fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
+    let shared = instance.shared();
     let turns = || -> Result<Effect> {
-        while let Some(effect) = event_loop::turn_here(instance.shared())? {
+        while let Some(effect) = event_loop::turn_here(shared)? {
             if let Some(value) = perform_until(instance, effect, Some(asker))? {
                 let thread = asker;
                 return Ok(Effect::Continue { thread, value });
@@ -146,7 +158,10 @@ fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
         }
         Ok(Effect::ToHost)
     };
-    let concurrent = &instance.shared().concurrent;
+    let concurrent = &shared.concurrent;
+    if shared.drive.state().model.is_inside() {
+        return Handed::Effect(Effect::ToHost);
+    }
     let Some(_here) = concurrent.enter_here() else {
         return Handed::Effect(Effect::ToHost);
     };

@@ -14,14 +14,16 @@
 use super::answer::{answer_now, answer_to};
 use super::call::{self, from_guest};
 use super::copy::Ends;
-use super::{Handed, Reply, State, refused};
+use super::{Handed, Reply, State, direct, refused};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::host::Caller;
 use crate::component::call::lane::Lane;
+use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::concurrent;
 use crate::component::func::Func;
+use crate::component::fused;
 use crate::component::history::History;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
@@ -31,7 +33,7 @@ use crate::core::store::{StoreOpaque, StorePtr};
 use helve_abi::canon::CanonBuiltin;
 use helve_abi::types::InterfaceType;
 use helve_base::core_type::FuncType;
-use helve_base::vmctx::{VMHostContext, ValRaw};
+use helve_base::vmctx::{HostCall, VMHostContext, ValRaw};
 use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::*;
 use helve_model::{CopyJob, Direction, Effect, EndType, Shape, TaskId, TypeId, WaitableId};
@@ -56,18 +58,25 @@ enum Kind {
     },
 }
 
-struct Function {
-    instance: InstancePtr,
-    owner: ComponentInstanceId,
+pub(super) struct Function {
+    pub(super) instance: InstancePtr,
+    pub(super) owner: ComponentInstanceId,
     /// Places in the argument array.
-    slots: usize,
+    pub(super) slots: usize,
     kind: Kind,
+    /// Of `task.return`: the number of its type and options (see `fused::task`), or 0.
+    pub(super) return_key: u32,
 }
 
-fn make(store: &mut StoreOpaque, ty: &FuncType, mut function: Function) -> Result<core::Func> {
+fn make(
+    store: &mut StoreOpaque,
+    ty: &FuncType,
+    mut function: Function,
+    call: HostCall,
+) -> Result<core::Func> {
     function.slots = ty.params.len().max(ty.results.len());
     let host =
-        core::host::HostFunc::from_parts(store.engine(), ty, false, enter, Arc::new(function));
+        core::host::HostFunc::from_parts(store.engine(), ty, false, call, Arc::new(function));
     core::Func::from_host(store, &host)
 }
 
@@ -88,10 +97,22 @@ pub(crate) fn builtin(
         None => None,
     };
     let ends = Ends::register(instance, &options, op)?;
+    // Where somebody wants to see what they do, all go the same way.
+    let call = match store.engine().config().has_slow_calls() {
+        true => None,
+        false => direct::entry(*op),
+    };
+    let return_key = match *op {
+        CanonBuiltin::TaskReturn { result } if call.is_some() => {
+            fused::return_key(instance, *owner, result, &options)
+        }
+        _ => 0,
+    };
     let function = Function {
         instance: instance.ptr(),
         owner: *owner,
         slots: 0,
+        return_key,
         kind: Kind::Builtin {
             op: *op,
             options,
@@ -104,6 +125,7 @@ pub(crate) fn builtin(
         store,
         &FuncType::new(params.core(), results.core()),
         function,
+        call.unwrap_or(enter),
     )
 }
 
@@ -119,13 +141,14 @@ pub(crate) fn lowered(
         instance: caller.instance,
         owner: caller.options.owner,
         slots: 0,
+        return_key: 0,
         kind: Kind::Lowered {
             caller,
             callee,
             is_async,
         },
     };
-    make(store, &ty, function)
+    make(store, &ty, function, enter)
 }
 
 /// The `HostCall` of all of these.
@@ -431,9 +454,8 @@ impl Function {
         let returning = {
             let mut state = drive.0.borrow_mut();
             state.asker = state.model.current_thread();
-            let task = state.model.current_thread();
-            let task = task.and_then(|thread| state.model.task_of(thread));
-            let call = task.and_then(|task| state.calls.get(task).cloned());
+            let call = state.current_task();
+            let call = call.and_then(|task| state.calls.get(task));
             let matches = call.is_none_or(|call| {
                 let lifted = call.lifted();
                 let ty = call.callee().types()[lifted.shape.ty].result;
@@ -448,6 +470,41 @@ impl Function {
             state.model.begin_task_return(matches).map_err(trap)?
         };
         call::give(instance, returning, lanes)
+    }
+
+    /// `task.return`, whichever way its task was called.
+    pub(super) fn any_return(&self, instance: &InstanceData, lanes: &mut [Lane]) -> Result<()> {
+        match &self.kind {
+            Kind::Builtin {
+                op: CanonBuiltin::TaskReturn { result },
+                options,
+                ..
+            } => self.task_return(instance, *result, options, lanes),
+            _ => Err(Error::new(Bug("a call that is a built-in".into()))),
+        }
+    }
+
+    /// Where an event goes whose address is this lane.
+    pub(super) fn event_place(&self, lane: Option<&Lane>) -> Option<(GuestMemory, u64)> {
+        let Kind::Builtin { options, .. } = &self.kind else {
+            return None;
+        };
+        let at = lane.map_or(0, |lane| address(options, *lane));
+        options.memory.map(|memory| (memory, at))
+    }
+
+    /// Whether its caller can be told to cancel instead.
+    pub(super) fn is_cancellable(&self) -> bool {
+        use CanonBuiltin::*;
+        let Kind::Builtin { op, .. } = &self.kind else {
+            return false;
+        };
+        matches!(
+            op,
+            WaitableSetWait { cancellable: true }
+                | WaitableSetPoll { cancellable: true }
+                | ThreadYield { cancellable: true }
+        )
     }
 
     /// Finds the function that `thread.new-indirect` names.
@@ -503,13 +560,6 @@ impl Function {
             }};
         }
         match op {
-            SubtaskDrop => now!(state.model.subtask_drop(n(0))),
-            WaitableSetNew => now!(state.model.waitable_set_new()),
-            WaitableSetWait { cancellable } => {
-                now!(state.model.waitable_set_wait(n(0), cancellable))
-            }
-            WaitableSetDrop => now!(state.model.waitable_set_drop(n(0))),
-            WaitableJoin => now!(state.model.waitable_join(n(0), n(1))),
             StreamNew { .. } | FutureNew { .. } => {
                 let (shape, ty, plain) = state.ends.made(ends);
                 now!(state.model.copy_new(shape, ty, plain))
@@ -553,6 +603,11 @@ fn rare(
     };
     let model = &mut state.model;
     match op {
+        SubtaskDrop => model.subtask_drop(n(0)),
+        WaitableSetNew => model.waitable_set_new(),
+        WaitableSetWait { cancellable } => model.waitable_set_wait(n(0), cancellable),
+        WaitableSetDrop => model.waitable_set_drop(n(0)),
+        WaitableJoin => model.waitable_join(n(0), n(1)),
         BackpressureInc => model.backpressure_inc(),
         BackpressureDec => model.backpressure_dec(),
         TaskCancel => model.task_cancel(),
@@ -596,14 +651,10 @@ impl State {
         self.handed = Some((Handed::Effect(effect), reply));
     }
 
-    fn current_task(&self) -> Option<TaskId> {
+    #[inline]
+    pub(super) fn current_task(&self) -> Option<TaskId> {
         let thread = self.model.current_thread()?;
         self.model.task_of(thread)
-    }
-
-    /// Whether an effect lets the thread go on that asked for it.
-    pub(super) fn asking(&self, effect: &Effect) -> bool {
-        matches!(effect, Effect::Continue { thread, .. } if Some(*thread) == self.asker)
     }
 
     fn drop_end(

@@ -33,7 +33,7 @@ use crate::core::backtrace::component_exit_error;
 use crate::core::store::StorePtr;
 use helve_base::adapter::VMCallRecord;
 use helve_base::{Bug, Error, Result};
-use helve_model::{Abi, Callee, ThreadId};
+use helve_model::{Abi, Callee, Effect, ThreadId};
 use helve_vm::fibers::{FiberResult, Suspended};
 use smallvec::SmallVec;
 use std::ptr::{NonNull, null_mut};
@@ -115,6 +115,15 @@ pub(crate) unsafe fn settle(
 ) -> Result<()> {
     let (instance, lifted) = (context.instance(), context.lifted());
     let shared = instance.shared();
+    if lifted.abi == Abi::Callback
+        && packed & 15 != 0
+        && let Some(effect) = park(context, packed)?
+    {
+        // SAFETY: as below.
+        unsafe { unlink(instance.store()) };
+        let lanes = out;
+        return answer_to(instance, effect, Reply { lanes, event: None }, waits);
+    }
     State::materialize(shared, instance.store())?;
     let trap = |trap| refused(instance, lifted.owner, trap);
     let effect = {
@@ -152,6 +161,44 @@ pub(crate) unsafe fn settle(
     unsafe { unlink(instance.store()) };
     let lanes = out;
     answer_to(instance, effect, Reply { lanes, event: None }, waits)
+}
+
+/// The same of a call that nobody knows yet, and whose callee now waits: its task is there
+/// from now on. `None`: it is known, or that is not so simple.
+fn park(context: &AdapterContext, packed: u32) -> Result<Option<Effect>> {
+    let (instance, lifted) = (context.instance(), context.lifted());
+    let (shared, store) = (instance.shared(), instance.store());
+    // SAFETY: the innermost record is this call's.
+    let (previous, to) = unsafe {
+        let record = (*store.vm()).calls.cast::<VMCallRecord>();
+        if (*record).thread != 0 || (*record).returned != 0 {
+            return Ok(None);
+        }
+        ((*record).previous.cast::<VMCallRecord>(), (*record).to)
+    };
+    // SAFETY: as above.
+    if !previous.is_null() && unsafe { (*previous).thread } == 0 {
+        materialize_from(shared, previous)?;
+    }
+    let mut state = shared.drive.state();
+    let part = instance.part(lifted.owner);
+    let callee = Callee {
+        instance: state.id(instance, lifted.owner)?,
+        is_async: lifted.is_async,
+        abi: lifted.abi,
+    };
+    state.asker = state.model.current_thread();
+    let slots = part.context.get();
+    let parked = state
+        .model
+        .adopt_waiting(callee, context.caller_async, packed, slots);
+    let Some((task, effect)) = parked.map_err(|trap| refused(instance, lifted.owner, trap))? else {
+        return Ok(None);
+    };
+    let adapter = context.ptr();
+    state.callbacks.insert(task, NonNull::from(lifted));
+    state.calls.insert(task, Known::Noted { adapter, to });
+    Ok(Some(effect))
 }
 
 /// The innermost call on the stack that runs is noted no longer.

@@ -8,7 +8,7 @@
 
 use super::call;
 use super::frame::Frame;
-use super::{Drive, Handed, Reply, Stopped, noted, other_trap};
+use super::{Handed, Reply, State, Stopped, noted, other_trap};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::again;
@@ -68,6 +68,7 @@ pub(super) fn perform_until(
     effect: Effect,
     native: Option<ThreadId>,
 ) -> Result<Option<Value>> {
+    let watched = instance.is_metered() || instance.traces();
     let mut effect = effect;
     loop {
         effect = match effect {
@@ -75,13 +76,19 @@ pub(super) fn perform_until(
             Effect::Continue { thread, value } if Some(thread) == native => {
                 return Ok(Some(value));
             }
-            effect => match effect_thread(&effect) {
-                Some(thread) => by_thread(instance, thread, || {
-                    span(instance, &effect).within(|| perform_one(instance, effect))
-                }),
-                None => perform_one(instance, effect),
-            }?,
+            effect if !watched => perform_one(instance, effect)?,
+            effect => perform_watched(instance, effect)?,
         };
+    }
+}
+
+/// Performs one effect where somebody wants to know who runs.
+fn perform_watched(instance: &InstanceData, effect: Effect) -> Result<Effect> {
+    match effect_thread(&effect) {
+        Some(thread) => by_thread(instance, thread, || {
+            span(instance, &effect).within(|| perform_one(instance, effect))
+        }),
+        None => perform_one(instance, effect),
     }
 }
 
@@ -213,23 +220,33 @@ fn callback(
     event: Event,
 ) -> Result<Effect> {
     let drive = &instance.shared().drive;
-    let found = drive.0.borrow().callbacks.get(task).copied();
-    // SAFETY: the store is alive, and so is the instance of a task.
-    let lifted = found.map(|lifted| unsafe { lifted.as_ref() });
-    let own_stack = lifted.is_some_and(|lifted| lifted.own_stack);
-    let func = lifted.and_then(|lifted| lifted.callback);
-    let func = func.ok_or_else(|| bug("a callback that is none"))?;
     let numbers = [event.code as u32, event.index, event.payload];
-    if !own_stack && !may_wait(drive, task) {
-        let mut lanes = numbers.map(Lane::from_u32);
-        swap_context(instance, thread)?;
-        let went = on_this_stack(instance, || func.call(instance.store(), &mut lanes));
-        swap_context(instance, thread)?;
-        if let Some(went) = went {
-            went?;
-            return returned(instance, thread, &mut lanes);
+    let func = {
+        let mut state = drive.0.borrow_mut();
+        let lifted = state.callbacks.get(task).copied();
+        // SAFETY: the store is alive, and so is the instance of a task.
+        let lifted = lifted.map(|lifted| unsafe { lifted.as_ref() });
+        let func = lifted.and_then(|lifted| Some((lifted.callback?, lifted.own_stack)));
+        let (func, own_stack) = func.ok_or_else(|| bug("a callback that is none"))?;
+        let here = !own_stack && has_room(instance) && !may_wait(&state, thread);
+        if here {
+            swap(&mut state, thread);
         }
-    }
+        match here {
+            true => Ok(func),
+            false => Err(func),
+        }
+    };
+    let func = match func {
+        Ok(func) => {
+            let mut lanes = numbers.map(Lane::from_u32);
+            on_this_stack(instance, || func.call(instance.store(), &mut lanes))?;
+            let mut state = drive.0.borrow_mut();
+            swap(&mut state, thread);
+            return callback_returned(&mut state, task, lanes[0].u32());
+        }
+        Err(func) => func,
+    };
     let stack = drive.take_stack(instance)?;
     // SAFETY: nothing runs on the stack yet.
     let lanes = unsafe { &mut (*Frame::of(&stack)).lanes };
@@ -239,25 +256,44 @@ fn callback(
     enter(instance, thread, func, stack)
 }
 
-/// Runs a guest's code on the stack that runs, with as much room as on one of its own; `None`:
-/// there is not as much.
-fn on_this_stack<R>(instance: &InstanceData, work: impl FnOnce() -> R) -> Option<R> {
+/// The function of a task that has a callback, or that callback, has returned.
+#[inline]
+fn callback_returned(state: &mut State, task: TaskId, packed: u32) -> Result<Effect> {
+    let effect = state.model.callback_returned(packed).map_err(other_trap)?;
+    if packed & 15 == 0 {
+        state.callbacks.remove(task);
+    }
+    Ok(effect)
+}
+
+/// Whether the stack that runs has as much room for a guest's code as one of its own.
+fn has_room(instance: &InstanceData) -> bool {
     let vm = instance.store().vm();
     // SAFETY: the store is alive, and of this thread.
     unsafe {
         if (*vm).activation.is_null() || !can_suspend(vm) {
-            return Some(work());
+            return true;
         }
         // On the stack of a guest that waits, which ends where that may not go.
-        let (limit, calls) = ((*vm).stack_limit, (*vm).calls);
+        let limit = (*vm).stack_limit;
         let here = (&raw const limit).addr();
-        if limit.saturating_add((*vm).guest_stack_bytes) > here.saturating_add(SPARE_STACK) {
-            return None;
+        limit.saturating_add((*vm).guest_stack_bytes) <= here.saturating_add(SPARE_STACK)
+    }
+}
+
+/// Runs a guest's code on the stack that runs, which has room for it.
+fn on_this_stack<R>(instance: &InstanceData, work: impl FnOnce() -> R) -> R {
+    let vm = instance.store().vm();
+    // SAFETY: the store is alive, and of this thread.
+    unsafe {
+        if (*vm).activation.is_null() || !can_suspend(vm) {
+            return work();
         }
+        let (limit, calls) = ((*vm).stack_limit, (*vm).calls);
         let _back = Back { vm, limit, calls };
         (*vm).stack_limit = limit - SPARE_STACK;
         (*vm).calls = null_mut();
-        Some(work())
+        work()
     }
 }
 
@@ -278,10 +314,9 @@ impl Drop for Back {
     }
 }
 
-/// Whether host functions that a task can call may have to wait on its stack.
-fn may_wait(drive: &Drive, task: TaskId) -> bool {
-    let state = drive.0.borrow();
-    let id = state.model.instance_of_task(task);
+/// Whether host functions that a thread can call may have to wait on its stack.
+fn may_wait(state: &State, thread: ThreadId) -> bool {
+    let id = state.model.instance_of(thread);
     let part = id.and_then(|id| state.model.tables.part(id));
     // SAFETY: the store is alive.
     part.is_none_or(|(instance, _)| unsafe { instance.get() }.may_wait.get())
@@ -323,14 +358,18 @@ fn resume(instance: &InstanceData, stopped: Stopped, how: Resume) -> Result<Effe
 
 /// Context slots are in the part while a thread runs, and with the thread else.
 fn swap_context(instance: &InstanceData, thread: ThreadId) -> Result<()> {
-    let mut state = instance.shared().drive.0.borrow_mut();
+    swap(&mut instance.shared().drive.0.borrow_mut(), thread);
+    Ok(())
+}
+
+#[inline]
+fn swap(state: &mut State, thread: ThreadId) {
     // A thread that has ended has none.
     state.model.with_context(thread, |parts, id, slots| {
         if let Some(part) = parts.get(id) {
             *slots = part.context.replace(*slots);
         }
     });
-    Ok(())
 }
 
 /// What comes after a stack ran that was made for thread `base`. Where it stopped, that is
@@ -394,11 +433,7 @@ fn returned(instance: &InstanceData, thread: ThreadId, lanes: &mut [Lane]) -> Re
         _ if explicit => model.returned().map_err(other_trap),
         Some(Abi::Callback) => {
             let packed = lanes.first().map_or(0, |lane| lane.u32());
-            let effect = model.callback_returned(packed).map_err(other_trap)?;
-            if packed & 15 == 0 {
-                state.callbacks.remove(task);
-            }
-            Ok(effect)
+            callback_returned(&mut state, task, packed)
         }
         Some(Abi::Stackful) => model.returned().map_err(other_trap),
         _ => {

@@ -24,3 +24,4 @@ mod transcode;
 pub(crate) use code::FusedCode;
 pub(crate) use context::{AdapterContext, AdapterPtr, Fused, import, make};
 pub(crate) use resource::builtin;
+pub(crate) use task::key as return_key;

@@ -36,7 +36,7 @@ pub(super) struct ReturnKey {
 }
 
 /// The number of a key; equal keys have one.
-pub(super) fn key(
+pub(crate) fn key(
     instance: &InstanceData,
     owner: ComponentInstanceId,
     ty: Option<InterfaceType>,
