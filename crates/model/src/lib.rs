@@ -57,6 +57,7 @@ mod trap;
 pub mod wait_graph;
 pub mod waitable;
 pub mod waitable_set;
+mod waiting;
 
 pub use copy_end::{CopyResult, CopyState, Copying, Direction, EndType};
 pub use effect::{Caller, Effect, Entry, Returning, Value};

@@ -17,6 +17,10 @@
 //! however many wait. *Inner* lists are what a call of a function that is not async may let
 //! run before it has its result.
 //!
+//! Most of the time one list is all there is. That one, *alone*, is in nothing; it is put into
+//! its group, and that into the root, when a second one comes. (Where a seed or a recording
+//! chooses, none is alone: the twin of this.)
+//!
 //! In order: each of these is a queue, and a list that was picked from goes behind its
 //! siblings, so whoever can run does within a bounded number of picks. Seeded: any member
 //! can be picked, and every [`FAIR`]th pick is in order. Not here: what threads wait for
@@ -181,6 +185,8 @@ pub(crate) struct RunQueue {
     /// Places of groups, of lists, of threads, by number.
     links: [Vec<Link>; 3],
     root: Ring,
+    /// The only list that can be picked from, while the root is empty; or `NONE`.
+    alone: u32,
     groups: Vec<Group>,
     lists: Vec<List>,
     free_groups: Vec<u32>,
@@ -199,6 +205,7 @@ impl RunQueue {
         RunQueue {
             links: [Vec::new(), Vec::new(), Vec::new()],
             root: Ring::EMPTY,
+            alone: NONE,
             groups: Vec::new(),
             lists: Vec::new(),
             free_groups: Vec::new(),
@@ -225,6 +232,7 @@ impl RunQueue {
 
     /// How choices are made from now on.
     pub fn set_schedule(&mut self, schedule: Schedule) {
+        self.join_others();
         self.schedule = schedule;
         self.members = [Vec::new(), Vec::new(), Vec::new()];
         if !self.is_seeded() {
@@ -297,12 +305,12 @@ impl RunQueue {
             return Ok(());
         };
         found.ring.push(&mut self.links[THREADS], thread.0, list.0);
-        let first = found.ring.count == 1;
+        let first = found.ring.count == 1 && found.open;
         if self.is_seeded() {
             self.add_member(THREADS, list.0, thread.0);
         }
         if first {
-            self.fit_list(list.0);
+            self.attach(list.0);
         }
         Ok(())
     }
@@ -316,12 +324,12 @@ impl RunQueue {
             return;
         };
         found.ring.take(&mut self.links[THREADS], thread.0);
-        let empty = found.ring.count == 0;
+        let last = found.ring.count == 0 && found.open;
         if self.is_seeded() {
             self.remove_member(THREADS, list, thread.0);
         }
-        if empty {
-            self.fit_list(list);
+        if last {
+            self.detach(list);
         }
     }
 
@@ -338,11 +346,14 @@ impl RunQueue {
         let Some(list) = self.lists.get_mut(id.0 as usize) else {
             return;
         };
-        if list.open != open {
-            list.open = open;
-            if list.ring.count > 0 {
-                self.fit_list(id.0);
-            }
+        if list.open == open {
+            return;
+        }
+        list.open = open;
+        match open {
+            _ if list.ring.count == 0 => {}
+            true => self.attach(id.0),
+            false => self.detach(id.0),
         }
     }
 
@@ -352,44 +363,78 @@ impl RunQueue {
         let Some(group) = self.groups.get_mut(id.0 as usize) else {
             return;
         };
-        if group.open != open {
-            group.open = open;
-            if group.ring.count > 0 {
-                self.fit_group(id.0);
+        if group.open == open {
+            return;
+        }
+        group.open = open;
+        self.join_others();
+        self.fit_group(id.0);
+    }
+
+    /// A list can be picked from, once its group can.
+    #[inline]
+    fn attach(&mut self, id: u32) {
+        if self.root.count == 0 && self.alone == NONE && matches!(self.schedule, Schedule::InOrder)
+        {
+            let group = self.lists.get(id as usize).map_or(NONE, |list| list.group);
+            let group = self.groups.get(group as usize);
+            if group.is_some_and(|group| group.open) {
+                self.alone = id;
+                return;
             }
+        }
+        self.join_others();
+        self.put(id);
+    }
+
+    /// A list can't be picked from any more.
+    #[inline]
+    fn detach(&mut self, id: u32) {
+        match self.alone == id {
+            true => self.alone = NONE,
+            false => self.take(id),
         }
     }
 
-    /// A list is in its group while it is open and not empty.
-    fn fit_list(&mut self, id: u32) {
-        let [_, links, _] = &mut self.links;
-        let Some(list) = self.lists.get(id as usize) else {
-            return;
-        };
-        let should = list.open && list.ring.count > 0;
-        let is = links
-            .get(id as usize)
-            .is_some_and(|link| link.owner != NONE);
-        let number = list.group;
-        let Some(group) = self
-            .groups
-            .get_mut(number as usize)
-            .filter(|_| should != is)
-        else {
-            return;
-        };
-        match should {
-            true => group.ring.push(links, id, number),
-            false => group.ring.take(links, id),
+    /// No list is alone.
+    #[inline]
+    fn join_others(&mut self) {
+        let alone = core::mem::replace(&mut self.alone, NONE);
+        if alone != NONE {
+            self.put(alone);
         }
-        let changed = group.ring.count == u32::from(should);
-        self.change_member(LISTS, number, id, should);
-        if changed {
+    }
+
+    /// Puts a list into its group.
+    fn put(&mut self, id: u32) {
+        let number = self.lists.get(id as usize).map_or(NONE, |list| list.group);
+        let Some(group) = self.groups.get_mut(number as usize) else {
+            return;
+        };
+        group.ring.push(&mut self.links[LISTS], id, number);
+        let first = group.ring.count == 1;
+        self.change_member(LISTS, number, id, true);
+        if first {
+            self.fit_group(number);
+        }
+    }
+
+    /// Takes a list out of its group.
+    fn take(&mut self, id: u32) {
+        let number = self.lists.get(id as usize).map_or(NONE, |list| list.group);
+        let Some(group) = self.groups.get_mut(number as usize) else {
+            return;
+        };
+        group.ring.take(&mut self.links[LISTS], id);
+        let last = group.ring.count == 0;
+        self.change_member(LISTS, number, id, false);
+        if last {
             self.fit_group(number);
         }
     }
 
     /// A group is in the root while it is open and not empty.
+    #[inline]
     fn fit_group(&mut self, id: u32) {
         let [links, ..] = &mut self.links;
         let Some(group) = self.groups.get(id as usize) else {
@@ -454,7 +499,7 @@ impl RunQueue {
     /// Whether some thread can run.
     #[inline]
     pub fn is_any_ready(&self) -> bool {
-        self.root.count > 0
+        self.root.count > 0 || self.alone != NONE
     }
 
     /// Whether a thread in an inner list of these groups can run.
@@ -464,10 +509,14 @@ impl RunQueue {
 
     /// Inner lists of these groups that threads can be picked from.
     fn inner_lists(&self, groups: [GroupId; 2]) -> impl Iterator<Item = u32> + '_ {
+        let numbers = groups.map(|id| id.0);
         let groups = groups.into_iter();
         let groups = groups.filter_map(|id| self.groups.get(id.0 as usize));
         let open = groups.filter(|group| group.open);
         let lists = open.flat_map(|group| self.ring(LISTS, group.ring));
+        let alone = self.lists.get(self.alone as usize);
+        let alone = alone.filter(|list| numbers.contains(&list.group));
+        let lists = lists.chain(alone.map(|_| self.alone));
         lists.filter(|id| self.lists.get(*id as usize).is_some_and(|list| list.inner))
     }
 
@@ -506,6 +555,9 @@ impl RunQueue {
 
     #[inline]
     fn pick_in_order(&mut self) -> Option<ThreadId> {
+        if let Some(list) = self.lists.get(self.alone as usize) {
+            return Some(ThreadId(list.ring.first));
+        }
         let group_id = self.root.first;
         let group = self.groups.get_mut(group_id as usize)?;
         let list_id = group.ring.first;
@@ -591,8 +643,9 @@ impl RunQueue {
             Among::All => {
                 let groups = self.ring(GROUPS, self.root);
                 let groups = groups.filter_map(|id| self.groups.get(id as usize));
-                groups
-                    .flat_map(|group| self.ring(LISTS, group.ring))
+                let lists = groups.flat_map(|group| self.ring(LISTS, group.ring));
+                lists
+                    .chain((self.alone != NONE).then_some(self.alone))
                     .collect()
             }
             Among::Inner(groups) => self.inner_lists(groups).collect(),
@@ -606,6 +659,13 @@ impl RunQueue {
     /// Whether links, places and what is in what agree.
     pub fn audit(&self) -> Result<(), &'static str> {
         self.audit_ring(GROUPS, 0, self.root)?;
+        if let Some(list) = self.lists.get(self.alone as usize) {
+            let group = self.groups.get(list.group as usize);
+            let open = group.is_some_and(|group| group.open) && list.open;
+            if !open || list.ring.count == 0 || self.root.count > 0 {
+                return Err("list that is alone and is not");
+            }
+        }
         for (number, group) in (0..).zip(&self.groups) {
             self.audit_ring(LISTS, number, group.ring)?;
             let should = group.open && group.ring.count > 0;
@@ -613,7 +673,7 @@ impl RunQueue {
         }
         for (number, list) in (0..).zip(&self.lists) {
             self.audit_ring(THREADS, number, list.ring)?;
-            let should = list.open && list.ring.count > 0;
+            let should = list.open && list.ring.count > 0 && number != self.alone;
             self.audit_link(LISTS, number, should)?;
         }
         Ok(())
