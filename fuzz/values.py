@@ -323,6 +323,9 @@ def case_g(ty, pair, flats, a, b):
     got = tried(lift)
     if got == "!":
         return f"G {policy} {pointer} {image.hex()} ! ! - - -"
+    # Where buffers overlap, a NaN's bits, which may be any, can be read as something else.
+    if policy in (3, 4, 7) and "nan" in show(got, pair):
+        policy = 1
     pulled = tried(pull)
     again, memory = pulled if pulled != "!" else ("!", "-")
     if again == "!":
@@ -386,6 +389,9 @@ def case_p(ty, flats, a, b):
 
     def push():
         source.bytes[64:64 + len(image)] = image
+        # Where the replay has them: a string that is too long reaches there.
+        for i, word in enumerate(words):
+            source.bytes[32768 + 8 * i:32776 + 8 * i] = struct.pack("<Q", word)
         values = [struct.unpack("<f", struct.pack("<I", w))[0] if f == "f32" else
                   struct.unpack("<d", struct.pack("<Q", w))[0] if f == "f64" else w
                   for w, f in zip(words, flats)]

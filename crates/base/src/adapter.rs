@@ -94,6 +94,8 @@ pub struct VMCallRecord {
     pub to: u64,
     /// Of a known call: the number of the thread that made it.
     pub caller: u32,
+    /// What the context slots of the callee's instance were, where the adapter keeps that.
+    pub kept: [u64; 2],
 }
 
 /// What [`ComponentBuiltin::Fork`] returns for a call whose function has returned.
@@ -200,6 +202,8 @@ pub mod offset {
     pub const RECORD_RETURNED: u32 = offset_of!(VMCallRecord, returned) as u32;
     /// `VMCallRecord.to`.
     pub const RECORD_TO: u32 = offset_of!(VMCallRecord, to) as u32;
+    /// `VMCallRecord.kept`.
+    pub const RECORD_KEPT: u32 = offset_of!(VMCallRecord, kept) as u32;
     /// Bytes of a `VMCallRecord`.
     pub const RECORD_SIZE: u32 = size_of::<VMCallRecord>() as u32;
     /// `VMTaskReturn.may_leave`.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   each basic block     store.fuel -= instructions in it          (with fuel)
-//!   bulk operations      store.fuel -= bytes / 64, then the check  (with fuel)
+//!   bulk operations      store.fuel -= bytes / 64, then the check  (with fuel; 0 for what is
+//!                                                         more than there is: it traps)
 //!   function's start,    store.fuel < 0?               OutOfFuel   (with fuel)
 //!   loop's header        epoch >= store.epoch_deadline? EpochPassed (with epochs)
 //! ```
@@ -14,6 +15,7 @@
 //!
 //! Neither costs anything where it is off. Not here: the routines (the VM).
 
+use crate::bounds::{memory_len, table_len};
 use crate::env::{Region, load_fixed, trusted};
 use crate::func::FuncTranslator;
 use crate::types::POINTER;
@@ -23,6 +25,7 @@ use cranelift_codegen::ir::{
     Block, Inst, InstBuilder, InstructionData, MemFlagsData, Value, immediates::Imm64,
 };
 use helve_base::builtin::Builtin;
+use helve_base::id::{MemoryIndex, TableIndex};
 use helve_base::vmctx::offset;
 use wasmparser::Operator;
 
@@ -49,6 +52,7 @@ impl Interrupts {
 /// Bytes (of a memory, or eight for an element of a table) that cost one unit of fuel in a
 /// bulk operation: a power of two, by its logarithm.
 const BULK_BYTES_LOG2: i64 = 6;
+const ELEMENTS_LOG2: i64 = BULK_BYTES_LOG2 - 3;
 
 /// Units of fuel for one instruction: those that leave nothing in machine code are free.
 fn cost(op: &Operator<'_>) -> i64 {
@@ -94,23 +98,44 @@ impl FuncTranslator<'_> {
         }
     }
 
-    /// Charges for a bulk operation on this many bytes (a 64-bit value), and asks at once
-    /// where that is too much.
-    pub(crate) fn charge_bulk(&mut self, bytes: Value) {
+    /// Charges for a bulk operation on this many bytes (a 64-bit value) of a memory, and asks
+    /// at once where that is too much. What can only trap is free: the memory has no room.
+    pub(crate) fn charge_bulk(&mut self, bytes: Value, memory: MemoryIndex) {
         if !self.interrupts.fuel {
             return;
         }
-        let amount = self.b.ins().ushr_imm_u(bytes, BULK_BYTES_LOG2);
+        let most = memory_len(self, memory);
+        self.charge_up_to(bytes, most, BULK_BYTES_LOG2);
+    }
+
+    /// As [`charge_bulk`](Self::charge_bulk), for this many elements of a table.
+    pub(crate) fn charge_elements(&mut self, elements: Value, table: TableIndex) {
+        if !self.interrupts.fuel {
+            return;
+        }
+        let most = table_len(self, table);
+        self.charge_up_to(elements, most, ELEMENTS_LOG2);
+    }
+
+    /// Charges for elements that a table has got more of, of which `before` tells the number
+    /// there were: -1 where it could not grow, which is free.
+    pub(crate) fn charge_grown(&mut self, elements: Value, before: Value) {
+        if !self.interrupts.fuel {
+            return;
+        }
+        let amount = self.b.ins().ushr_imm_u(elements, ELEMENTS_LOG2);
+        let zero = self.b.ins().iconst(I64, 0);
+        let failed = self.b.ins().icmp_imm_s(IntCC::Equal, before, -1);
+        let amount = self.b.ins().select(failed, zero, amount);
         self.spend(amount);
         self.check_fuel();
     }
 
-    /// As [`charge_bulk`](Self::charge_bulk), for this many elements of a table.
-    pub(crate) fn charge_elements(&mut self, elements: Value) {
-        if !self.interrupts.fuel {
-            return;
-        }
-        let amount = self.b.ins().ushr_imm_u(elements, BULK_BYTES_LOG2 - 3);
+    fn charge_up_to(&mut self, count: Value, most: Value, units_log2: i64) {
+        let amount = self.b.ins().ushr_imm_u(count, units_log2);
+        let zero = self.b.ins().iconst(I64, 0);
+        let traps = self.b.ins().icmp(IntCC::UnsignedGreaterThan, count, most);
+        let amount = self.b.ins().select(traps, zero, amount);
         self.spend(amount);
         self.check_fuel();
     }

@@ -99,6 +99,86 @@ fn fuel_is_the_same_in_every_run_and_tier() -> Result<()> {
 }
 
 #[test]
+fn what_can_only_fail_is_free() -> Result<()> {
+    const BULK: [(&str, &str); 8] = [
+        (
+            "table.grow",
+            "(drop (table.grow $t (ref.null func) (i64.const -1)))",
+        ),
+        ("memory.grow", "(drop (memory.grow (i64.const -1)))"),
+        (
+            "table.fill",
+            "(table.fill $t (i64.const 1) (ref.null func) (i64.const -1))",
+        ),
+        (
+            "table.copy",
+            "(table.copy $t $t (i64.const 0) (i64.const 1) (i64.const -1))",
+        ),
+        (
+            "table.init",
+            "(table.init $t $e (i64.const 0) (i32.const 0) (i32.const -1))",
+        ),
+        (
+            "memory.fill",
+            "(memory.fill (i64.const 1) (i32.const 0) (i64.const -1))",
+        ),
+        (
+            "memory.copy",
+            "(memory.copy (i64.const 0) (i64.const 1) (i64.const -1))",
+        ),
+        (
+            "memory.init",
+            "(memory.init $d (i64.const 0) (i32.const 0) (i32.const -1))",
+        ),
+    ];
+    for (name, code) in BULK {
+        let text = format!(
+            r#"(module (table $t i64 10 funcref) (memory i64 1) (elem $e func) (data $d "")
+                (func (export "run") {code}))"#
+        );
+        let mut ends = Vec::new();
+        for fuel in [false, true] {
+            let mut config = Config::new();
+            let engine = Engine::new(config.all_features(true).consume_fuel(fuel))?;
+            let mut store = Store::new(&engine, ());
+            if fuel {
+                store.set_fuel(100)?;
+            }
+            let module = Module::new(&engine, &text)?;
+            let instance = Linker::new(&engine).instantiate(&mut store, &module)?;
+            let run = instance.get_typed_func::<(), ()>(&store, "run")?;
+            ends.push(run.call(&mut store, ()).map_err(|error| error.trap()));
+            if fuel {
+                let left = store.get_fuel()?;
+                assert!(left > 80, "{name} left {left}");
+            }
+        }
+        assert_eq!(ends[0], ends[1], "{name}");
+        assert_ne!(ends[0], Err(Some(Trap::OutOfFuel)), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn growing_a_table_is_paid_for() -> Result<()> {
+    let mut config = Config::new();
+    let engine = Engine::new(config.consume_fuel(true))?;
+    let text = r#"(module (table $t 10 funcref)
+        (func (export "grow") (param i32) (result i32)
+            (table.grow $t (ref.null func) (local.get 0))))"#;
+    let module = Module::new(&engine, text)?;
+    let mut store = Store::new(&engine, ());
+    let instance = Linker::new(&engine).instantiate(&mut store, &module)?;
+    let grow = instance.get_typed_func::<i32, i32>(&store, "grow")?;
+    store.set_fuel(1_000)?;
+    assert_eq!(grow.call(&mut store, 800)?, 10);
+    let left = store.get_fuel()?;
+    assert!((880..900).contains(&left), "{left}");
+    assert_eq!(trap(grow.call(&mut store, 80_000)), Some(Trap::OutOfFuel));
+    Ok(())
+}
+
+#[test]
 fn no_bulk_operation_is_half_done() -> Result<()> {
     for mode in MODES {
         let (mut store, instance) = guest(Config::new().consume_fuel(true), mode)?;

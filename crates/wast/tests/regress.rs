@@ -1,6 +1,6 @@
 //! Our own scripts, in `regress/`: one thing each that went wrong once, or could, and that
 //! the official scripts do not look at. Every script runs in both tiers of the compiler, and
-//! lazily, where every loop changes tiers; and with calls between components by way of the host.
+//! lazily, where every loop changes tiers, without fuel and with it; and with calls between components by way of the host.
 //! Those in `regress/spec/` read the spec as its executable form has it, the others as the
 //! official scripts do, where these differ.
 
@@ -30,15 +30,16 @@ fn run(folder: &Path, readings: Readings) {
             .expect("a file")
             .to_string_lossy()
             .into_owned();
-        for (level, mode, fused) in [
-            (OptLevel::Speed, CompileMode::Ahead, true),
-            (OptLevel::None, CompileMode::Ahead, true),
-            (OptLevel::Speed, CompileMode::Lazy, true),
-            (OptLevel::Speed, CompileMode::Ahead, false),
+        for (level, mode, fused, fuel) in [
+            (OptLevel::Speed, CompileMode::Ahead, true, false),
+            (OptLevel::None, CompileMode::Ahead, true, false),
+            (OptLevel::Speed, CompileMode::Lazy, true, false),
+            (OptLevel::Speed, CompileMode::Lazy, true, true),
+            (OptLevel::Speed, CompileMode::Ahead, false, false),
         ] {
             let mut config = Config::new();
             config.compile(mode).eager_loops(true);
-            config.fused_adapters(fused);
+            config.fused_adapters(fused).consume_fuel(fuel);
             config.all_features(true).verifier(true).optimize(level);
             config.readings(readings);
             let report = helve_wast::run(
@@ -50,12 +51,9 @@ fn run(folder: &Path, readings: Readings) {
                 },
             );
             count += 1;
-            wrong.extend(
-                report
-                    .failures
-                    .iter()
-                    .map(|failure| format!("{level:?} {mode:?}, adapters {fused}: {failure}")),
-            );
+            wrong.extend(report.failures.iter().map(|failure| {
+                format!("{level:?} {mode:?}, adapters {fused}, fuel {fuel}: {failure}")
+            }));
         }
     }
     assert!(count > 0, "no scripts");

@@ -39,6 +39,12 @@ use helve_base::{Error, Trap};
 /// them can be subprograms.
 const MANY: u32 = 400;
 
+/// Where an adapter keeps what the callee's context slots were.
+enum Kept {
+    Here([Value; 2]),
+    Noted,
+}
+
 /// Builds the adapter of a shape.
 pub(super) fn adapter(
     shape: AdapterShape,
@@ -73,13 +79,14 @@ pub(super) fn adapter(
         };
         emit.note(to)
     });
+    let kept = kept.map(|kept| emit.keep_slots(noted.as_ref(), kept));
     let (packed, mut returned) = emit.call(&caller, &callee, values, noted.as_ref());
-    match noted {
-        Some(noted) => returned = emit.unnote(&noted, packed, returned, &caller.result),
+    match &noted {
+        Some(noted) => returned = emit.unnote(noted, packed, returned, &caller.result),
         None if shape.caller_async => returned = vec![emit.b.ins().iconst(types::I32, 2)],
         None => {}
     }
-    emit.leave_slots(kept);
+    emit.leave_slots(kept, noted.as_ref());
     for flag in flags {
         emit.set_flag(flag, true);
     }
@@ -130,10 +137,23 @@ impl Emit<'_, '_> {
         }
     }
 
-    fn leave_slots(&mut self, kept: Option<[Value; 2]>) {
-        if let Some(kept) = kept {
-            self.put_slots(AdapterSide::Callee, kept);
-        }
+    /// Where what the slots were is until the call is over: with the note, where there is one,
+    /// so that they can be as they were while a forked callee waits.
+    fn keep_slots(&mut self, noted: Option<&Noted>, values: [Value; 2]) -> Kept {
+        let Some(noted) = noted else {
+            return Kept::Here(values);
+        };
+        self.keep_in_note(noted, values);
+        Kept::Noted
+    }
+
+    fn leave_slots(&mut self, kept: Option<Kept>, noted: Option<&Noted>) {
+        let values = match (kept, noted) {
+            (Some(Kept::Here(values)), _) => values,
+            (Some(Kept::Noted), Some(noted)) => self.kept_in_note(noted),
+            _ => return,
+        };
+        self.put_slots(AdapterSide::Callee, values);
     }
 
     /// From the caller's core parameters to its core results; what a function with a

@@ -126,6 +126,22 @@ impl Emit<'_, '_> {
         }
     }
 
+    /// What the callee's context slots were, with the note.
+    pub(super) fn keep_in_note(&mut self, noted: &Noted, values: [Value; 2]) {
+        for (value, at) in values.into_iter().zip([0, 8]) {
+            let at = offset::RECORD_KEPT as i32 + at;
+            self.b.ins().store(flags(), value, noted.record, at);
+        }
+    }
+
+    /// As [`keep_in_note`](Self::keep_in_note) has put it there.
+    pub(super) fn kept_in_note(&mut self, noted: &Noted) -> [Value; 2] {
+        [0, 8].map(|at| {
+            let at = offset::RECORD_KEPT as i32 + at;
+            self.b.ins().load(types::I64, flags(), noted.record, at)
+        })
+    }
+
     /// Calls the callee on a stack of its own: its results. Where it waits, the caller goes
     /// on at the call's end with an answer, or waits too.
     pub(super) fn fork(&mut self, noted: &Noted, ty: &FuncType, args: &[Value]) -> Vec<Value> {

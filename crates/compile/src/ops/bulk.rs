@@ -27,7 +27,7 @@ pub(super) fn copy(t: &mut FuncTranslator<'_>, dst_mem: u32, src_mem: u32) {
     );
     let small = small_constant(t, len);
     let (to, from, len) = (widen(t, to), widen(t, from), widen(t, len));
-    t.charge_bulk(len);
+    t.charge_bulk(len, dst);
     let from = range_address(t, src, from, len);
     let to = range_address(t, dst, to, len);
     let Some(bytes) = small.filter(|_| in_reach(t, src) && in_reach(t, dst)) else {
@@ -51,7 +51,7 @@ pub(super) fn fill(t: &mut FuncTranslator<'_>, mem: u32) {
     let memory = MemoryIndex::from_u32(mem);
     let small = small_constant(t, len);
     let (to, len) = (widen(t, to), widen(t, len));
-    t.charge_bulk(len);
+    t.charge_bulk(len, memory);
     let to = range_address(t, memory, to, len);
     let Some(bytes) = small.filter(|_| in_reach(t, memory)) else {
         let args = [to, byte, len];

@@ -108,7 +108,7 @@ fn whole(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
             let (to, from, len) = t.stack.pop3();
             let to = widen(t, to);
             let bytes = widen(t, len);
-            t.charge_bulk(bytes);
+            t.charge_bulk(bytes, MemoryIndex::from_u32(mem));
             let (memory, data) = (number(t, mem), number(t, data_index));
             t.env.call_builtin(
                 &mut t.b,

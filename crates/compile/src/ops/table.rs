@@ -32,17 +32,17 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         Operator::TableGrow { table } => {
             let (value, delta) = t.stack.pop2();
             let delta = widen(t, delta);
-            t.charge_elements(delta);
             let which = number(t, table);
             let args = [which, delta, value];
             if let Some(before) = t.env.call_builtin(&mut t.b, Builtin::TableGrow, &args) {
+                t.charge_grown(delta, before);
                 push_length(t, table, before);
             }
         }
         Operator::TableFill { table } => {
             let (index, value, len) = t.stack.pop3();
             let (index, len) = (widen(t, index), widen(t, len));
-            t.charge_elements(len);
+            t.charge_elements(len, TableIndex::from_u32(table));
             let which = number(t, table);
             t.env
                 .call_builtin(&mut t.b, Builtin::TableFill, &[which, index, value, len]);
@@ -53,7 +53,7 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
         } => {
             let (to, from, len) = t.stack.pop3();
             let (to, from, len) = (widen(t, to), widen(t, from), widen(t, len));
-            t.charge_elements(len);
+            t.charge_elements(len, TableIndex::from_u32(dst_table));
             let (dst, src) = (number(t, dst_table), number(t, src_table));
             t.env
                 .call_builtin(&mut t.b, Builtin::TableCopy, &[dst, src, to, from, len]);
@@ -62,7 +62,7 @@ pub(crate) fn translate(t: &mut FuncTranslator<'_>, op: &Operator<'_>) -> bool {
             let (to, from, len) = t.stack.pop3();
             let to = widen(t, to);
             let elements = widen(t, len);
-            t.charge_elements(elements);
+            t.charge_elements(elements, TableIndex::from_u32(table));
             let (table, elem) = (number(t, table), number(t, elem_index));
             t.env
                 .call_builtin(&mut t.b, Builtin::TableInit, &[table, elem, to, from, len]);

@@ -296,7 +296,7 @@ impl InstanceData {
 
     /// Whether code of a part could block its stack while others run, or be suspended there
     /// because it has run for long.
-    fn may_suspend(&self, store: &StoreOpaque, part: ComponentInstanceId) -> bool {
+    pub(crate) fn may_suspend(&self, store: &StoreOpaque, part: ComponentInstanceId) -> bool {
         let config = store.engine().config();
         let yields = config.consume_fuel || config.epoch_interruption;
         yields || self.component.fused().rules().can_block(part)

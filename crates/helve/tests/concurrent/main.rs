@@ -8,6 +8,7 @@ mod exclusive;
 mod faults;
 mod hooks;
 mod many;
+mod others;
 mod pipes;
 mod schedules;
 mod stalls;

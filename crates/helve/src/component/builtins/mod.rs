@@ -13,7 +13,9 @@
 
 pub(crate) mod resource;
 
+use crate::component::builtins::resource::Dropper;
 use crate::component::call::lane::{Lane, lanes_mut};
+use crate::component::drive;
 use crate::component::part::Part;
 use crate::component::state::InstanceData;
 use crate::core;
@@ -61,10 +63,18 @@ pub(crate) fn make(
                 resource::rep(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
             })
         }
+        CanonBuiltin::ResourceDrop { resource } if instance.tasks() => {
+            drive::destructor::builtin(instance, store, &ty, (owner, resource))
+        }
         CanonBuiltin::ResourceDrop { resource } => {
             core::Func::new_raw(store, &ty, move |_, args| {
-                // SAFETY: see the module.
-                resource::drop_handle(unsafe { ptr.get() }, owner, resource, lanes_mut(args))
+                let by = Dropper {
+                    // SAFETY: see the module.
+                    instance: unsafe { ptr.get() },
+                    part: owner,
+                    answer: None,
+                };
+                resource::drop_handle(by, resource, lanes_mut(args)[0].u32())
             })
         }
         op if !matches!(
@@ -72,7 +82,7 @@ pub(crate) fn make(
             CanonBuiltin::ContextGet { .. } | CanonBuiltin::ContextSet { .. }
         ) =>
         {
-            crate::component::drive::builtins::builtin(instance, store, id)
+            drive::builtins::builtin(instance, store, id)
         }
         op => core::Func::new_raw(store, &ty, move |_, args| {
             // SAFETY: see the module.

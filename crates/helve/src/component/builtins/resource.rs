@@ -83,28 +83,26 @@ pub(super) fn rep_wide(
     Ok(())
 }
 
+/// A guest that drops a handle.
+pub(crate) struct Dropper<'a> {
+    pub instance: &'a InstanceData,
+    pub part: ComponentInstanceId,
+    /// Where its answer goes, and whether it waits for that: where it can.
+    pub answer: Option<(*mut Lane, &'a mut bool)>,
+}
+
 /// `resource.drop`: the handle goes; if it owned the resource, that too.
-pub(super) fn drop_handle(
-    instance: &InstanceData,
-    owner: ComponentInstanceId,
-    ty: ResourceTypeId,
-    lanes: &mut [Lane],
-) -> Result<()> {
-    let part = instance.part(owner);
+pub(crate) fn drop_handle(by: Dropper<'_>, ty: ResourceTypeId, index: u32) -> Result<()> {
+    let instance = by.instance;
+    let part = instance.part(by.part);
     part.check_leave()?;
     let key = instance.resource(ty)?;
     let dropped = {
         let _by = History::during(instance.shared().history.known(), "resource.drop");
-        part.drop_handle(key, first(lanes))?
+        part.drop_handle(key, index)?
     };
     match dropped {
-        Dropped::Own { rep } => destroy(
-            instance.store(),
-            instance.shared(),
-            key,
-            rep,
-            Some((instance, owner)),
-        ),
+        Dropped::Own { rep } => destroy(instance.store(), instance.shared(), key, rep, Some(by)),
         Dropped::Borrow => Ok(()),
     }
 }
@@ -119,7 +117,7 @@ pub(crate) fn destroy(
     shared: &StoreShared,
     key: ResourceKey,
     rep: u32,
-    caller: Option<(&InstanceData, ComponentInstanceId)>,
+    caller: Option<Dropper<'_>>,
 ) -> Result<()> {
     match shared.destructor(key)? {
         Destructor::Host(dtor) => dtor(store, rep),
@@ -127,8 +125,8 @@ pub(crate) fn destroy(
         Destructor::Guest(definer, id) => {
             // SAFETY: of the same store, which is alive and has it.
             let definer = unsafe { definer.get() };
-            let caller = caller.filter(|(instance, _)| std::ptr::eq(*instance, definer));
-            destroy_guest(definer, id, rep, caller.map(|(_, part)| part))
+            let caller = caller.filter(|by| std::ptr::eq(by.instance, definer));
+            destroy_guest(definer, id, rep, caller)
         }
     }
 }
@@ -137,7 +135,7 @@ fn destroy_guest(
     definer: &InstanceData,
     id: ResourceTypeId,
     rep: u32,
-    caller: Option<ComponentInstanceId>,
+    caller: Option<Dropper<'_>>,
 ) -> Result<()> {
     let def = definer.plan().resources.get(id).map(|def| &def.origin);
     let Some(ResourceOrigin::Defined { owner, dtor, rep64 }) = def else {
@@ -150,17 +148,28 @@ fn destroy_guest(
     if definer.tasks()
         && let Some(dtor) = dtor
     {
-        let func = {
+        let (func, may_suspend) = {
             // SAFETY: see the module; the borrow ends here.
             let store = unsafe { definer.store().get() };
-            definer.destructor(store, dtor)?
+            let may_suspend = definer.may_suspend(store, *owner);
+            (definer.destructor(store, dtor)?, may_suspend)
         };
+        let by_guest = caller.is_some();
+        if let Some(Dropper {
+            answer: Some(answer),
+            ..
+        }) = caller
+            && may_suspend
+        {
+            return drive::destructor::call(definer, *owner, (func, rep), answer);
+        }
         let context = definer.part(*owner).context.replace([0; 2]);
         let run = || func.call(definer.store(), &mut [rep]);
-        drive::call::on_native_stack(definer, *owner, caller.is_some(), run)?;
+        drive::call::on_native_stack(definer, *owner, by_guest, run)?;
         definer.part(*owner).context.set(context);
         return Ok(());
     }
+    let caller = caller.map(|by| by.part);
     definer.enter(*owner, caller)?;
     if let Some(dtor) = dtor {
         let func = {

@@ -12,6 +12,7 @@
 //!
 //! As for `builtins`: the lanes of a reply stand in a frame that stays while its fiber does.
 
+use super::noted::SlotsBelow;
 use super::run::perform_until;
 use super::{Handed, Reply, State};
 use crate::component::call::lane::Lane;
@@ -21,7 +22,7 @@ use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
 use helve_model::{Effect, ThreadId, Value};
 use helve_vm::fibers::can_suspend;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Poll;
 
 /// Writes what a built-in returns.
@@ -123,6 +124,7 @@ fn answer_later(
 ) -> Result<()> {
     if asker.is_some() && !is_on_fiber(instance) {
         // No fiber: what is to be done first is done from here.
+        let _slots = asker.map(|asker| SlotsBelow::of(instance, asker));
         let value = perform_until(instance, effect, asker)?;
         let value = value.ok_or_else(|| Error::new(Trap::Deadlock))?;
         return reply(&mut instance.shared().drive.0.borrow_mut(), to, value);
@@ -145,12 +147,34 @@ fn answer_later(
     }
 }
 
+/// The same for a guest whose callee has stopped, on a stack above: what went wrong with others
+/// there ends neither, so both wait, and who runs their stacks is told.
+pub(super) fn pass_on(
+    instance: &InstanceData,
+    next: Handed,
+    to: Reply,
+    waits: &mut bool,
+) -> Result<()> {
+    match next {
+        Handed::Effect(effect) => answer_to(instance, effect, to, waits),
+        next if is_on_fiber(instance) => {
+            instance.shared().drive.0.borrow_mut().handed = Some((next, to));
+            *waits = true;
+            Ok(())
+        }
+        Handed::Failed(error) => Err(error),
+        Handed::Panicked(panic) => resume_unwind(panic),
+    }
+}
+
 /// A guest waits, and nothing of the host's does: what the store's loop would do next is done
 /// from here, on top of the guest's stack, until it goes on or the loop is needed.
 fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
     let shared = instance.shared();
     let turns = || -> Result<Effect> {
+        let mut slots = None;
         while let Some(effect) = event_loop::turn_here(shared)? {
+            let _ = slots.get_or_insert_with(|| SlotsBelow::of(instance, asker));
             if let Some(value) = perform_until(instance, effect, Some(asker))? {
                 let thread = asker;
                 return Ok(Effect::Continue { thread, value });

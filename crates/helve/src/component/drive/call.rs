@@ -12,6 +12,7 @@
 //!
 //! Instances live as long as their store; the host's side is `concurrent::side`'s.
 
+use super::noted::SlotsBelow;
 use super::run::{failed_native, perform, perform_until};
 use super::{State, refused};
 use crate::component::call::enter::{CallShape, LiftedFunc};
@@ -372,6 +373,7 @@ pub(crate) fn on_native_stack<R>(
         })
     };
     let effect = ended.map_err(|trap| refused(instance, part, trap))?;
+    let _slots = caller.map(|caller| SlotsBelow::of(instance, caller));
     match (perform_until(instance, effect, caller), by_guest) {
         (Ok(None), true) => Err(Error::new(helve_base::Trap::Deadlock)),
         (Ok(_), _) => Ok(result),

@@ -36,6 +36,12 @@ impl Frame {
         room(stack).cast()
     }
 
+    /// Its array, to write arguments to.
+    pub fn lanes(stack: &PooledStack) -> *mut Lane {
+        // SAFETY: only the address is taken, in the stack's room.
+        unsafe { (&raw mut (*Frame::of(stack)).lanes).cast() }
+    }
+
     /// That of a suspended guest.
     pub fn of_suspended(guest: &Suspended) -> *mut Frame {
         guest.room().cast()

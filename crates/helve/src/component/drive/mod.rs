@@ -26,6 +26,7 @@ pub(crate) mod builtins;
 mod by_number;
 pub(crate) mod call;
 pub(crate) mod copy;
+pub(crate) mod destructor;
 mod direct;
 pub(crate) mod ends;
 pub(crate) mod error_context;

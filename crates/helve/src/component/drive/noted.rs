@@ -20,14 +20,15 @@
 //! or on the one of a fiber that is suspended. The head of the list is the store's; entering,
 //! leaving and switching stacks keep it right.
 
-use super::answer::answer_to;
+use super::answer::{answer_to, pass_on};
 use super::call::Known;
 use super::frame::Frame;
-use super::run::after;
-use super::{Reply, State, refused};
+use super::run::suspended;
+use super::{Handed, Reply, State, refused};
 use crate::component::call::lane::Lane;
 use crate::component::fused::AdapterContext;
 use crate::component::part::Part;
+use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
 use crate::core::backtrace::component_exit_error;
 use crate::core::store::StorePtr;
@@ -36,6 +37,7 @@ use helve_base::{Bug, Error, Result};
 use helve_model::{Abi, Callee, Effect, ThreadId};
 use helve_vm::fibers::{FiberResult, Suspended};
 use smallvec::SmallVec;
+use std::marker::PhantomData;
 use std::ptr::{NonNull, null_mut};
 
 /// Context slots of parts that stand on a suspended stack.
@@ -250,6 +252,7 @@ pub(crate) unsafe fn fork(
             returned: 0,
             to: (*record).to,
             caller: 0,
+            kept: [0; 2],
         });
         let func = context.lifted().core;
         func.enter_on(store, stack, lanes, call.cast())
@@ -300,28 +303,93 @@ unsafe fn waits(
         unlink(instance.store());
         (ThreadId((*call).thread - 1), ThreadId((*call).caller))
     };
-    let effect = after(instance, thread, FiberResult::Suspended(guest))?;
+    let next = first_stop(instance, thread, guest)?;
     shared.drive.state().asker = Some(caller);
     let lanes = answer;
-    answer_to(instance, effect, Reply { lanes, event: None }, waiting)
+    pass_on(instance, next, Reply { lanes, event: None }, waiting)
+}
+
+/// What a thread leaves to be done that has stopped for the first time, on a stack of its own
+/// that a call below has made: what runs there next has its context slots.
+pub(super) fn first_stop(
+    instance: &InstanceData,
+    thread: ThreadId,
+    guest: Suspended,
+) -> Result<Handed> {
+    let below = kept(&guest);
+    let next = suspended(instance, thread, guest);
+    restore(&below);
+    next
 }
 
 /// The context slots of all parts that noted calls on a suspended stack are in, but for the
 /// one that the stack is of.
 pub(super) fn contexts(guest: &Suspended) -> Contexts {
     let mut contexts = Contexts::new();
-    let mut at = guest.calls().cast::<VMCallRecord>();
-    // SAFETY: only its address is taken.
-    let own = unsafe { &raw mut (*Frame::of_suspended(guest)).call };
-    while !at.is_null() && at != own {
-        // SAFETY: see the module.
-        let context = unsafe { &*(*at).context.cast::<AdapterContext>() };
-        let part = context.instance().part(context.lifted().owner);
+    let own = own_call(guest);
+    // SAFETY: see the module.
+    let calls = unsafe { Calls::from(guest.calls().cast()) };
+    for (_, context) in calls.take_while(|(record, _)| *record != own) {
+        let part = callee_part(context);
         contexts.push((NonNull::from(part), part.context.get()));
-        // SAFETY: as above.
-        at = unsafe { (*at).previous };
     }
     contexts
+}
+
+/// Of parts that were entered once more on a stack that has just been suspended for the
+/// first time, the slots that those below it have: outer calls come last.
+fn kept(guest: &Suspended) -> Contexts {
+    let mut kept = Contexts::new();
+    let own = own_call(guest);
+    // SAFETY: see the module.
+    let calls = unsafe { Calls::from(guest.calls().cast()) };
+    for (record, context) in calls.take_while(|(record, _)| *record != own) {
+        if context.keeps_slots {
+            // SAFETY: see the module.
+            kept.push((NonNull::from(callee_part(context)), unsafe {
+                (*record).kept
+            }));
+        }
+    }
+    kept
+}
+
+/// Where the call is noted that a forked callee's stack was made for.
+fn own_call(guest: &Suspended) -> *mut VMCallRecord {
+    // SAFETY: only its address is taken.
+    unsafe { &raw mut (*Frame::of_suspended(guest)).call }
+}
+
+fn callee_part(context: &AdapterContext) -> &Part {
+    context.instance().part(context.lifted().owner)
+}
+
+/// Noted calls, innermost first.
+struct Calls<'a>(*mut VMCallRecord, PhantomData<&'a AdapterContext>);
+
+impl Calls<'_> {
+    /// # Safety
+    ///
+    /// `head` is the innermost one on a stack, or null; the stack stays as it is meanwhile.
+    unsafe fn from(head: *mut VMCallRecord) -> Self {
+        Calls(head, PhantomData)
+    }
+}
+
+impl<'a> Iterator for Calls<'a> {
+    type Item = (*mut VMCallRecord, &'a AdapterContext);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = self.0;
+        if record.is_null() {
+            return None;
+        }
+        // SAFETY: by the contract of `from`; contexts live as long as their instances.
+        unsafe {
+            self.0 = (*record).previous;
+            Some((record, &*(*record).context.cast::<AdapterContext>()))
+        }
+    }
 }
 
 /// They are as they were.
@@ -329,5 +397,38 @@ pub(super) fn restore(contexts: &Contexts) {
     for (part, slots) in contexts {
         // SAFETY: parts live as long as their store.
         unsafe { part.as_ref() }.context.set(*slots);
+    }
+}
+
+/// Others run on top of a stack that waits, and may enter the instances that are on it: all
+/// of these have their context slots again when this is dropped.
+pub(super) struct SlotsBelow(Contexts);
+
+impl SlotsBelow {
+    /// Of the stack that runs, whose calls are known, and on which `asker` asks.
+    pub fn of(instance: &InstanceData, asker: ThreadId) -> SlotsBelow {
+        let mut below = Contexts::new();
+        let mut outermost = asker;
+        // SAFETY: a guest of the store has called: see the module.
+        unsafe {
+            let head = (*instance.store().vm()).calls.cast::<VMCallRecord>();
+            for (record, context) in Calls::from(head) {
+                let part = callee_part(context);
+                below.push((NonNull::from(part), part.context.get()));
+                outermost = ThreadId((*record).caller);
+            }
+        }
+        let state = instance.shared().drive.0.borrow();
+        let id = state.model.instance_of(outermost);
+        if let Some(part) = id.and_then(|id| state.model.tables.get(id)) {
+            below.push((NonNull::from(part), part.context.get()));
+        }
+        SlotsBelow(below)
+    }
+}
+
+impl Drop for SlotsBelow {
+    fn drop(&mut self) {
+        restore(&self.0);
     }
 }

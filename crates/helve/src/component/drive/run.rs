@@ -21,7 +21,7 @@ use helve_base::vmctx::VMStoreContext;
 use helve_base::{Bug, Error, Result};
 use helve_fiber::PooledStack;
 use helve_model::{Abi, Effect, Entry, Event, TaskId, ThreadId, Value};
-use helve_vm::fibers::{FiberResult, Resume, SPARE_STACK, can_suspend};
+use helve_vm::fibers::{FiberResult, Resume, SPARE_STACK, Suspended, can_suspend};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{NonNull, null_mut};
 
@@ -372,44 +372,16 @@ fn swap(state: &mut State, thread: ThreadId) {
     });
 }
 
-/// What comes after a stack ran that was made for thread `base`. Where it stopped, that is
-/// in the thread that has asked, which is `base` or one that was called on the same stack.
-pub(super) fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<Effect> {
-    let contexts = match &went {
-        FiberResult::Suspended(guest) => noted::contexts(guest),
-        FiberResult::Done(..) => noted::Contexts::new(),
-    };
-    swap_context(instance, base)?;
+/// What comes after a stack ran that was made for thread `base`.
+fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) -> Result<Effect> {
     match went {
-        FiberResult::Suspended(guest) => {
-            let mut state = instance.shared().drive.0.borrow_mut();
-            let handed = state.handed.take();
-            let (next, reply, thread) = match handed {
-                Some((next, reply)) => (Some(next), reply, state.asker.unwrap_or(base)),
-                None => {
-                    // It has run for long: nobody asked for anything.
-                    let (lanes, event) = (std::ptr::null_mut(), None);
-                    let thread = state.model.current_thread().unwrap_or(base);
-                    (None, Reply { lanes, event }, thread)
-                }
-            };
-            let stopped = Stopped {
-                guest,
-                reply,
-                base,
-                contexts,
-            };
-            state.stopped.insert(thread, stopped);
-            drop(state);
-            match next {
-                Some(Handed::Effect(effect)) => Ok(effect),
-                Some(Handed::Failed(error)) => Err(error),
-                Some(Handed::Panicked(panic)) => resume_unwind(panic),
-                None if yielded_thread(instance, thread)? => Ok(Effect::ToHost),
-                None => Err(bug("a guest that waits for nothing")),
-            }
-        }
+        FiberResult::Suspended(guest) => match suspended(instance, base, guest)? {
+            Handed::Effect(effect) => Ok(effect),
+            Handed::Failed(error) => Err(error),
+            Handed::Panicked(panic) => resume_unwind(panic),
+        },
         FiberResult::Done(result, stack) => {
+            swap_context(instance, base)?;
             result.map_err(component_exit_error)?;
             // SAFETY: nothing runs on the stack any more.
             let lanes = unsafe { &mut (*Frame::of(&stack)).lanes };
@@ -420,8 +392,47 @@ pub(super) fn after(instance: &InstanceData, base: ThreadId, went: FiberResult) 
     }
 }
 
+/// The stack of thread `base` has stopped, in that thread or in one that was called on the
+/// same stack: what it has left to be done.
+pub(super) fn suspended(
+    instance: &InstanceData,
+    base: ThreadId,
+    guest: Suspended,
+) -> Result<Handed> {
+    let contexts = noted::contexts(&guest);
+    swap_context(instance, base)?;
+    let mut state = instance.shared().drive.0.borrow_mut();
+    let handed = state.handed.take();
+    let (next, reply, thread) = match handed {
+        Some((next, reply)) => (Some(next), reply, state.asker.unwrap_or(base)),
+        None => {
+            // It has run for long: nobody asked for anything.
+            let (lanes, event) = (std::ptr::null_mut(), None);
+            let thread = state.model.current_thread().unwrap_or(base);
+            (None, Reply { lanes, event }, thread)
+        }
+    };
+    let stopped = Stopped {
+        guest,
+        reply,
+        base,
+        contexts,
+    };
+    state.stopped.insert(thread, stopped);
+    drop(state);
+    match next {
+        Some(next) => Ok(next),
+        None if yielded_thread(instance, thread)? => Ok(Handed::Effect(Effect::ToHost)),
+        None => Err(bug("a guest that waits for nothing")),
+    }
+}
+
 /// A thread's function has returned; `lanes` has its results.
-fn returned(instance: &InstanceData, thread: ThreadId, lanes: &mut [Lane]) -> Result<Effect> {
+pub(super) fn returned(
+    instance: &InstanceData,
+    thread: ThreadId,
+    lanes: &mut [Lane],
+) -> Result<Effect> {
     let drive = &instance.shared().drive;
     let mut state = drive.0.borrow_mut();
     let model = &mut state.model;
@@ -439,7 +450,13 @@ fn returned(instance: &InstanceData, thread: ThreadId, lanes: &mut [Lane]) -> Re
         _ => {
             drop(state);
             let call = drive.0.borrow().calls.get(task).cloned();
-            let call = call.ok_or_else(|| bug("a task without a call"))?;
+            let Some(call) = call else {
+                // A destructor, which has no result.
+                let model = &mut drive.state().model;
+                let returning = model.begin_sync_return().map_err(other_trap)?;
+                let _ = model.finish_return(returning).map_err(other_trap)?;
+                return model.returned().map_err(other_trap);
+            };
             let returning = drive.0.borrow().model.begin_sync_return();
             call::give(instance, returning.map_err(other_trap)?, lanes)?;
             if let Some(post_return) = call.lifted().options.post_return {

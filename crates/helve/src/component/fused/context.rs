@@ -31,7 +31,7 @@ use crate::core::store::StoreOpaque;
 use helve_base::adapter::{VMAdapterContext, VMAdapterSide};
 use helve_base::vmctx::{CodePtr, VMFuncRef, VMFunctionImport};
 use helve_base::{Bug, Error, Result};
-use helve_compile::component::LiftAbi;
+use helve_compile::component::{ContextSlots, LiftAbi};
 use helve_decode::plan::*;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr::{NonNull, null, null_mut};
@@ -118,6 +118,8 @@ pub(crate) struct AdapterContext {
     lifted: NonNull<LiftedFunc>,
     /// Whether the caller lowered the function with `async`.
     pub caller_async: bool,
+    /// Whether calls keep what the context slots of the callee's instance were.
+    pub keeps_slots: bool,
     /// Whether the caller gets the result through its memory.
     result_in_memory: bool,
     movers: Option<[CoreFunc; 2]>,
@@ -291,6 +293,7 @@ fn new_context(
         sides,
         lifted,
         caller_async: adapter.shape.caller_async,
+        keeps_slots: adapter.shape.slots == ContextSlots::Saved,
         result_in_memory: adapter.shape.result_in_memory(&plan.types),
         movers: None,
         mover_refs: [func_ref; 2],

@@ -1,0 +1,33 @@
+;; Bulk operations whose counts are more than there is: they trap, or say -1, with fuel
+;; counted as without. Each would take a quarter of all fuel there can be.
+(module
+  (table $t i64 10 funcref)
+  (memory i64 1)
+  (elem $e func)
+  (data $d "")
+  (func (export "grow") (result i64)
+    (local $n i32) (local $sum i64)
+    (loop $again
+      (local.set $sum (i64.add (local.get $sum) (table.grow $t (ref.null func) (i64.const -1))))
+      (local.set $sum (i64.add (local.get $sum) (memory.grow (i64.const -1))))
+      (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 50))))
+    (local.get $sum))
+  (func (export "fill") (table.fill $t (i64.const 0) (ref.null func) (i64.const -1)))
+  (func (export "copy") (table.copy $t $t (i64.const 0) (i64.const 0) (i64.const -1)))
+  (func (export "init") (table.init $t $e (i64.const 0) (i32.const 0) (i32.const -1)))
+  (func (export "memory-fill") (memory.fill (i64.const 0) (i32.const 0) (i64.const -1)))
+  (func (export "memory-copy") (memory.copy (i64.const 0) (i64.const 0) (i64.const -1)))
+  (func (export "memory-init") (memory.init $d (i64.const 0) (i32.const 0) (i32.const -1))))
+
+(assert_return (invoke "grow") (i64.const -100))
+(assert_trap (invoke "fill") "out of bounds table access")
+(assert_trap (invoke "copy") "out of bounds table access")
+(assert_trap (invoke "fill") "out of bounds table access")
+(assert_trap (invoke "copy") "out of bounds table access")
+(assert_trap (invoke "fill") "out of bounds table access")
+(assert_trap (invoke "copy") "out of bounds table access")
+(assert_trap (invoke "init") "out of bounds table access")
+(assert_trap (invoke "memory-fill") "out of bounds memory access")
+(assert_trap (invoke "memory-copy") "out of bounds memory access")
+(assert_trap (invoke "memory-init") "out of bounds memory access")
+(assert_return (invoke "grow") (i64.const -100))
