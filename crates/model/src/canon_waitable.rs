@@ -12,7 +12,7 @@ use crate::stream::{Buffer, CopyJob, Shape};
 use crate::tables::Tables;
 use crate::thread::Wait;
 use crate::trap::Trap;
-use crate::waitable::{ContextId, Event};
+use crate::waitable::{Arena, ContextId, Event};
 
 impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `backpressure.inc`.
@@ -130,7 +130,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let copying = self.with_table(instance, |table, arena| {
             table.copy(arena, index, end, instance, buffer, is_async)
         })?;
-        self.copying(instance, copying, is_async)
+        self.follow_copy(copying, is_async)
     }
 
     /// As [`Table::host_waits`](crate::Table::host_waits), of the guest that runs; `None` too
@@ -163,20 +163,18 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let copying = self.with_table(instance, |table, arena| {
             table.copy_cancel(arena, index, end, is_async)
         })?;
-        self.copying(instance, copying, is_async)
+        self.follow_copy(copying, is_async)
     }
 
-    fn copying(
-        &mut self,
-        instance: InstanceId,
-        copying: Copying,
-        is_async: bool,
-    ) -> Result<Effect, Trap> {
+    /// What comes after a read or write, or its cancelling, that came to this.
+    pub fn follow_copy(&mut self, copying: Copying, is_async: bool) -> Result<Effect, Trap> {
         match copying {
             Copying::Done(payload) => self.go_on(Value::Number(payload)),
             Copying::Copy(job) => Ok(Effect::Copy(job)),
             Copying::Blocked(_) if is_async => self.go_on(Value::Number(BLOCKED)),
             Copying::Blocked(id) => {
+                let (thread, _) = self.current()?;
+                let instance = self.thread(thread)?.instance;
                 self.with_table(instance, |table, arena| table.begin_sync_wait(arena, id))?;
                 let next: Result<Next, Trap> = self.wait_until(Wait::Waitable(id), false);
                 self.follow(next)
@@ -186,13 +184,13 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// The elements of a guest's read or write are copied.
     pub fn finish_copy(&mut self, job: CopyJob) -> Result<Effect, Trap> {
-        let payload = self.arena.finish_copy(job)?;
-        self.settle()?;
+        let payload = self.copied(job)?;
         self.go_on(Value::Number(payload))
     }
 
-    /// The elements of the host's own read or write are copied: what it comes to.
-    pub fn finish_host_copy(&mut self, job: CopyJob) -> Result<u32, Trap> {
+    /// The same, of whoever's read or write: what it comes to.
+    #[inline(always)]
+    pub fn copied(&mut self, job: CopyJob) -> Result<u32, Trap> {
         let payload = self.arena.finish_copy(job)?;
         self.settle()?;
         Ok(payload)
@@ -208,10 +206,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// What the host does with ends of its own, by `Arena`'s methods; then whoever waits
     /// at the other ends is looked at.
-    #[inline]
+    #[inline(always)]
     pub fn with_arena<R>(
         &mut self,
-        work: impl FnOnce(&mut crate::Arena) -> Result<R, HandleError>,
+        work: impl FnOnce(&mut Arena) -> Result<R, HandleError>,
     ) -> Result<R, Trap> {
         let done = work(&mut self.arena);
         self.settle()?;

@@ -115,8 +115,8 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             };
             let ready = self.arena.ready_members(set);
             let place = ready.iter().position(|id| {
-                let waitable = self.arena.waitables.get(id.0);
-                waitable.is_some_and(|waitable| waitable.index == index)
+                let waitable = self.arena.waitable(*id);
+                waitable.is_ok_and(|waitable| waitable.index == index)
             });
             if place.is_none() || of != ready.len() {
                 return Err(STRAYED);

@@ -18,10 +18,8 @@
 use crate::error::{Found, HandleError, Refusal};
 use crate::handles::{Kind, Storage, Table, TypeId};
 use crate::instance::InstanceId;
-use crate::stream::{
-    Buffer, CopyJob, CopySides, MAX_LENGTH, Meeting, Pending, Shape, Shared, meet,
-};
-use crate::waitable::{Arena, Event, EventCode, SharedId, Waitable, WaitableId, What, Woken};
+use crate::stream::{Buffer, CopyJob, CopySides, MAX_LENGTH, Meeting, Shape, Shared, meet};
+use crate::waitable::{Arena, Event, EventCode, Named, SharedId, Waitable, WaitableId, Woken};
 
 /// The state of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +36,7 @@ pub enum CopyState {
 
 /// How a copy ended, by the numbers guests see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum CopyResult {
     /// Elements (or for a zero length none) were copied.
     Completed = 0,
@@ -57,19 +55,27 @@ pub enum Direction {
     Writable,
 }
 
-/// An end.
+impl Direction {
+    /// That of the other end.
+    #[inline(always)]
+    pub(crate) const fn other(self) -> Direction {
+        match self {
+            Direction::Readable => Direction::Writable,
+            Direction::Writable => Direction::Readable,
+        }
+    }
+}
+
+/// An end: its half of what two of them share ([`Shared`]).
 #[derive(Clone, Debug)]
 pub(crate) struct CopyEnd {
-    pub shared: SharedId,
-    shape: Shape,
-    direction: Direction,
+    pub waitable: Waitable,
+    /// Elements of the copy under way that were copied; then those of the pending event.
+    pub progress: u32,
     pub state: CopyState,
-    /// Of the copy under way.
-    pub buffer: Buffer,
-    /// Whose memory that is in; `None`: the host's.
-    instance: Option<InstanceId>,
     /// Of the pending event.
     result: CopyResult,
+    pub alive: bool,
 }
 
 /// What a read or write, or its cancelling, comes to.
@@ -96,7 +102,7 @@ pub struct EndType {
 }
 
 impl EndType {
-    #[inline]
+    #[inline(always)]
     fn found(self) -> Found {
         let kind = match (self.shape, self.direction) {
             (Shape::Stream, Direction::Readable) => Kind::StreamReadable,
@@ -109,14 +115,14 @@ impl EndType {
 }
 
 impl CopyEnd {
-    /// Whether it is a stream's or a future's.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    /// Which end it is.
-    pub fn direction(&self) -> Direction {
-        self.direction
+    pub const fn new() -> CopyEnd {
+        CopyEnd {
+            waitable: Waitable::new(),
+            progress: 0,
+            state: CopyState::Idle,
+            result: CopyResult::Completed,
+            alive: true,
+        }
     }
 }
 
@@ -128,64 +134,51 @@ const GONE: HandleError = HandleError::Misuse {
 impl Arena {
     /// A stream or future with both its ends, readable and writable, in no table yet.
     /// `plain`: its elements are numbers, or it has none.
-    #[inline]
+    #[inline(always)]
     pub fn copy_ends(
         &mut self,
         shape: Shape,
         ty: TypeId,
         plain: bool,
     ) -> Result<(WaitableId, WaitableId), HandleError> {
-        let shared = Shared {
-            shape,
-            ty,
-            plain,
-            dropped: false,
-            pending: None,
-            watcher: None,
-            ends: 2,
-        };
-        let shared = SharedId(self.shared.insert(shared)?);
-        let mut end = |direction| {
-            let end = CopyEnd {
-                shared,
-                shape,
-                direction,
-                state: CopyState::Idle,
-                buffer: Buffer::new(0, 0),
-                instance: None,
-                result: CopyResult::Completed,
-            };
-            self.waitables
-                .insert(Waitable::new(What::End(end)))
-                .map(WaitableId)
-        };
-        Ok((end(Direction::Readable)?, end(Direction::Writable)?))
+        let number = self.shared.insert(Shared::new(shape, ty, plain))?;
+        WaitableId::of_ends(SharedId(number)).ok_or_else(|| {
+            self.shared.discard(number);
+            HandleError::OutOfMemory
+        })
     }
 
-    #[inline]
+    #[inline(always)]
+    fn shared(&self, id: WaitableId) -> Result<(&Shared, &CopyEnd, Direction), HandleError> {
+        let Named::End(shared, direction) = id.named() else {
+            return Err(GONE);
+        };
+        let shared = self.shared.get(shared.0).ok_or(GONE)?;
+        let end = shared.end(direction).ok_or(GONE)?;
+        Ok((shared, end, direction))
+    }
+
+    #[inline(always)]
+    fn shared_mut(&mut self, id: WaitableId) -> Result<(&mut Shared, Direction), HandleError> {
+        let Named::End(shared, direction) = id.named() else {
+            return Err(GONE);
+        };
+        let shared = self.shared.get_mut(shared.0).ok_or(GONE)?;
+        match shared.end(direction) {
+            Some(_) => Ok((shared, direction)),
+            None => Err(GONE),
+        }
+    }
+
+    #[inline(always)]
     fn end(&self, id: WaitableId) -> Result<&CopyEnd, HandleError> {
-        match &self.waitable(id)?.what {
-            What::End(end) => Ok(end),
-            What::Subtask(_) => Err(GONE),
-        }
+        self.shared(id).map(|(_, end, _)| end)
     }
 
-    #[inline]
+    #[inline(always)]
     fn end_mut(&mut self, id: WaitableId) -> Result<&mut CopyEnd, HandleError> {
-        match &mut self.waitable_mut(id)?.what {
-            What::End(end) => Ok(end),
-            What::Subtask(_) => Err(GONE),
-        }
-    }
-
-    #[inline]
-    fn shared(&self, id: SharedId) -> Result<&Shared, HandleError> {
-        self.shared.get(id.0).ok_or(GONE)
-    }
-
-    #[inline]
-    fn shared_mut(&mut self, id: SharedId) -> Result<&mut Shared, HandleError> {
-        self.shared.get_mut(id.0).ok_or(GONE)
+        let (shared, direction) = self.shared_mut(id)?;
+        shared.end_mut(direction).ok_or(GONE)
     }
 
     /// The state of an end.
@@ -193,6 +186,7 @@ impl Arena {
         Ok(self.end(id)?.state)
     }
 
+    #[cold]
     fn refused<T>(&self, id: WaitableId, why: Refusal) -> Result<T, HandleError> {
         Err(HandleError::Refused {
             index: self.waitable(id)?.index,
@@ -202,7 +196,9 @@ impl Arena {
 
     /// Starts a read or write of an end with a buffer; `instance` is whose memory that is
     /// in, `None` the host's.
-    #[inline]
+    // Always inlined, as most here: what is found once stays in registers, and results are
+    // never put together in memory.
+    #[inline(always)]
     pub fn begin_copy(
         &mut self,
         id: WaitableId,
@@ -210,100 +206,75 @@ impl Arena {
         buffer: Buffer,
         is_async: bool,
     ) -> Result<Copying, HandleError> {
-        let end = self.end(id)?;
-        let (shape, direction, shared) = (end.shape, end.direction, end.shared);
+        let (shared, end, direction) = self.shared(id)?;
         match end.state {
             CopyState::Idle => {}
-            CopyState::Done => return self.refused(id, Refusal::CopyDone(shape, direction)),
+            CopyState::Done => {
+                let why = Refusal::CopyDone(shared.shape, direction);
+                return self.refused(id, why);
+            }
             _ => return self.refused(id, Refusal::CopyBusy),
         }
-        if self.in_waitable_set(id) && !is_async {
+        if !is_async && end.waitable.set().is_some() {
             return self.refused(id, Refusal::SyncAndSet);
         }
         if buffer.length > MAX_LENGTH || buffer.progress > buffer.length {
             return self.refused(id, Refusal::BufferTooLong);
         }
-        let meeting = self.meeting(id, shared, instance, &buffer)?;
-        self.waitable_mut(id)?.host = instance.is_none();
-        let end = self.end_mut(id)?;
-        end.state = CopyState::Copying;
-        end.buffer = buffer;
-        end.instance = instance;
-        match meeting {
-            Meeting::Wait => self.wait(id, shared, instance),
-            Meeting::Dropped => self.done(id, CopyResult::Dropped),
-            Meeting::Done => self.done(id, CopyResult::Completed),
-            Meeting::Replace => {
-                self.notify_pending(shared, CopyResult::Completed)?;
-                self.wait(id, shared, instance)
+        let meeting = match meeting(shared, direction, instance, &buffer) {
+            Some(meeting) => meeting,
+            None => {
+                let why = Refusal::IntraComponent(shared.shape);
+                return self.refused(id, why);
             }
+        };
+        let (shared, direction) = self.shared_mut(id)?;
+        let end = shared.end_mut(direction).ok_or(GONE)?;
+        end.waitable.host = instance.is_none();
+        end.state = CopyState::Copying;
+        end.progress = buffer.progress;
+        match meeting {
+            Meeting::Wait => {}
+            Meeting::Dropped => return self.done(id, CopyResult::Dropped),
+            Meeting::Done => return self.done(id, CopyResult::Completed),
+            Meeting::Replace => self.notify_pending(id, CopyResult::Completed)?,
             Meeting::Copy(count) => {
-                let waiting = self.shared(shared)?.pending.ok_or(GONE)?.end;
-                Ok(Copying::Copy(CopyJob {
+                return Ok(Copying::Copy(CopyJob {
                     count,
                     active: id,
-                    waiting,
-                }))
+                    buffer,
+                    instance,
+                }));
             }
         }
-    }
-
-    /// The buffers of a copy that is to be performed.
-    #[inline]
-    pub fn copy_sides(&self, job: &CopyJob) -> Result<CopySides, HandleError> {
-        let (active, waiting) = (self.end(job.active)?, self.end(job.waiting)?);
-        let (from, to) = match active.direction {
-            Direction::Writable => (active, waiting),
-            Direction::Readable => (waiting, active),
-        };
-        Ok(CopySides {
-            from: from.buffer,
-            from_instance: from.instance,
-            to: to.buffer,
-            to_instance: to.instance,
-        })
-    }
-
-    /// How an end that comes with a buffer finds things; nothing has changed yet.
-    #[inline]
-    fn meeting(
-        &self,
-        id: WaitableId,
-        shared: SharedId,
-        instance: Option<InstanceId>,
-        buffer: &Buffer,
-    ) -> Result<Meeting, HandleError> {
-        let end = self.end(id)?;
-        let shared = self.shared(shared)?;
-        if shared.dropped {
-            return Ok(Meeting::Dropped);
-        }
-        let Some(pending) = shared.pending else {
-            return Ok(Meeting::Wait);
-        };
-        if instance.is_some() && instance == pending.instance && !shared.plain {
-            return self.refused(id, Refusal::IntraComponent(shared.shape));
-        }
-        let theirs = self.end(pending.end)?.buffer;
-        Ok(match end.shape {
-            Shape::Stream => meet(buffer, &theirs, end.direction == Direction::Writable),
-            Shape::Future => crate::future::meet(buffer, &theirs),
-        })
-    }
-
-    #[inline]
-    fn wait(
-        &mut self,
-        id: WaitableId,
-        shared: SharedId,
-        instance: Option<InstanceId>,
-    ) -> Result<Copying, HandleError> {
-        self.shared_mut(shared)?.pending = Some(Pending { end: id, instance });
+        let (shared, direction) = self.shared_mut(id)?;
+        shared.wait(direction, &buffer, instance);
         Ok(Copying::Blocked(id))
     }
 
+    /// The buffers of a copy that is to be performed.
+    #[inline(always)]
+    pub fn copy_sides(&self, job: &CopyJob) -> Result<CopySides, HandleError> {
+        let (shared, _, direction) = self.shared(job.active)?;
+        let theirs = shared.pending_buffer(direction.other()).ok_or(GONE)?;
+        let (mine, theirs) = (
+            (job.buffer, job.instance),
+            (theirs, shared.pending_instance()),
+        );
+        let (from, to) = match direction {
+            Direction::Writable => (mine, theirs),
+            Direction::Readable => (theirs, mine),
+        };
+        Ok(CopySides {
+            from: from.0,
+            from_instance: from.1,
+            to: to.0,
+            to_instance: to.1,
+        })
+    }
+
     /// The end's copy is over at once.
-    #[inline]
+    #[inline(always)]
     fn done(&mut self, id: WaitableId, result: CopyResult) -> Result<Copying, HandleError> {
         self.end_mut(id)?.result = result;
         Ok(Copying::Done(self.deliver_copy(id)?.payload))
@@ -311,42 +282,56 @@ impl Arena {
 
     /// A copy was performed: the end that started it is done, the one that waited is told
     /// by an event. Returns what the operation that started it returns.
-    #[inline]
+    #[inline(always)]
     pub fn finish_copy(&mut self, job: CopyJob) -> Result<u32, HandleError> {
-        for id in [job.active, job.waiting] {
-            let buffer = &mut self.end_mut(id)?.buffer;
-            buffer.progress += job.count.min(buffer.remain());
-        }
-        let end = self.end(job.active)?;
-        match end.shape {
+        let (active, waiting) = (job.active, job.active.other_end());
+        let (shared, direction) = self.shared_mut(active)?;
+        let (mine, theirs) = (direction, direction.other());
+        let remain = shared.pending_buffer(theirs).ok_or(GONE)?.remain();
+        shared.end_mut(theirs).ok_or(GONE)?.progress += job.count.min(remain);
+        let end = shared.end_mut(mine).ok_or(GONE)?;
+        end.progress += job.count.min(job.buffer.remain());
+        end.result = CopyResult::Completed;
+        match shared.shape {
             // The waiting buffer stays where it is until its event is delivered.
             Shape::Stream => {
-                self.end_mut(job.waiting)?.result = CopyResult::Completed;
-                self.set_event(job.waiting)?;
+                shared.end_mut(theirs).ok_or(GONE)?.result = CopyResult::Completed;
+                self.set_event(waiting)?;
             }
-            Shape::Future => self.notify_pending(end.shared, CopyResult::Completed)?,
+            Shape::Future => self.notify_pending(active, CopyResult::Completed)?,
         }
-        self.end_mut(job.active)?.result = CopyResult::Completed;
-        Ok(self.deliver_copy(job.active)?.payload)
+        Ok(self.deliver_copy(active)?.payload)
     }
 
-    /// Ends the copy of the one who waits, if someone does.
-    #[inline]
-    fn notify_pending(&mut self, shared: SharedId, result: CopyResult) -> Result<(), HandleError> {
-        let Some(pending) = self.shared_mut(shared)?.pending.take() else {
+    /// Ends the copy of the one who waits at the same stream or future as `id` is of, if
+    /// someone does.
+    #[inline(always)]
+    fn notify_pending(&mut self, id: WaitableId, result: CopyResult) -> Result<(), HandleError> {
+        let Named::End(shared, direction) = id.named() else {
+            return Err(GONE);
+        };
+        let shared = self.shared.get_mut(shared.0).ok_or(GONE)?;
+        let Some(pending) = shared.pending.take() else {
             return Ok(());
         };
-        self.end_mut(pending.end)?.result = result;
-        self.set_event(pending.end)
+        shared.end_mut(pending).ok_or(GONE)?.result = result;
+        self.set_event(match pending == direction {
+            true => id,
+            false => id.other_end(),
+        })
     }
 
     /// What delivering the event of an end does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deliver_copy(&mut self, id: WaitableId) -> Result<Event, HandleError> {
-        let index = self.waitable(id)?.index;
-        let end = self.end_mut(id)?;
-        let (shared, result) = (end.shared, end.result);
-        let over = match end.shape {
+        let (shared, direction) = self.shared_mut(id)?;
+        if shared.pending == Some(direction) {
+            shared.pending = None;
+        }
+        let shape = shared.shape;
+        let end = shared.end_mut(direction).ok_or(GONE)?;
+        let result = end.result;
+        let over = match shape {
             Shape::Stream => result == CopyResult::Dropped,
             Shape::Future => result != CopyResult::Cancelled,
         };
@@ -355,9 +340,9 @@ impl Arena {
         } else {
             CopyState::Idle
         };
-        let (code, payload) = match (end.shape, end.direction) {
+        let (code, payload) = match (shape, direction) {
             (Shape::Stream, direction) => {
-                let payload = result as u32 | end.buffer.progress << 4;
+                let payload = result as u32 | end.progress << 4;
                 match direction {
                     Direction::Readable => (EventCode::StreamRead, payload),
                     Direction::Writable => (EventCode::StreamWrite, payload),
@@ -366,13 +351,9 @@ impl Arena {
             (Shape::Future, Direction::Readable) => (EventCode::FutureRead, result as u32),
             (Shape::Future, Direction::Writable) => (EventCode::FutureWrite, result as u32),
         };
-        let pending = &mut self.shared_mut(shared)?.pending;
-        if pending.is_some_and(|pending| pending.end == id) {
-            *pending = None;
-        }
         Ok(Event {
             code,
-            index,
+            index: end.waitable.index,
             payload,
         })
     }
@@ -385,8 +366,7 @@ impl Arena {
         ty: TypeId,
         plain: bool,
     ) -> Result<(), HandleError> {
-        let shared = self.end(id)?.shared;
-        let shared = self.shared_mut(shared)?;
+        let (shared, _) = self.shared_mut(id)?;
         if shared.ty == TypeId::NONE {
             shared.ty = ty;
             shared.plain = plain;
@@ -396,16 +376,21 @@ impl Arena {
 
     /// The type of an end; none yet where only the host has it.
     pub fn end_type(&self, id: WaitableId) -> Result<TypeId, HandleError> {
-        Ok(self.shared(self.end(id)?.shared)?.ty)
+        Ok(self.shared(id)?.0.ty)
+    }
+
+    /// What end it is, and of what.
+    pub(crate) fn end_kind(&self, id: WaitableId) -> Result<(Shape, Direction), HandleError> {
+        let (shared, _, direction) = self.shared(id)?;
+        Ok((shared.shape, direction))
     }
 
     /// The host wants to be told when the other end is dropped, though it neither reads
     /// nor writes; `false`: it is dropped already.
     pub fn watch(&mut self, id: WaitableId) -> Result<bool, HandleError> {
-        let shared = self.end(id)?.shared;
-        let shared = self.shared_mut(shared)?;
-        shared.watcher = Some(id);
-        Ok(!shared.dropped)
+        let (shared, direction) = self.shared_mut(id)?;
+        shared.watcher = Some(direction);
+        Ok(shared.end(direction.other()).is_some())
     }
 
     /// The buffer with which the other end waits, and whose memory it is in.
@@ -413,13 +398,9 @@ impl Arena {
         &self,
         id: WaitableId,
     ) -> Result<Option<(Buffer, Option<InstanceId>)>, HandleError> {
-        let shared = self.shared(self.end(id)?.shared)?;
-        match shared.pending {
-            Some(pending) if pending.end != id => {
-                Ok(Some((self.end(pending.end)?.buffer, pending.instance)))
-            }
-            _ => Ok(None),
-        }
+        let (shared, _, direction) = self.shared(id)?;
+        let buffer = shared.pending_buffer(direction.other());
+        Ok(buffer.map(|buffer| (buffer, shared.pending_instance())))
     }
 
     /// The payload of the event of an end of the host's, whose read or write is over.
@@ -434,40 +415,38 @@ impl Arena {
     /// Cancels the read or write of an end.
     pub fn cancel_copy(&mut self, id: WaitableId, is_async: bool) -> Result<Copying, HandleError> {
         let end = self.end(id)?;
-        let shared = end.shared;
-        if end.state != CopyState::Copying || self.waitable(id)?.sync_waiter {
+        if end.state != CopyState::Copying || end.waitable.sync_waiter {
             return self.refused(id, Refusal::NothingToCancel);
         }
-        if self.in_waitable_set(id) && !is_async {
+        if end.waitable.set().is_some() && !is_async {
             return self.refused(id, Refusal::SyncAndSet);
         }
         self.end_mut(id)?.state = CopyState::CancellingCopy;
         if !self.has_pending_event(id) {
-            self.notify_pending(shared, CopyResult::Cancelled)?;
+            self.notify_pending(id, CopyResult::Cancelled)?;
         }
         if !self.has_pending_event(id) {
             return Ok(Copying::Blocked(id));
         }
         self.clear_event(id)?;
         let partial = self.cancel_partial;
-        let end = self.end_mut(id)?;
-        if partial && end.result == CopyResult::Completed && end.buffer.remain() > 0 {
+        let (shared, direction) = self.shared_mut(id)?;
+        // One that does not wait any more with its buffer has filled or emptied it.
+        let buffer = shared.pending_buffer(direction);
+        let remain = buffer.is_some_and(|buffer| buffer.remain() > 0);
+        let end = shared.end_mut(direction).ok_or(GONE)?;
+        if partial && end.result == CopyResult::Completed && remain {
             end.result = CopyResult::Cancelled;
         }
         Ok(Copying::Done(self.deliver_copy(id)?.payload))
     }
 
     /// Whether an end may be dropped now.
-    #[inline]
+    #[inline(always)]
     fn check_drop(&self, id: WaitableId) -> Result<(), HandleError> {
-        let CopyEnd {
-            state,
-            shape,
-            direction,
-            ..
-        } = *self.end(id)?;
-        match (state, shape, direction) {
-            (CopyState::Copying | CopyState::CancellingCopy, ..) => {
+        let (shared, end, direction) = self.shared(id)?;
+        match (end.state, shared.shape, direction) {
+            (CopyState::Copying | CopyState::CancellingCopy, shape, _) => {
                 self.refused(id, Refusal::DropBusy(shape, direction))
             }
             (CopyState::Idle, Shape::Future, Direction::Writable) => {
@@ -478,40 +457,60 @@ impl Arena {
     }
 
     /// Drops an end that is in no table: the other one's copy, now or next, is told.
-    #[inline]
+    #[inline(always)]
     pub fn drop_end(&mut self, id: WaitableId) -> Result<(), HandleError> {
         self.check_drop(id)?;
         self.close_end(id)
     }
 
     /// Drops an end whatever its state: its instance is gone, or the host gives up.
-    #[inline]
+    #[inline(always)]
     pub fn close_end(&mut self, id: WaitableId) -> Result<(), HandleError> {
-        let shared_id = self.end(id)?.shared;
-        let shared = self.shared_mut(shared_id)?;
-        if shared.pending.is_some_and(|pending| pending.end == id) {
+        self.leave_set(id)?;
+        let (shared, direction) = self.shared_mut(id)?;
+        if shared.pending == Some(direction) {
             shared.pending = None;
         }
+        shared.end_mut(direction).ok_or(GONE)?.alive = false;
         let watcher = shared.watcher.take();
-        if !core::mem::replace(&mut shared.dropped, true) {
-            self.notify_pending(shared_id, CopyResult::Dropped)?;
+        if shared.end(direction.other()).is_some() {
+            self.notify_pending(id, CopyResult::Dropped)?;
+        } else if let Named::End(shared, _) = id.named() {
+            self.shared.discard(shared.0);
         }
-        if let Some(watcher) = watcher.filter(|watcher| *watcher != id) {
-            self.woken.push(Woken::Host(watcher));
-        }
-        self.free_waitable(id)?;
-        let shared = self.shared_mut(shared_id)?;
-        shared.ends = shared.ends.saturating_sub(1);
-        if shared.ends == 0 {
-            self.shared.discard(shared_id.0);
+        if watcher == Some(direction.other()) {
+            self.woken.push(Woken::Host(id.other_end()));
         }
         Ok(())
     }
 }
 
+/// How an end that comes with a buffer finds things; `None`: it may not copy here.
+#[inline(always)]
+fn meeting(
+    shared: &Shared,
+    direction: Direction,
+    instance: Option<InstanceId>,
+    buffer: &Buffer,
+) -> Option<Meeting> {
+    if shared.end(direction.other()).is_none() {
+        return Some(Meeting::Dropped);
+    }
+    let Some(theirs) = shared.pending_buffer(direction.other()) else {
+        return Some(Meeting::Wait);
+    };
+    if !shared.plain && instance.is_some() && instance == shared.pending_instance() {
+        return None;
+    }
+    Some(match shared.shape {
+        Shape::Stream => meet(buffer, &theirs, direction == Direction::Writable),
+        Shape::Future => crate::future::meet(buffer, &theirs),
+    })
+}
+
 impl<S: Storage> Table<S> {
     /// `stream.new`, `future.new`: the indices of the readable and the writable end.
-    #[inline]
+    #[inline(always)]
     pub fn copy_new(
         &mut self,
         arena: &mut Arena,
@@ -547,7 +546,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// The end at `index`, if it is such a one.
-    #[inline]
+    #[inline(always)]
     pub fn copy_end(&self, index: u32, end: EndType) -> Result<WaitableId, HandleError> {
         self.waitable_of(index, end.found())
     }
@@ -563,21 +562,19 @@ impl<S: Storage> Table<S> {
         is_async: bool,
     ) -> Result<Option<u64>, HandleError> {
         let id = self.copy_end(index, end)?;
-        let end = arena.end(id)?;
-        let shared = arena.shared(end.shared)?;
-        let sync_in_set = !is_async && arena.in_waitable_set(id);
-        let Some(pending) = shared.pending.filter(|pending| pending.instance.is_none()) else {
+        let (shared, end, direction) = arena.shared(id)?;
+        let sync_in_set = !is_async && end.waitable.set().is_some();
+        let Some(theirs) = shared.pending_buffer(direction.other()) else {
             return Ok(None);
         };
-        if end.state != CopyState::Idle || shared.dropped || sync_in_set {
+        if end.state != CopyState::Idle || sync_in_set || shared.pending_instance().is_some() {
             return Ok(None);
         }
-        let theirs = arena.end(pending.end)?.buffer;
         Ok((theirs.length == 0).then_some(theirs.address))
     }
 
     /// `stream.read`, `future.write`, ..: starts a copy of the end at `index`.
-    #[inline]
+    #[inline(always)]
     pub fn copy(
         &mut self,
         arena: &mut Arena,
@@ -604,7 +601,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// `stream.drop-readable`, `future.drop-writable`, ...
-    #[inline]
+    #[inline(always)]
     pub fn copy_drop(
         &mut self,
         arena: &mut Arena,
@@ -653,10 +650,9 @@ impl<S: Storage> Table<S> {
         arena: &mut Arena,
         id: WaitableId,
     ) -> Result<u32, HandleError> {
-        let end = arena.end(id)?;
-        let shared = arena.shared(end.shared)?;
-        let (shape, direction, ty) = (end.shape, end.direction, shared.ty);
-        if direction != Direction::Readable || arena.waitable(id)?.index != 0 {
+        let (shared, end, direction) = arena.shared(id)?;
+        let (shape, ty) = (shared.shape, shared.ty);
+        if direction != Direction::Readable || end.waitable.index != 0 {
             return Err(GONE);
         }
         self.insert_waitable(

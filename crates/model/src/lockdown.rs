@@ -22,7 +22,7 @@ use crate::tables::Tables;
 use crate::task::TaskId;
 use crate::thread::{ThreadId, Threads, Wait};
 use crate::trap::Trap;
-use crate::waitable::{ContextId, SetId, WaitableId, What};
+use crate::waitable::{ContextId, SetId, WaitableId};
 use alloc::vec::Vec;
 
 /// What a trap ended.
@@ -132,7 +132,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// A subtask that is in no table goes.
     fn free_unindexed(&mut self, subtask: WaitableId) -> Result<(), Trap> {
         if self.arena.waitable(subtask)?.index == 0 {
-            self.arena.free_waitable(subtask)?;
+            self.arena.free_subtask(subtask)?;
         }
         Ok(())
     }
@@ -197,13 +197,13 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             match slot.kind() {
                 kind if kind.is_waitable() => {
                     let waitable = WaitableId(slot.rep());
-                    if let What::Subtask(subtask) = &self.arena.waitable(waitable)?.what {
+                    if let Ok(subtask) = self.arena.subtask(waitable) {
                         let host = subtask.task.is_none();
                         let state = self.arena.subtask_state(waitable)?;
                         if host && matches!(state, SubtaskState::Started) {
                             ended.host_calls.push(waitable);
                         }
-                        self.arena.free_waitable(waitable)?;
+                        self.arena.free_subtask(waitable)?;
                     } else {
                         self.with_arena(|arena| arena.close_end(waitable))?;
                     }

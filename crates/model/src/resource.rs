@@ -168,6 +168,31 @@ impl<S: Storage> Table<S> {
         self.insert(Slot::new(Kind::Own, ty, rep))
     }
 
+    /// [`Table::new_own`] for each of `reps`, one after the other: `give` gets their indices.
+    #[inline]
+    pub fn new_owns(
+        &mut self,
+        ty: TypeId,
+        reps: &[u32],
+        mut give: impl FnMut(u32),
+    ) -> Result<(), HandleError> {
+        let mut header = self.storage().header();
+        for &rep in reps {
+            let index = header.free;
+            if index == 0 {
+                self.storage_mut().set_header(header);
+                give(self.new_own(ty, rep)?);
+                header = self.storage().header();
+                continue;
+            }
+            header.free = self.storage().get(index).rep;
+            self.storage_mut().set(index, Slot::new(Kind::Own, ty, rep));
+            give(index);
+        }
+        self.storage_mut().set_header(header);
+        Ok(())
+    }
+
     /// A resource that a call lends to this instance: a handle that `scope` counts.
     pub fn new_borrow(
         &mut self,
@@ -233,6 +258,42 @@ impl<S: Storage> Table<S> {
         }
         self.free(index);
         Ok(slot.rep)
+    }
+
+    /// [`Table::take_own`] of many, one after the other, up to the first that can't be taken:
+    /// their representations are added to `reps`.
+    #[inline]
+    pub fn take_owns(
+        &mut self,
+        ty: TypeId,
+        indices: impl ExactSizeIterator<Item = u32>,
+        reps: &mut Vec<u32>,
+    ) -> Result<(), HandleError> {
+        let mut header = self.storage().header();
+        // There are no more to take, however often a guest names them.
+        let most = indices.len().min(header.len as usize);
+        let room = reps.try_reserve(most);
+        room.map_err(|_| HandleError::OutOfMemory)?;
+        let tag = crate::layout::resource_tag(ty);
+        for index in indices {
+            let slot = match index < header.len {
+                true => self.storage().get(index),
+                false => Slot::default(),
+            };
+            if slot.tag != tag || slot.lends != 0 {
+                self.storage_mut().set_header(header);
+                return self.take_own(index, ty).map(|rep| reps.push(rep));
+            }
+            let free = Slot {
+                rep: header.free,
+                ..Slot::default()
+            };
+            self.storage_mut().set(index, free);
+            header.free = index;
+            reps.push(slot.rep);
+        }
+        self.storage_mut().set_header(header);
+        Ok(())
     }
 
     /// `resource.drop`: the handle is gone; the result says what is left to do.

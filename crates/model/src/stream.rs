@@ -1,5 +1,5 @@
-//! What the two ends of a stream share: who waits there with a buffer, and how a reader
-//! and a writer meet.
+//! A stream or future as one record: both its ends, who waits there with a buffer, and how a
+//! reader and a writer meet.
 //!
 //! ```text
 //!   the other end waits with a buffer that ..      | I bring some room | I bring none
@@ -14,6 +14,7 @@
 //! copies until that event is delivered. Futures are `future`'s. Not here: the states
 //! of the ends (`copy_end`), moving elements (the copy is an effect, [`CopyJob`]).
 
+use crate::copy_end::{CopyEnd, Direction};
 use crate::handles::TypeId;
 use crate::instance::InstanceId;
 use crate::waitable::WaitableId;
@@ -56,10 +57,12 @@ impl Buffer {
 pub struct CopyJob {
     /// How many elements.
     pub count: u32,
-    /// The end that started this copy.
+    /// The end that started this copy; the other one waited for it.
     pub(crate) active: WaitableId,
-    /// The end that waited for it.
-    pub(crate) waiting: WaitableId,
+    /// The active end's buffer.
+    pub(crate) buffer: Buffer,
+    /// Whose memory that is in; `None`: the host's.
+    pub(crate) instance: Option<InstanceId>,
 }
 
 /// Where a copy's elements are, and where they go: from each buffer's progress on.
@@ -84,28 +87,98 @@ pub enum Shape {
     Future,
 }
 
-/// Who waits with a buffer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    pub end: WaitableId,
-    pub instance: Option<InstanceId>,
-}
-
-/// What two ends share.
+/// A stream or future: both its ends, and what they share. One record, as small as it can
+/// be: only one end at a time waits with a buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
-    pub shape: Shape,
+    /// Readable, writable.
+    ends: [CopyEnd; 2],
+    /// Of the end that waits: where its buffer is, how long, and whose memory that is in
+    /// (`HOST`: the host's). Its progress is the end's.
+    address: u64,
+    length: u32,
+    instance: u32,
     pub ty: TypeId,
+    /// Which end waits.
+    pub pending: Option<Direction>,
+    /// An end of the host's that is to be told when the other one is dropped.
+    pub watcher: Option<Direction>,
+    pub shape: Shape,
     /// Whether elements are numbers or nothing: only such may be copied within one
     /// instance, as the spec has it today.
     pub plain: bool,
-    /// Whether one end is dropped.
-    pub dropped: bool,
-    pub pending: Option<Pending>,
-    /// An end of the host's that is to be told when the other one is dropped.
-    pub watcher: Option<WaitableId>,
+}
+
+/// No instance has this number.
+const HOST: u32 = u32::MAX;
+
+impl Shared {
+    #[inline(always)]
+    pub fn new(shape: Shape, ty: TypeId, plain: bool) -> Shared {
+        Shared {
+            ends: [CopyEnd::new(), CopyEnd::new()],
+            address: 0,
+            length: 0,
+            instance: HOST,
+            ty,
+            pending: None,
+            watcher: None,
+            shape,
+            plain,
+        }
+    }
+
+    /// An end, while it is there.
+    #[inline(always)]
+    pub fn end(&self, direction: Direction) -> Option<&CopyEnd> {
+        let [readable, writable] = &self.ends;
+        let end = match direction {
+            Direction::Readable => readable,
+            Direction::Writable => writable,
+        };
+        end.alive.then_some(end)
+    }
+
+    /// The same, to be changed.
+    #[inline(always)]
+    pub fn end_mut(&mut self, direction: Direction) -> Option<&mut CopyEnd> {
+        let [readable, writable] = &mut self.ends;
+        let end = match direction {
+            Direction::Readable => readable,
+            Direction::Writable => writable,
+        };
+        end.alive.then_some(end)
+    }
+
     /// Ends alive.
-    pub ends: u8,
+    pub fn ends_alive(&self) -> usize {
+        self.ends.iter().filter(|end| end.alive).count()
+    }
+
+    /// The end waits with a buffer.
+    #[inline(always)]
+    pub fn wait(&mut self, direction: Direction, buffer: &Buffer, instance: Option<InstanceId>) {
+        self.pending = Some(direction);
+        (self.address, self.length) = (buffer.address, buffer.length);
+        self.instance = instance.map_or(HOST, InstanceId::get);
+    }
+
+    /// Whose memory the buffer of the end that waits is in; `None`: the host's.
+    #[inline(always)]
+    pub fn pending_instance(&self) -> Option<InstanceId> {
+        (self.instance != HOST).then(|| InstanceId::from_number(self.instance as usize))
+    }
+
+    /// The buffer of an end, where that is the one that waits.
+    #[inline(always)]
+    pub fn pending_buffer(&self, direction: Direction) -> Option<Buffer> {
+        let progress = self.end(direction)?.progress;
+        (self.pending == Some(direction)).then_some(Buffer {
+            address: self.address,
+            length: self.length,
+            progress,
+        })
+    }
 }
 
 /// What happens when an end comes with a buffer.

@@ -17,7 +17,7 @@ use crate::error::{Found, HandleError, Refusal};
 use crate::handles::{Kind, Storage, Table, TypeId};
 use crate::resource::Loans;
 use crate::task::TaskId;
-use crate::waitable::{Arena, Event, EventCode, Waitable, WaitableId, What};
+use crate::waitable::{Arena, Event, EventCode, Named, Waitable, WaitableId};
 
 /// Where a call is, by the numbers guests see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +57,7 @@ impl SubtaskState {
 /// A subtask.
 #[derive(Clone, Debug)]
 pub(crate) struct Subtask {
+    pub waitable: Waitable,
     state: SubtaskState,
     cancellation_requested: bool,
     /// Whether the caller has been told that it is resolved.
@@ -88,30 +89,29 @@ impl Arena {
     #[inline]
     pub fn subtask_new(&mut self) -> Result<WaitableId, HandleError> {
         let subtask = Subtask {
+            waitable: Waitable::new(),
             state: SubtaskState::Starting,
             cancellation_requested: false,
             delivered: false,
             loans: Loans::new(),
             task: None,
         };
-        self.waitables
-            .insert(Waitable::new(What::Subtask(subtask)))
-            .map(WaitableId)
+        WaitableId::of_subtask(self.subtasks.insert(subtask)?)
     }
 
     #[inline]
     pub(crate) fn subtask(&self, id: WaitableId) -> Result<&Subtask, HandleError> {
-        match &self.waitable(id)?.what {
-            What::Subtask(subtask) => Ok(subtask),
-            What::End(_) => Err(GONE),
+        match id.named() {
+            Named::Subtask(number) => self.subtasks.get(number).ok_or(GONE),
+            Named::End(..) => Err(GONE),
         }
     }
 
     #[inline]
     pub(crate) fn subtask_mut(&mut self, id: WaitableId) -> Result<&mut Subtask, HandleError> {
-        match &mut self.waitable_mut(id)?.what {
-            What::Subtask(subtask) => Ok(subtask),
-            What::End(_) => Err(GONE),
+        match id.named() {
+            Named::Subtask(number) => self.subtasks.get_mut(number).ok_or(GONE),
+            Named::End(..) => Err(GONE),
         }
     }
 
@@ -174,7 +174,7 @@ impl<S: Storage> Table<S> {
         }
         let state = subtask.state;
         let mut loans = core::mem::take(&mut arena.subtask_mut(id)?.loans);
-        arena.free_waitable(id)?;
+        arena.free_subtask(id)?;
         self.end_loans(&mut loans)?;
         Ok(state)
     }
@@ -211,7 +211,7 @@ impl<S: Storage> Table<S> {
                 why: Refusal::DropUnresolvedSubtask,
             });
         }
-        arena.free_waitable(id)?;
+        arena.free_subtask(id)?;
         self.free(index);
         Ok(())
     }

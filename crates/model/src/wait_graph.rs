@@ -18,7 +18,7 @@ use crate::stream::Shape;
 use crate::tables::Tables;
 use crate::task::TaskId;
 use crate::thread::{ThreadId, Wait};
-use crate::waitable::{SetId, WaitableId, What};
+use crate::waitable::{SetId, WaitableId};
 use alloc::vec::Vec;
 
 /// A thread that does not run.
@@ -154,24 +154,19 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     fn on_waitable(&mut self, id: WaitableId) -> Option<WaitsOn> {
-        let waitable = self.arena.waitable(id).ok()?;
-        let index = waitable.index;
-        let end = match &waitable.what {
-            What::Subtask(subtask) => {
-                return Some(match subtask.task {
-                    None => WaitsOn::Host { index },
-                    Some(task) if self.task(task).is_ok() => WaitsOn::Task { index, task },
-                    Some(_) => WaitsOn::Gone { index },
-                });
-            }
-            What::End(end) => end,
-        };
-        let (shape, direction, shared) = (end.shape(), end.direction(), end.shared);
-        let busy = end.state != CopyState::Idle;
-        let other = self.arena.waitables.iter().find_map(|(number, waitable)| {
-            let there = matches!(&waitable.what, What::End(end) if end.shared == shared);
-            (there && WaitableId(number) != id).then_some((WaitableId(number), waitable.index))
-        });
+        let index = self.arena.waitable(id).ok()?.index;
+        if let Ok(subtask) = self.arena.subtask(id) {
+            return Some(match subtask.task {
+                None => WaitsOn::Host { index },
+                Some(task) if self.task(task).is_ok() => WaitsOn::Task { index, task },
+                Some(_) => WaitsOn::Gone { index },
+            });
+        }
+        let (shape, direction) = self.arena.end_kind(id).ok()?;
+        let busy = self.arena.copy_state(id).ok()? != CopyState::Idle;
+        let other = id.other_end();
+        let there = self.arena.waitable(other).ok();
+        let other = there.map(|waitable| (other, waitable.index));
         let other = match other {
             None => Holder::Nobody,
             Some((_, 0)) => Holder::Host,

@@ -16,7 +16,7 @@
 //! them. Not here: what the kinds do (`subtask`, `copy_end`), who runs (the scheduler is
 //! told by [`Arena::take_woken`]).
 
-use crate::copy_end::CopyEnd;
+use crate::copy_end::Direction;
 use crate::error::{Found, HandleError, Refusal};
 use crate::error_context::ErrorContext;
 use crate::handles::{Kind, Slot, Storage, Table, TypeId};
@@ -51,6 +51,56 @@ ids! {
     SharedId;
     /// An error context.
     ContextId;
+}
+
+/// What a [`WaitableId`] names.
+#[derive(Clone, Copy)]
+pub(crate) enum Named {
+    /// A subtask, by its number.
+    Subtask(u32),
+    /// An end of a stream or future.
+    End(SharedId, Direction),
+}
+
+impl WaitableId {
+    const END: u32 = 1 << 31;
+    /// Streams and futures that there can be at once.
+    const MOST_SHARED: u32 = 1 << 30;
+
+    /// A subtask.
+    #[inline]
+    pub(crate) fn of_subtask(number: u32) -> Result<WaitableId, HandleError> {
+        match number & WaitableId::END {
+            0 => Ok(WaitableId(number)),
+            _ => Err(HandleError::OutOfMemory),
+        }
+    }
+
+    /// Both ends of a stream or future: readable, writable.
+    #[inline]
+    pub(crate) fn of_ends(shared: SharedId) -> Option<(WaitableId, WaitableId)> {
+        let readable = WaitableId(WaitableId::END | shared.0 << 1);
+        (shared.0 < WaitableId::MOST_SHARED).then_some((readable, readable.other_end()))
+    }
+
+    /// The other end of the same stream or future, of one that is an end.
+    #[inline]
+    pub(crate) fn other_end(self) -> WaitableId {
+        WaitableId(self.0 ^ 1)
+    }
+
+    /// What it names.
+    #[inline(always)]
+    pub(crate) fn named(self) -> Named {
+        if self.0 & WaitableId::END == 0 {
+            return Named::Subtask(self.0);
+        }
+        let direction = match self.0 & 1 {
+            0 => Direction::Readable,
+            _ => Direction::Writable,
+        };
+        Named::End(SharedId((self.0 ^ WaitableId::END) >> 1), direction)
+    }
 }
 
 /// The kinds of events, by the numbers guests see.
@@ -99,43 +149,57 @@ impl Event {
     };
 }
 
-/// What a waitable is beside being one.
-#[derive(Clone, Debug)]
-pub(crate) enum What {
-    Subtask(Subtask),
-    End(CopyEnd),
-}
-
-/// A waitable.
+/// What every waitable is. Small: there are two in each stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Waitable {
     /// Its index in the table it is in; 0: in none.
     pub index: u32,
+    /// The set it is in, or `NOBODY`; its place among the members.
+    set: SetId,
+    place: u32,
+    /// See [`Waitable::waiter`]; or `NOBODY`.
+    waiter: ThreadId,
     /// Whether an event is pending.
     pub pending: bool,
-    /// The set it is in, and its place among the members.
-    pub set: Option<(SetId, u32)>,
     /// Whether a thread waits for just this one.
     pub sync_waiter: bool,
-    /// That thread, or the one that waits for a call which has no index, if a `Store`
-    /// runs them.
-    pub waiter: Option<ThreadId>,
     /// Whether the host is to be told of its event: an end that the host reads or writes.
     pub host: bool,
-    pub what: What,
 }
 
+/// A number that nothing has.
+const NOBODY: u32 = u32::MAX;
+
 impl Waitable {
-    pub(crate) fn new(what: What) -> Waitable {
+    pub(crate) const fn new() -> Waitable {
         Waitable {
             index: 0,
+            set: SetId(NOBODY),
+            place: 0,
+            waiter: ThreadId(NOBODY),
             pending: false,
-            set: None,
             sync_waiter: false,
-            waiter: None,
             host: false,
-            what,
         }
+    }
+
+    /// The set it is in, and its place among the members.
+    #[inline(always)]
+    pub(crate) fn set(&self) -> Option<(SetId, u32)> {
+        (self.set.0 != NOBODY).then_some((self.set, self.place))
+    }
+
+    /// The thread that waits for just this one, or that waits for a call which has no
+    /// index, if a `Store` runs them.
+    #[inline]
+    pub(crate) fn waiter(&self) -> Option<ThreadId> {
+        (self.waiter.0 != NOBODY).then_some(self.waiter)
+    }
+
+    /// See [`Waitable::waiter`].
+    #[inline]
+    pub(crate) fn set_waiter(&mut self, thread: Option<ThreadId>) {
+        self.waiter = thread.unwrap_or(ThreadId(NOBODY));
     }
 }
 
@@ -153,7 +217,7 @@ pub enum Woken {
 /// What the handles of all tables of a store point to.
 #[derive(Clone, Debug)]
 pub struct Arena {
-    pub(crate) waitables: Slab<Waitable>,
+    pub(crate) subtasks: Slab<Subtask>,
     pub(crate) sets: Slab<WaitableSet>,
     pub(crate) shared: Slab<Shared>,
     pub(crate) contexts: Slab<ErrorContext>,
@@ -177,7 +241,7 @@ impl Arena {
     /// Nothing yet.
     pub const fn new() -> Arena {
         Arena {
-            waitables: Slab::new(),
+            subtasks: Slab::new(),
             sets: Slab::new(),
             shared: Slab::new(),
             contexts: Slab::new(),
@@ -187,30 +251,49 @@ impl Arena {
         }
     }
 
+    #[inline(always)]
+    fn find(&self, id: WaitableId) -> Option<&Waitable> {
+        match id.named() {
+            Named::Subtask(number) => Some(&self.subtasks.get(number)?.waitable),
+            Named::End(shared, direction) => {
+                let end = self.shared.get(shared.0)?.end(direction)?;
+                Some(&end.waitable)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn find_mut(&mut self, id: WaitableId) -> Option<&mut Waitable> {
+        match id.named() {
+            Named::Subtask(number) => Some(&mut self.subtasks.get_mut(number)?.waitable),
+            Named::End(shared, direction) => {
+                let end = self.shared.get_mut(shared.0)?.end_mut(direction)?;
+                Some(&mut end.waitable)
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn waitable(&self, id: WaitableId) -> Result<&Waitable, HandleError> {
-        self.waitables.get(id.0).ok_or(GONE)
+        self.find(id).ok_or(GONE)
     }
 
     #[inline]
     pub(crate) fn waitable_mut(&mut self, id: WaitableId) -> Result<&mut Waitable, HandleError> {
-        self.waitables.get_mut(id.0).ok_or(GONE)
+        self.find_mut(id).ok_or(GONE)
     }
 
     /// Whether an event is pending.
     #[inline]
     pub fn has_pending_event(&self, id: WaitableId) -> bool {
-        self.waitables
-            .get(id.0)
-            .is_some_and(|waitable| waitable.pending)
+        self.find(id).is_some_and(|waitable| waitable.pending)
     }
 
     /// Whether it is in a set.
     #[inline]
     pub fn in_waitable_set(&self, id: WaitableId) -> bool {
-        self.waitables
-            .get(id.0)
-            .is_some_and(|waitable| waitable.set.is_some())
+        self.find(id)
+            .is_some_and(|waitable| waitable.set().is_some())
     }
 
     /// Who can go on since the last time this was asked, in the order it happened.
@@ -219,26 +302,39 @@ impl Arena {
     }
 
     /// Makes an event pending and wakes who waits for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
         let waitable = self.waitable_mut(id)?;
-        if !core::mem::replace(&mut waitable.pending, true) {
-            self.move_zone(id, true);
+        // One that waits for just this one may wait for more than any event: for a call
+        // that is resolved. All others know.
+        if waitable.pending && !waitable.sync_waiter {
+            return Ok(());
         }
-        let waitable = self.waitable(id)?;
-        match waitable.set {
+        self.tell_event(id)
+    }
+
+    fn tell_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
+        let waitable = self.waitable_mut(id)?;
+        waitable.pending = true;
+        match waitable.set() {
             _ if waitable.sync_waiter => self.woken.push(Woken::Waiter(id)),
-            Some((set, _)) => self.wake_set(set),
+            Some(place) => {
+                self.move_zone(place, true);
+                self.wake_set(place.0);
+            }
             None if waitable.host => self.woken.push(Woken::Host(id)),
             None => {}
         }
         Ok(())
     }
 
-    /// Tells the scheduler that a set which is waited for has an event.
+    /// Tells who waits for a set that it has an event. Where a `Store` runs them, the set's
+    /// lists do.
     #[inline]
     fn wake_set(&mut self, set: SetId) {
-        let waiting = |set: &WaitableSet| set.ready > 0 && set.waiters > 0;
+        let waiting = |set: &WaitableSet| {
+            set.ready > 0 && set.waiters > 0 && set.lists.iter().all(Option::is_none)
+        };
         if self.sets.get(set.0).is_some_and(waiting) {
             self.woken.push(Woken::Set(set));
         }
@@ -247,20 +343,19 @@ impl Arena {
     /// Ends an event's being pending.
     #[inline]
     pub(crate) fn clear_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
-        if core::mem::replace(&mut self.waitable_mut(id)?.pending, false) {
-            self.move_zone(id, false);
+        let waitable = self.waitable_mut(id)?;
+        if core::mem::replace(&mut waitable.pending, false)
+            && let Some(place) = waitable.set()
+        {
+            self.move_zone(place, false);
         }
         Ok(())
     }
 
     /// Moves a member of a set to the zone of those with an event, or out of it.
     #[inline]
-    fn move_zone(&mut self, id: WaitableId, ready: bool) {
-        let Some((set, place)) = self.waitables.get(id.0).and_then(|waitable| waitable.set) else {
-            return;
-        };
-        let id = set;
-        let Some(set) = self.sets.get_mut(set.0) else {
+    fn move_zone(&mut self, (id, place): (SetId, u32), ready: bool) {
+        let Some(set) = self.sets.get_mut(id.0) else {
             return;
         };
         let (place, border) = if ready {
@@ -273,7 +368,7 @@ impl Arena {
         if border == 0 && set.lists.iter().any(Option::is_some) {
             self.touched.push(id);
         }
-        if place >= set.members.len() || border >= set.members.len() {
+        if place == border || place >= set.members.len() || border >= set.members.len() {
             return;
         }
         set.members.swap(place, border);
@@ -284,26 +379,24 @@ impl Arena {
 
     #[inline]
     fn set_place(&mut self, id: WaitableId, to: usize) {
-        if let Some(Waitable {
-            set: Some((_, place)),
-            ..
-        }) = self.waitables.get_mut(id.0)
-        {
-            *place = u32::try_from(to).unwrap_or(u32::MAX);
+        if let Some(waitable) = self.find_mut(id) {
+            waitable.place = u32::try_from(to).unwrap_or(u32::MAX);
         }
     }
 
     /// Takes a waitable out of its set.
     #[inline]
     pub(crate) fn leave_set(&mut self, id: WaitableId) -> Result<(), HandleError> {
-        let pending = self.waitable(id)?.pending;
-        if pending {
-            self.move_zone(id, false);
-        }
-        let Some((set, place)) = self.waitable_mut(id)?.set.take() else {
+        let waitable = self.waitable(id)?;
+        let Some(place) = waitable.set() else {
             return Ok(());
         };
-        let place = place as usize;
+        if waitable.pending {
+            self.move_zone(place, false);
+        }
+        let waitable = self.waitable_mut(id)?;
+        let (set, place) = (waitable.set, waitable.place as usize);
+        waitable.set = SetId(NOBODY);
         if let Some(set) = self.sets.get_mut(set.0)
             && place < set.members.len()
         {
@@ -329,28 +422,30 @@ impl Arena {
             return Err(HandleError::OutOfMemory);
         }
         let waitable = self.waitable_mut(id)?;
-        waitable.set = Some((to, place));
+        (waitable.set, waitable.place) = (to, place);
         if waitable.pending {
-            self.move_zone(id, true);
+            self.move_zone((to, place), true);
             self.wake_set(to);
         }
         Ok(())
     }
 
-    /// Frees a waitable that is in no table any more.
+    /// Frees a subtask that is in no table any more.
     #[inline]
-    pub(crate) fn free_waitable(&mut self, id: WaitableId) -> Result<(), HandleError> {
+    pub(crate) fn free_subtask(&mut self, id: WaitableId) -> Result<(), HandleError> {
         self.leave_set(id)?;
-        match self.waitables.discard(id.0) {
-            true => Ok(()),
-            false => Err(GONE),
+        match id.named() {
+            Named::Subtask(number) if self.subtasks.discard(number) => Ok(()),
+            _ => Err(GONE),
         }
     }
 
     /// Items alive: waitables, sets, streams and futures, error contexts. For leak tests.
     pub fn counts(&self) -> [usize; 4] {
+        let streams = self.shared.iter();
+        let ends: usize = streams.map(|(_, shared)| shared.ends_alive()).sum();
         [
-            self.waitables.len(),
+            self.subtasks.len() + ends,
             self.sets.len(),
             self.shared.len(),
             self.contexts.len(),
@@ -423,9 +518,9 @@ impl<S: Storage> Table<S> {
             });
         }
         arena.clear_event(id)?;
-        match arena.waitable(id)?.what {
-            What::Subtask(_) => self.deliver_subtask(arena, id),
-            What::End(_) => arena.deliver_copy(id),
+        match id.named() {
+            Named::Subtask(_) => self.deliver_subtask(arena, id),
+            Named::End(..) => arena.deliver_copy(id),
         }
     }
 
@@ -437,7 +532,7 @@ impl<S: Storage> Table<S> {
         id: WaitableId,
     ) -> Result<(), HandleError> {
         let waitable = arena.waitable_mut(id)?;
-        if waitable.set.is_some() || waitable.sync_waiter {
+        if waitable.set().is_some() || waitable.sync_waiter {
             return Err(HandleError::Refused {
                 index: waitable.index,
                 why: Refusal::SyncAndSet,

@@ -55,7 +55,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let Ok(waitable) = self.arena.waitable(id) else {
             return Ok(());
         };
-        let Some(thread) = waitable.waiter else {
+        let Some(thread) = waitable.waiter() else {
             return Ok(());
         };
         // A thread that a lock-down ended is gone before what it waited for.
@@ -132,7 +132,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
                 Some(self.own_list(thread)?)
             }
             Wait::Waitable(id) | Wait::Call(id) => {
-                self.arena.waitable_mut(id)?.waiter = Some(thread);
+                self.arena.waitable_mut(id)?.set_waiter(Some(thread));
                 None
             }
         })
@@ -302,7 +302,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     fn after_sync_wait(&mut self, thread: ThreadId, id: WaitableId) -> Result<Next, Trap> {
         let instance = self.thread(thread)?.instance;
-        self.arena.waitable_mut(id)?.waiter = None;
+        self.arena.waitable_mut(id)?.set_waiter(None);
         let event = self.with_table(instance, |table, arena| table.finish_sync_wait(arena, id))?;
         let value = Value::Number(event.payload);
         Ok(Next::Effect(Effect::Continue { thread, value }))

@@ -90,7 +90,8 @@ impl Part {
     }
 
     /// Does something with its handles.
-    #[inline]
+    // Always inlined: a result that comes back by way of memory costs more than the work.
+    #[inline(always)]
     pub fn with_table<R>(&self, work: impl FnOnce(&mut Table<HotStorage>) -> R) -> R {
         work(&mut self.handles.borrow_mut())
     }
@@ -268,7 +269,7 @@ impl ResourceKey {
 
 /// A resource type as the table knows it. Keys are counted up from 0, the table's types
 /// from 1, and no store has 2^28 resource types.
-fn type_id(key: ResourceKey) -> TypeId {
+pub(crate) fn type_id(key: ResourceKey) -> TypeId {
     TypeId::new(key.as_u32().saturating_add(1)).unwrap_or(TypeId::NONE)
 }
 

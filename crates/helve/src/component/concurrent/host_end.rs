@@ -299,7 +299,7 @@ pub(super) fn copy(
             }
             let mut drive = shared.drive.state();
             let payload = match moved {
-                Ok(()) => drive.model.finish_host_copy(job).map_err(other_trap)?,
+                Ok(()) => drive.model.copied(job).map_err(other_trap)?,
                 Err(error) => return Err(error),
             };
             Ok(Poll::Ready(Ended::new(shape, payload)))

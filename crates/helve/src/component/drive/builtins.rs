@@ -13,8 +13,8 @@
 
 use super::answer::{answer_now, answer_to};
 use super::call::{self, from_guest};
-use super::copy::Ends;
-use super::{Handed, Reply, State, direct, refused};
+use super::copy::{About, Ends};
+use super::{Handed, Reply, State, direct, end_builtins, refused};
 use crate::component::call::enter::CoreFunc;
 use crate::component::call::host::Caller;
 use crate::component::call::lane::Lane;
@@ -27,7 +27,9 @@ use crate::component::fused;
 use crate::component::history::History;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
+use crate::component::part::Part;
 use crate::component::state::{InstanceData, InstancePtr};
+use crate::component::store::StoreShared;
 use crate::core;
 use crate::core::store::{StoreOpaque, StorePtr};
 use helve_abi::canon::CanonBuiltin;
@@ -38,10 +40,11 @@ use helve_base::{Bug, Error, Result, Trap};
 use helve_decode::plan::*;
 use helve_model::{CopyJob, Direction, Effect, EndType, Shape, TaskId, TypeId, WaitableId};
 use helve_vm::traps::host_call_waiting;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// What one imported core function does.
-enum Kind {
+pub(super) enum Kind {
     Builtin {
         op: CanonBuiltin,
         options: CallOptions,
@@ -61,11 +64,46 @@ enum Kind {
 pub(super) struct Function {
     pub(super) instance: InstancePtr,
     pub(super) owner: ComponentInstanceId,
+    /// The owner itself.
+    pub(super) here: Here,
     /// Places in the argument array.
     pub(super) slots: usize,
     kind: Kind,
     /// Of `task.return`: the number of its type and options (see `fused::task`), or 0.
     pub(super) return_key: u32,
+    /// What it copies, if it does.
+    pub(super) about: Option<About>,
+}
+
+/// A part of an instance and what its store shares, without a search: both live as long as
+/// the instance.
+#[derive(Clone, Copy)]
+pub(super) struct Here {
+    part: NonNull<Part>,
+    shared: NonNull<StoreShared>,
+}
+
+// SAFETY: only followed with the store at hand.
+unsafe impl Send for Here {}
+// SAFETY: as above.
+unsafe impl Sync for Here {}
+
+impl Here {
+    fn of(instance: &InstanceData, owner: ComponentInstanceId) -> Here {
+        Here {
+            part: NonNull::from(instance.part(owner)),
+            shared: NonNull::from(instance.shared()),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The instance is alive, and its store at hand.
+    #[inline(always)]
+    pub unsafe fn get<'a>(self) -> (&'a Part, &'a StoreShared) {
+        // SAFETY: by contract.
+        unsafe { (self.part.as_ref(), self.shared.as_ref()) }
+    }
 }
 
 fn make(
@@ -96,11 +134,11 @@ pub(crate) fn builtin(
         Some(def) => Some(instance.core_table(store, def)?),
         None => None,
     };
-    let ends = Ends::register(instance, &options, op)?;
+    let about = Ends::register(instance, &options, op, canon.is_async)?;
     // Where somebody wants to see what they do, all go the same way.
     let call = match store.engine().config().has_slow_calls() {
         true => None,
-        false => direct::entry(*op),
+        false => direct::entry(*op).or_else(|| end_builtins::entry(*op, about.as_ref())),
     };
     let return_key = match *op {
         CanonBuiltin::TaskReturn { result } if call.is_some() => {
@@ -111,13 +149,15 @@ pub(crate) fn builtin(
     let function = Function {
         instance: instance.ptr(),
         owner: *owner,
+        here: Here::of(instance, *owner),
         slots: 0,
         return_key,
+        about,
         kind: Kind::Builtin {
             op: *op,
             options,
             is_async: canon.is_async,
-            ends,
+            ends: about.map_or(0, |about| about.number),
             table,
         },
     };
@@ -137,11 +177,15 @@ pub(crate) fn lowered(
     is_async: bool,
 ) -> Result<core::Func> {
     let ty = caller.shape.programs.signature.core();
+    // SAFETY: it is being made, in its store.
+    let here = Here::of(unsafe { caller.instance.get() }, caller.options.owner);
     let function = Function {
         instance: caller.instance,
         owner: caller.options.owner,
+        here,
         slots: 0,
         return_key: 0,
+        about: None,
         kind: Kind::Lowered {
             caller,
             callee,
@@ -169,7 +213,9 @@ unsafe extern "C" fn enter(context: *mut VMHostContext, args: *mut ValRaw) -> u3
 }
 
 impl Function {
-    fn run(&self, store: StorePtr, lanes: &mut [Lane], waits: &mut bool) -> Result<()> {
+    /// Does what it does, in whatever way.
+    #[inline(never)]
+    pub(super) fn run(&self, store: StorePtr, lanes: &mut [Lane], waits: &mut bool) -> Result<()> {
         // SAFETY: see the module.
         let instance = unsafe { self.instance.get() };
         State::materialize(instance.shared(), store)?;
@@ -300,7 +346,12 @@ impl Function {
             Effect::CancelHost { subtask, is_async } => {
                 self.cancel_host(instance, subtask, is_async)?
             }
-            Effect::Copy(job) => return self.copy(instance, job, (to, later)),
+            Effect::Copy(job) => {
+                let payload = self.copy(instance, job)?;
+                // SAFETY: the array has room for a result.
+                unsafe { to.lanes.write(Lane::from_u32(payload)) };
+                return Ok(());
+            }
             effect => effect,
         });
         Ok(())
@@ -342,13 +393,8 @@ impl Function {
         (moved > 0).then_some(completed | moved << 4)
     }
 
-    /// Elements are copied, then the built-in is over.
-    fn copy(
-        &self,
-        instance: &InstanceData,
-        job: CopyJob,
-        (to, later): (&mut Reply, &mut Option<Effect>),
-    ) -> Result<()> {
+    /// Elements are copied, then the built-in is over: what it returns.
+    pub(super) fn copy(&self, instance: &InstanceData, job: CopyJob) -> Result<u32> {
         let shared = instance.shared();
         let mut state = shared.drive.state();
         let sides = state.model.arena.copy_sides(&job)?;
@@ -356,20 +402,15 @@ impl Function {
             drop(state);
             concurrent::buffer::perform(shared, &job)?;
             state = shared.drive.state();
-        } else if !state.ends.copy_bytes(&sides, job.count)? {
+        } else if !state.ends.copy_at_once(&sides, job.count)? {
             let copy = state.ends.plan(&sides, job.count)?;
             drop(state);
             copy.perform()?;
             state = shared.drive.state();
         }
-        let done = state.model.finish_copy(job);
-        match answer_now(&mut state, done, *to, later) {
-            Ok(()) => Ok(()),
-            Err(trap) => {
-                drop(state);
-                Err(refused(instance, self.owner, trap))
-            }
-        }
+        let done = state.model.copied(job);
+        drop(state);
+        done.map_err(|trap| refused(instance, self.owner, trap))
     }
 
     /// The options of a built-in that has some.

@@ -5,6 +5,7 @@
 //!
 //!   elements:  none                 nothing moves
 //!              plain bytes          copied from memory to memory
+//!              owned resources      taken out of the writer's table, put into the reader's
 //!              anything else        lifted out of the writer, lowered into the reader
 //! ```
 //!
@@ -24,6 +25,7 @@ use crate::component::call::scope::CallScope;
 use crate::component::component::Component;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
+use crate::component::part::{Part, type_id};
 use crate::component::state::{InstanceData, InstancePtr};
 use crate::component::value::{self, Vals};
 use helve_abi::canon::CanonBuiltin;
@@ -40,10 +42,14 @@ const ADDRESS_BITS: u32 = 40;
 /// What a built-in of streams or futures is about.
 #[derive(Clone, Copy)]
 pub(super) struct About {
+    /// Its own, by which buffers name it.
+    pub number: u32,
     pub shape: Shape,
     pub ty: TypeId,
     /// Whether elements are numbers, or none.
-    plain: bool,
+    pub plain: bool,
+    /// Whether it does not wait.
+    pub is_async: bool,
     pub instance: InstancePtr,
     pub options: CallOptions,
     payload: Option<InterfaceType>,
@@ -52,10 +58,69 @@ pub(super) struct About {
     align: u32,
     /// Whether elements can be copied as bytes.
     bulk: bool,
+    /// The resources that elements own, as handle tables know their type.
+    own: Option<TypeId>,
 }
 
 impl About {
+    /// The buffer of a read or write, checked.
+    #[inline(always)]
+    pub fn buffer(
+        &self,
+        shape: Shape,
+        lanes: &[Lane],
+    ) -> std::result::Result<Buffer, helve_model::Trap> {
+        let lane = |at: usize| match (self.options.width, lanes.get(at)) {
+            (_, None) => 0,
+            (PointerWidth::P32, Some(lane)) => lane.u32().into(),
+            (PointerWidth::P64, Some(lane)) => lane.u64(),
+        };
+        let (at, length) = match shape {
+            Shape::Stream => (lane(1), lane(2)),
+            Shape::Future => (lane(1), 1),
+        };
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        if self.size == 0 {
+            return Ok(Buffer::new(u64::from(self.number) << ADDRESS_BITS, length));
+        }
+        let memory = self.options.memory;
+        // SAFETY: only the length is looked at.
+        let bytes = memory.map_or(0, |memory| unsafe { memory.bytes() }.len() as u64);
+        let end = at.checked_add(u64::from(length) * u64::from(self.size));
+        let fits = end.is_some_and(|end| end <= bytes && end < 1 << ADDRESS_BITS);
+        let aligned = at & u64::from(self.align - 1) == 0;
+        if length > 0 && !(fits && aligned) {
+            return Err(helve_model::Trap::Buffer { aligned });
+        }
+        Ok(Buffer::new(
+            u64::from(self.number) << ADDRESS_BITS | (at & ((1 << ADDRESS_BITS) - 1)),
+            length,
+        ))
+    }
+
+    /// Where a buffer of it goes on.
+    pub fn place(&self, buffer: &Buffer) -> Place {
+        Place {
+            instance: self.instance,
+            options: self.options,
+            payload: self.payload,
+            size: self.size,
+            at: self.next(buffer),
+        }
+    }
+
+    /// The component instance whose built-in it is.
+    ///
+    /// # Safety
+    ///
+    /// Its store is at hand.
+    unsafe fn part(&self) -> &Part {
+        // SAFETY: by contract; forgotten with its instance.
+        unsafe { self.instance.get() }.part(self.options.owner)
+    }
+
     /// Where the next elements of a buffer are.
+    #[inline(always)]
     fn next(&self, buffer: &Buffer) -> u64 {
         let at = buffer.address & ((1 << ADDRESS_BITS) - 1);
         at + u64::from(buffer.progress) * u64::from(self.size)
@@ -72,6 +137,8 @@ pub(super) struct Ends {
     /// any more.
     types: Vec<Option<Seen>>,
     ids: HashMap<(InstancePtr, Option<InterfaceType>), TypeId>,
+    /// Room for the resources of one copy, kept for the next.
+    reps: Vec<u32>,
 }
 
 fn payload(instance: &InstanceData, op: &CanonBuiltin) -> Option<(Shape, Option<InterfaceType>)> {
@@ -159,14 +226,8 @@ pub(crate) struct Place {
 impl super::State {
     /// Where a guest's buffer goes on.
     pub(crate) fn place(&self, buffer: &Buffer) -> Result<Place> {
-        let (about, at) = self.ends.place(buffer)?;
-        Ok(Place {
-            instance: about.instance,
-            options: about.options,
-            payload: about.payload,
-            size: about.size,
-            at,
-        })
+        let about = self.ends.about((buffer.address >> ADDRESS_BITS) as u32);
+        Ok(about.ok_or_else(out_of_bounds)?.place(buffer))
     }
 
     /// The model's number of an element type.
@@ -196,14 +257,15 @@ impl Ends {
         Some(types.display(seen.payload?).to_string())
     }
 
-    /// The number of a built-in; 0 for one that has none.
+    /// What a built-in is about, if it is one of these; `is_async`: it does not wait.
     pub fn register(
         instance: &InstanceData,
         options: &CallOptions,
         op: &CanonBuiltin,
-    ) -> Result<u32> {
+        is_async: bool,
+    ) -> Result<Option<About>> {
         let Some((shape, payload)) = payload(instance, op) else {
-            return Ok(0);
+            return Ok(None);
         };
         let types = instance.types();
         let mut state = instance.shared().drive.0.borrow_mut();
@@ -212,10 +274,12 @@ impl Ends {
         let layout = payload.map(|ty| types.layout(ty));
         let form = Form::Memory(options.width);
         let programs = instance.component.programs();
-        let about = About {
+        let mut about = About {
+            number: 0,
             shape,
             ty,
             plain: is_plain(payload),
+            is_async,
             payload,
             instance: instance.ptr(),
             options: *options,
@@ -223,15 +287,21 @@ impl Ends {
             size: layout.map_or(0, |layout| layout.size(options.width)),
             align: layout.map_or(1, |layout| layout.align(options.width)),
             bulk: payload.is_none_or(|ty| types.is_bulk(ty)),
+            own: match payload {
+                Some(InterfaceType::Own(id)) => instance.resource(id).ok().map(type_id),
+                _ => None,
+            },
         };
         if let Some(number) = ends.free.pop()
             && let Some(place) = ends.about.get_mut(number as usize - 1)
         {
+            about.number = number;
             *place = Some(about);
-            return Ok(number);
+        } else {
+            about.number = ends.about.len() as u32 + 1;
+            ends.about.push(Some(about));
         }
-        ends.about.push(Some(about));
-        Ok(ends.about.len() as u32)
+        Ok(Some(about))
     }
 
     /// The model's number of an element type.
@@ -285,7 +355,7 @@ impl Ends {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn about(&self, number: u32) -> Option<&About> {
         self.about.get((number as usize).checked_sub(1)?)?.as_ref()
     }
@@ -310,7 +380,6 @@ impl Ends {
     }
 
     /// The buffer of a read or write, checked.
-    #[inline]
     pub fn buffer(
         &self,
         number: u32,
@@ -318,28 +387,7 @@ impl Ends {
         lanes: &[Lane],
     ) -> std::result::Result<Buffer, helve_model::Trap> {
         let gone = helve_model::Trap::Misuse("a stream's built-in without its type");
-        let about = self.about(number).ok_or(gone)?;
-        let lane = |at: usize| match (about.options.width, lanes.get(at)) {
-            (_, None) => 0,
-            (PointerWidth::P32, Some(lane)) => lane.u32().into(),
-            (PointerWidth::P64, Some(lane)) => lane.u64(),
-        };
-        let (at, length) = match shape {
-            Shape::Stream => (lane(1), lane(2)),
-            Shape::Future => (lane(1), 1),
-        };
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let memory = about.options.memory;
-        // SAFETY: only the length is looked at.
-        let bytes = memory.map_or(0, |memory| unsafe { memory.bytes() }.len() as u64);
-        let end = at.checked_add(u64::from(length) * u64::from(about.size));
-        let fits = end.is_some_and(|end| end <= bytes && end < 1 << ADDRESS_BITS);
-        let aligned = at & u64::from(about.align - 1) == 0;
-        if about.size > 0 && length > 0 && !(fits && aligned) {
-            return Err(helve_model::Trap::Buffer { aligned });
-        }
-        let at = if about.size == 0 { 0 } else { at };
-        Ok(Buffer::new(u64::from(number) << ADDRESS_BITS | at, length))
+        self.about(number).ok_or(gone)?.buffer(shape, lanes)
     }
 
     /// Where the next elements of a buffer are.
@@ -352,7 +400,7 @@ impl Ends {
 
     /// Moves elements whose bytes are the same on both sides, which runs no guest; `false`:
     /// they are others.
-    #[inline]
+    #[inline(always)]
     pub fn copy_bytes(&self, sides: &CopySides, count: u32) -> Result<bool> {
         let about = |buffer: &Buffer| self.about((buffer.address >> ADDRESS_BITS) as u32);
         let (Some(from), Some(to)) = (about(&sides.from), about(&sides.to)) else {
@@ -373,6 +421,57 @@ impl Ends {
         };
         let (source_range, target_range) = (range(from, &sides.from), range(to, &sides.to));
         copy_bytes((source, source_range), (target, target_range))?;
+        Ok(true)
+    }
+
+    /// Moves elements that go without lifting and lowering each: bytes, and owned resources.
+    /// Runs no guest; `false`: they are others.
+    #[inline(always)]
+    pub fn copy_at_once(&mut self, sides: &CopySides, count: u32) -> Result<bool> {
+        Ok(self.copy_bytes(sides, count)? || self.move_owned(sides, count)?)
+    }
+
+    /// Moves owned resources: all out of the writer's table, then all into the reader's.
+    fn move_owned(&mut self, sides: &CopySides, count: u32) -> Result<bool> {
+        let Ends { about, reps, .. } = self;
+        let about = |buffer: &Buffer| {
+            let number = (buffer.address >> ADDRESS_BITS) as usize;
+            about.get(number.checked_sub(1)?)?.as_ref()
+        };
+        let (Some(from), Some(to)) = (about(&sides.from), about(&sides.to)) else {
+            return Err(out_of_bounds());
+        };
+        let Some(ty) = from.own.filter(|_| from.own == to.own) else {
+            return Ok(false);
+        };
+        let (Some(source), Some(target)) = (from.options.memory, to.options.memory) else {
+            return Err(out_of_bounds());
+        };
+        // SAFETY: both are of the store that the copy is in.
+        let (giver, taker) = unsafe { (from.part(), to.part()) };
+        let range = |about: &About, buffer: &Buffer| {
+            let at = about.next(buffer) as usize;
+            at..at + count as usize * size_of::<u32>()
+        };
+        // SAFETY: no guest runs, nor does the slice outlive its use.
+        let handles = unsafe { source.bytes() }.get(range(from, &sides.from));
+        let handles = handles.ok_or_else(out_of_bounds)?.chunks_exact(4);
+        let indices = handles.map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+        reps.clear();
+        giver
+            .with_table(|table| table.take_owns(ty, indices, reps))
+            .map_err(|error| giver.refused(error))?;
+        // SAFETY: as above; the other slice is gone.
+        let places = unsafe { target.bytes_mut() }.get_mut(range(to, &sides.to));
+        let mut places = places.ok_or_else(out_of_bounds)?.chunks_exact_mut(4);
+        let give = |index: u32| {
+            if let Some(place) = places.next() {
+                place.copy_from_slice(&index.to_le_bytes());
+            }
+        };
+        taker
+            .with_table(|table| table.new_owns(ty, reps, give))
+            .map_err(|error| taker.refused(error))?;
         Ok(true)
     }
 
@@ -423,6 +522,7 @@ impl Copy {
 }
 
 /// Copies bytes that were checked; the two places may overlap within one memory.
+#[inline(always)]
 fn copy_bytes(
     (from, source): (GuestMemory, std::ops::Range<usize>),
     (to, target): (GuestMemory, std::ops::Range<usize>),
@@ -445,6 +545,7 @@ fn no_program() -> Error {
     Error::new(Bug("a stream whose elements have no program".into()))
 }
 
+#[cold]
 fn out_of_bounds() -> Error {
     Error::new(GuestTrap::new(
         Trap::CanonicalAbi,

@@ -28,6 +28,7 @@ pub(crate) mod call;
 pub(crate) mod copy;
 pub(crate) mod destructor;
 mod direct;
+mod end_builtins;
 pub(crate) mod ends;
 pub(crate) mod error_context;
 mod frame;
