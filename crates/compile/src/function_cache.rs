@@ -38,6 +38,24 @@ pub struct CacheKey([u8; 16]);
 pub struct Environment([u8; 32]);
 
 impl Environment {
+    /// That of code which belongs to no module: all that matters beside what is in its key is
+    /// `what` it is.
+    pub fn of(what: &str) -> Environment {
+        Environment(blake3::hash(what.as_bytes()).into())
+    }
+
+    /// The key of a piece of code that these words and bytes tell from all others of this
+    /// environment.
+    pub fn key(&self, what: &str, about: &[u8]) -> CacheKey {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"piece");
+        hasher.update(&self.0);
+        hasher.update(&(what.len() as u64).to_le_bytes());
+        hasher.update(what.as_bytes());
+        hasher.update(about);
+        short(&hasher)
+    }
+
     /// A name for the file that holds code made with this fingerprint.
     pub fn name(&self, fingerprint: &str) -> String {
         let hash = blake3::hash(fingerprint.as_bytes());
@@ -197,6 +215,11 @@ impl FunctionCache {
     ) -> Option<CompiledFunction> {
         decode(self.payload(key)?, translation.body_start(func))
     }
+
+    /// The piece of code under a key, which belongs to no module.
+    pub fn piece(&self, key: &CacheKey) -> Option<CompiledFunction> {
+        decode(self.payload(key)?, 0)
+    }
 }
 
 /// What a file begins with.
@@ -226,7 +249,15 @@ pub fn encode(
     translation: &Translation,
     func: DefinedFuncIndex,
 ) -> Vec<u8> {
-    let base = translation.body_start(func);
+    encode_at(function, translation.body_start(func))
+}
+
+/// The payload of a piece of code that belongs to no module.
+pub fn encode_piece(code: &CompiledFunction) -> Vec<u8> {
+    encode_at(code, 0)
+}
+
+fn encode_at(function: &CompiledFunction, base: u32) -> Vec<u8> {
     let mut payload = Vec::with_capacity(20 + function.code.len());
     let counts = [
         function.code.len(),

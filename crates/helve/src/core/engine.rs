@@ -13,8 +13,8 @@ use crate::core::allocation::{InstanceAllocationStrategy, PoolingAllocationConfi
 use crate::core::cache::Cache;
 use crate::core::config::{Config, OptLevel, ProfilingStrategy};
 use crate::core::tier::Tier;
+use crate::core::trampolines::{Kind, Trampolines};
 use crate::core::types::TypeRegistry;
-use helve_base::core_type::FuncType;
 use helve_base::id::SharedTypeId;
 use helve_base::limits::Limits;
 use helve_base::vmctx::{CodePtr, EntryTrampoline};
@@ -42,10 +42,8 @@ struct Inner {
     tier: Tier,
     cache: OnceLock<Option<Arc<Cache>>>,
     types: TypeRegistry,
-    entry: Trampolines,
-    host: Trampolines,
+    trampolines: Trampolines,
     resources: OnceLock<ResourceCode>,
-    task_returns: Trampolines,
     contexts: RwLock<HashMap<(bool, bool, u32), Arc<CodeMemory>>>,
     stacks: Arc<StackPool>,
     memories: Arc<MemoryPool>,
@@ -55,9 +53,6 @@ struct Inner {
 
 /// The code of the built-ins of resources, in the order of `ResourceBuiltin::ALL`.
 type ResourceCode = [Arc<CodeMemory>; ResourceBuiltin::ALL.len()];
-
-/// Trampolines by type.
-type Trampolines = RwLock<HashMap<SharedTypeId, Arc<CodeMemory>>>;
 
 impl Engine {
     /// An engine with these settings.
@@ -93,10 +88,8 @@ impl Engine {
             tier: Tier::default(),
             cache: OnceLock::new(),
             types: TypeRegistry::default(),
-            entry: Trampolines::default(),
-            host: Trampolines::default(),
+            trampolines: Trampolines::default(),
             resources: OnceLock::new(),
-            task_returns: Trampolines::default(),
             contexts: RwLock::default(),
             stacks: StackPool::new(
                 config.allocation.stacks(
@@ -209,14 +202,14 @@ impl Engine {
 
     /// The code by which the host calls functions of this type.
     pub(crate) fn entry_trampoline(&self, ty: SharedTypeId) -> Result<EntryTrampoline> {
-        let code = self.trampoline(&self.0.entry, ty, Compiler::entry_trampoline)?;
+        let code = self.trampoline(Kind::Entry, ty)?;
         // SAFETY: the compiler made it to be one, and the engine keeps it.
         Ok(unsafe { std::mem::transmute::<CodePtr, EntryTrampoline>(code) })
     }
 
     /// The code by which guests call host functions of this type.
     pub(crate) fn host_trampoline(&self, ty: SharedTypeId) -> Result<CodePtr> {
-        self.trampoline(&self.0.host, ty, Compiler::host_trampoline)
+        self.trampoline(Kind::Host, ty)
     }
 
     /// The code of a built-in of resources.
@@ -238,7 +231,7 @@ impl Engine {
 
     /// The code of a `task.return` of this core type.
     pub(crate) fn task_return(&self, ty: SharedTypeId) -> Result<CodePtr> {
-        self.trampoline(&self.0.task_returns, ty, Compiler::task_return_builtin)
+        self.trampoline(Kind::TaskReturn, ty)
     }
 
     /// The code of `context.get` or (`set`) `context.set`; `wide`: as `i64`.
@@ -260,28 +253,8 @@ impl Engine {
         Ok(known.entry(key).or_insert(code).address(0))
     }
 
-    fn trampoline(
-        &self,
-        known: &Trampolines,
-        id: SharedTypeId,
-        compile: impl FnOnce(&Compiler, &FuncType) -> Result<CompiledFunction>,
-    ) -> Result<CodePtr> {
-        if let Some(code) = known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-        {
-            return Ok(code.address(0));
-        }
-        let ty = self
-            .types()
-            .get(id)
-            .ok_or_else(|| Bug("a trampoline of no type".into()))?;
-        let function = compile(self.compiler(), &ty)?;
-        let code = publish(function, false)?;
-        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have been faster; then its one stays.
-        Ok(known.entry(id).or_insert(code).address(0))
+    fn trampoline(&self, kind: Kind, id: SharedTypeId) -> Result<CodePtr> {
+        self.0.trampolines.get(self, kind, id)
     }
 }
 

@@ -263,7 +263,10 @@ fn translate(engine: &Engine, bytes: Bytes) -> Result<(Translation, Option<Modul
     let Some(cache) = engine.cache() else {
         return Ok((helve_compile::translate(bytes, features)?, None));
     };
-    let translation = helve_compile::translate_validated(bytes.clone(), features)?;
+    let Ok(translation) = helve_compile::translate_validated(bytes.clone(), features) else {
+        // It says what is wrong.
+        return Ok((helve_compile::translate(bytes, features)?, None));
+    };
     let cache = cache.module(&translation);
     let key = translation.validity_key();
     if cache.is_valid(&key) {

@@ -54,6 +54,7 @@ pub(crate) mod store;
 pub(crate) mod symbols;
 pub(crate) mod table;
 pub(crate) mod tier;
+pub(crate) mod trampolines;
 pub(crate) mod typed;
 pub(crate) mod types;
 pub(crate) mod value;
