@@ -5,6 +5,7 @@
 //!   trait HostR { fn m(&mut self, self_: Resource<R>); fn drop(&mut self, rep: Resource<R>) -> Result<()>; }
 //!   trait Host: HostR { fn f(&mut self); }
 //!   fn add_to_linker::<T, D: HasData>(linker, fn(&mut T) -> D::Data<'_>)
+//!   fn add_to_linker_as::<T, D: HasData>(linker, "i", fn(&mut T) -> D::Data<'_>)
 //! ```
 //!
 //! | flags            | function of                                                        |
@@ -323,40 +324,19 @@ impl Generator<'_> {
         let marker = marker.map(Group::with_store_name);
         let send = groups.iter().any(Group::is_async);
         let send = send.then(|| quote!(+ ::core::marker::Send));
-        let (what, instance) = match &names.instance {
-            Some(name) => (
-                format!("Puts the interface `{name}` into `linker`."),
-                quote!(linker.instance(#name)?),
-            ),
-            None => (
-                "Puts the world's own imports into `linker`.".to_owned(),
-                quote!(linker.root()),
-            ),
-        };
-        let docs = add_to_linker_docs(&what);
-        let add = &names.add_to_linker;
-        let function = quote! {
-            #docs
-            pub fn #add<_T, _D>(
-                linker: &mut ::helve::component::Linker<_T>,
-                host_getter: fn(&mut _T) -> <_D as ::helve::component::HasData>::Data<'_>,
-            ) -> ::helve::Result<()>
+        let bounds = quote! {
             where
                 _T: 'static #send,
                 _D: ::helve::component::HasData #(+ #marker)*,
                 for<'a> <_D as ::helve::component::HasData>::Data<'a>: #(#data +)*,
-            {
-                let mut instance = #instance;
-                #(#definitions)*
-                ::core::result::Result::Ok(())
-            }
         };
-        if scope.interface.is_some() {
-            return Ok(function);
-        }
-        let world = name::camel(&self.resolve.worlds[self.world].name);
-        let allow = allow();
-        Ok(quote!(#allow impl #world { #function }))
+        Ok(match &names.instance {
+            Some(name) => interface_linker(name, &bounds, &definitions),
+            None => {
+                let world = name::camel(&self.resolve.worlds[self.world].name);
+                world_linker(&world, &names.add_to_linker, &bounds, &definitions)
+            }
+        })
     }
 
     fn define_resource(
@@ -377,6 +357,66 @@ impl Generator<'_> {
                     #name::drop(&mut host, ::helve::component::Resource::new_own(rep))
                 },
             )?;
+        }
+    }
+}
+
+/// `add_to_linker` of an interface, and the same under a name that the host gives.
+fn interface_linker(name: &str, bounds: &TokenStream, definitions: &[TokenStream]) -> TokenStream {
+    let docs = add_to_linker_docs(&format!("Puts the interface `{name}` into `linker`."));
+    let docs_as = add_to_linker_docs(&format!(
+        "Puts the interface into `linker` as `name`, which is `{name}` in `add_to_linker`: for \
+         one that goes by several names, like those of its drafts."
+    ));
+    quote! {
+        #docs
+        pub fn add_to_linker<_T, _D>(
+            linker: &mut ::helve::component::Linker<_T>,
+            host_getter: fn(&mut _T) -> <_D as ::helve::component::HasData>::Data<'_>,
+        ) -> ::helve::Result<()>
+        #bounds
+        {
+            add_to_linker_as::<_T, _D>(linker, #name, host_getter)
+        }
+
+        #docs_as
+        pub fn add_to_linker_as<_T, _D>(
+            linker: &mut ::helve::component::Linker<_T>,
+            name: &str,
+            host_getter: fn(&mut _T) -> <_D as ::helve::component::HasData>::Data<'_>,
+        ) -> ::helve::Result<()>
+        #bounds
+        {
+            let mut instance = linker.instance(name)?;
+            #(#definitions)*
+            ::core::result::Result::Ok(())
+        }
+    }
+}
+
+/// `add_to_linker_imports` of a world.
+fn world_linker(
+    world: &Ident,
+    add: &Ident,
+    bounds: &TokenStream,
+    definitions: &[TokenStream],
+) -> TokenStream {
+    let docs = add_to_linker_docs("Puts the world's own imports into `linker`.");
+    let allow = allow();
+    quote! {
+        #allow
+        impl #world {
+            #docs
+            pub fn #add<_T, _D>(
+                linker: &mut ::helve::component::Linker<_T>,
+                host_getter: fn(&mut _T) -> <_D as ::helve::component::HasData>::Data<'_>,
+            ) -> ::helve::Result<()>
+            #bounds
+            {
+                let mut instance = linker.root();
+                #(#definitions)*
+                ::core::result::Result::Ok(())
+            }
         }
     }
 }

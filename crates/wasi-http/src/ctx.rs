@@ -2,7 +2,8 @@
 
 use crate::host::client::Client;
 use crate::host::fields::FieldLimits;
-use helve::component::ResourceTable;
+use helve::Result;
+use helve::component::{HasData, Resource, ResourceTable};
 use helve_wasi::{WasiCtx, WasiView};
 
 /// Settings of HTTP for one store. What a guest may send where is in its
@@ -39,6 +40,22 @@ pub struct WasiHttpCtxView<'a> {
     pub ctx: &'a mut WasiCtx,
     /// The resources.
     pub table: &'a mut ResourceTable,
+}
+
+impl WasiHttpCtxView<'_> {
+    /// Takes a resource that a guest has dropped out of the table, for good.
+    pub(crate) fn discard<U: 'static>(&mut self, own: Resource<U>) -> Result<()> {
+        self.table.delete(own)?;
+        Ok(())
+    }
+}
+
+/// Names [`WasiHttpCtxView`] as what HTTP's traits are implemented for, where
+/// `helve::bindgen!` asks for it: `add_to_linker::<T, HasWasiHttp>(linker, T::http)`.
+pub struct HasWasiHttp;
+
+impl HasData for HasWasiHttp {
+    type Data<'a> = WasiHttpCtxView<'a>;
 }
 
 /// What a store's data must offer for HTTP to be linked.

@@ -12,12 +12,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod bind;
-mod both;
 mod ctx;
 pub mod host;
 pub mod p2;
 pub mod p3;
 pub mod server;
 
-pub use ctx::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+pub use ctx::{HasWasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};

@@ -1,7 +1,9 @@
 //! Whether everything that WASI's worlds can import is there, with the right types: a
 //! component is made that imports all of a world, and the linker is asked.
 //!
-//! `wit/` has the interfaces' definitions as they were published, without comments.
+//! The interfaces are those that the hosts are generated from: that each function is there
+//! follows from that, but for what is skipped, registered under several names, or another
+//! version's.
 
 mod common;
 

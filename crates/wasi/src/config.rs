@@ -4,19 +4,12 @@
 //! 0.2.0-draft, and `runtime`, as the latter was first called. They differ in names only.
 //! Guests of either WASI version import them.
 
-use crate::WasiView;
+use crate::drafts::wasi::config0_2_0_rc_1::store::{self, Error};
 use crate::host::denied::Denied;
-use crate::p2::bind::func;
+use crate::{HasWasi, WasiCtxView, WasiView};
 use helve::Result;
-use helve::component::{ComponentType, Lift, Linker, Lower};
-
-/// `error`, and `config-error` of `runtime`. No value of ours ever fails.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-enum ConfigError {
-    Upstream(String),
-    Io(String),
-}
+use helve::component::Linker;
+use std::collections::BTreeMap;
 
 const INTERFACES: [&str; 3] = [
     "wasi:config/store@0.2.0-rc.1",
@@ -30,23 +23,27 @@ const INTERFACES: [&str; 3] = [
 /// # Errors
 /// Where `linker` already has one of the names and does not allow shadowing.
 pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    for name in INTERFACES {
-        let mut interface = linker.instance(name)?;
-        func(&mut interface, "get", |host, (key,): (String,)| {
-            if host.ctx.config.is_empty() {
-                host.ctx.denials.tell(Denied::Config);
-            }
-            let value = host.ctx.config.get(&key).cloned();
-            Ok(Result::<_, ConfigError>::Ok(value))
-        })?;
-        func(&mut interface, "get-all", |host, (): ()| {
-            if host.ctx.config.is_empty() {
-                host.ctx.denials.tell(Denied::Config);
-            }
-            let values = host.ctx.config.clone();
-            let values: Vec<(String, String)> = values.into_iter().collect();
-            Ok(Result::<_, ConfigError>::Ok(values))
-        })?;
+    INTERFACES
+        .into_iter()
+        .try_for_each(|name| store::add_to_linker_as::<T, HasWasi>(linker, name, T::wasi))
+}
+
+/// No value of ours ever fails.
+impl store::Host for WasiCtxView<'_> {
+    fn get(&mut self, key: String) -> Result<Result<Option<String>, Error>> {
+        Ok(Ok(self.config().get(&key).cloned()))
     }
-    Ok(())
+
+    fn get_all(&mut self) -> Result<Result<Vec<(String, String)>, Error>> {
+        Ok(Ok(self.config().clone().into_iter().collect()))
+    }
+}
+
+impl WasiCtxView<'_> {
+    fn config(&self) -> &BTreeMap<String, String> {
+        if self.ctx.config.is_empty() {
+            self.ctx.denials.tell(Denied::Config);
+        }
+        &self.ctx.config
+    }
 }

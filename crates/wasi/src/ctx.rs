@@ -12,8 +12,8 @@ use crate::host::net::{NetGrants, NetRule, Network};
 use crate::host::random::Random;
 use crate::host::stdio::{Stdin, Stdout};
 use crate::keyvalue::Granted;
-use helve::component::ResourceTable;
-use helve::{Context as _, Result};
+use helve::component::{HasData, Resource, ResourceTable};
+use helve::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -75,6 +75,16 @@ impl WasiCtx {
             self.insecure_seed = Some((self.random.u64()?, self.random.u64()?));
         }
         Ok(self.insecure_seed.unwrap_or_default())
+    }
+
+    /// So many random bytes; the caller has bounded `len`.
+    pub(crate) fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
+        match usize::try_from(len) {
+            Ok(len) => self.random.bytes(len),
+            Err(_) => {
+                bail!("the guest asked for {len} random bytes, more than this machine can address")
+            }
+        }
     }
 
     /// What this guest may use of the network.
@@ -253,6 +263,22 @@ pub struct WasiCtxView<'a> {
     pub ctx: &'a mut WasiCtx,
     /// The resources.
     pub table: &'a mut ResourceTable,
+}
+
+impl WasiCtxView<'_> {
+    /// Takes a resource that a guest has dropped out of the table, for good.
+    pub(crate) fn discard<U: 'static>(&mut self, own: Resource<U>) -> Result<()> {
+        self.table.delete(own)?;
+        Ok(())
+    }
+}
+
+/// Names [`WasiCtxView`] as what WASI's traits are implemented for, where
+/// `helve::bindgen!` asks for it: `add_to_linker::<T, HasWasi>(linker, T::wasi)`.
+pub struct HasWasi;
+
+impl HasData for HasWasi {
+    type Data<'a> = WasiCtxView<'a>;
 }
 
 /// What a store's data must offer for WASI to be linked.

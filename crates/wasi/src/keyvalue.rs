@@ -9,67 +9,40 @@
 //!
 //! Not here: `watcher`, by which guests would be told of changes.
 
+use crate::drafts::wasi::keyvalue0_2_0_draft as draft1;
+use crate::drafts::wasi::keyvalue0_2_0_draft2 as draft2;
 use crate::host::denied::Denied;
 use crate::host::executor;
-use crate::host::keyvalue::{Bucket, BucketError, From, Page};
-use crate::p2::bind::{func, resource};
-use crate::{WasiCtxView, WasiView};
-use helve::component::{
-    Accessor, ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource,
-};
-use helve::{Error, Result};
+use crate::host::keyvalue::{Bucket, BucketError, From as Start, Page};
+use crate::{Fault, HasWasi, Tellable, WasiCtxView, WasiView};
+use draft1::store::Error;
+use draft2::atomics::CasError;
+use helve::Result;
+use helve::component::{Accessor, Linker, Resource};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// `store.error`.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-enum StoreError {
-    NoSuchStore,
-    AccessDenied,
-    Other(String),
-}
+/// What a function on buckets fails with.
+pub type KeyFault = Fault<Error>;
 
-impl std::convert::From<BucketError> for StoreError {
-    fn from(error: BucketError) -> StoreError {
-        StoreError::Other(error.0)
+impl Tellable for Error {}
+
+impl From<BucketError> for KeyFault {
+    fn from(error: BucketError) -> KeyFault {
+        Fault::Told(Error::Other(error.0))
     }
 }
 
-/// `atomics.cas-error` of draft 2.
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-enum CasError {
-    StoreError(StoreError),
-    CasFailed(Resource<Cas>),
-}
-
-/// `store.key-response` of the first draft.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-struct NumberedKeys {
-    keys: Vec<String>,
-    cursor: Option<u64>,
-}
-
-/// `store.key-response` of draft 2.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-struct NamedKeys {
-    keys: Vec<String>,
-    cursor: Option<String>,
-}
-
 /// `store.bucket`: an open handle of a guest.
-struct Open {
+pub struct Open {
     bucket: Bucket,
     /// One of the context's: it counts them by this.
     _count: Arc<()>,
 }
 
 /// `atomics.cas`: an entry as it was.
-struct Cas {
+pub struct Cas {
     bucket: Bucket,
     key: String,
     /// Its version; `None`: it was not there.
@@ -87,18 +60,17 @@ pub(crate) struct Granted {
 
 impl Granted {
     /// Counts one more handle, if there may be one.
-    fn count(&self) -> Result<Arc<()>, StoreError> {
+    fn count(&self) -> Result<Arc<()>, Error> {
         let most = self.most_open;
         if Arc::strong_count(&self.open) > most {
             let text = format!("the guest has {most} buckets and `cas` open, and may have no more");
-            return Err(StoreError::Other(text));
+            return Err(Error::Other(text));
         }
         Ok(self.open.clone())
     }
 }
 
 type Handle = Resource<Open>;
-type Outcome<R> = Result<R, StoreError>;
 
 /// Adds `wasi:keyvalue`. What a guest can open are the buckets that
 /// [`crate::WasiCtxBuilder::bucket`] gave it.
@@ -106,131 +78,171 @@ type Outcome<R> = Result<R, StoreError>;
 /// # Errors
 /// Where `linker` already has one of the names and does not allow shadowing.
 pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut store = linker.instance("wasi:keyvalue/store@0.2.0-draft")?;
-    self::store(&mut store)?;
-    on_bucket(
-        &mut store,
-        "[method]bucket.list-keys",
-        |bucket, (_, cursor): (Handle, Option<u64>)| {
-            let page = bucket.keys(&cursor.map_or(From::Start, From::Skipping))?;
-            Ok(numbered(page, cursor.unwrap_or(0)))
-        },
-    )?;
-    let mut atomics = linker.instance("wasi:keyvalue/atomics@0.2.0-draft")?;
-    increment(&mut atomics, u64::checked_add)?;
-    batch(&mut linker.instance("wasi:keyvalue/batch@0.2.0-draft")?)?;
-
-    let mut store = linker.instance("wasi:keyvalue/store@0.2.0-draft2")?;
-    self::store(&mut store)?;
-    on_bucket(
-        &mut store,
-        "[method]bucket.list-keys",
-        |bucket, (_, cursor): (Handle, Option<String>)| {
-            let page = bucket.keys(&cursor.map_or(From::Start, From::After))?;
-            Ok(named(page))
-        },
-    )?;
-    let mut atomics = linker.instance("wasi:keyvalue/atomics@0.2.0-draft2")?;
-    increment(&mut atomics, i64::checked_add)?;
-    compare_and_swap(&mut atomics)?;
-    batch(&mut linker.instance("wasi:keyvalue/batch@0.2.0-draft2")?)
-}
-
-fn numbered(page: Page, start: u64) -> NumberedKeys {
-    let next = start.saturating_add(page.keys.len() as u64);
-    NumberedKeys {
-        cursor: page.more.then_some(next),
-        keys: page.keys,
+    draft1::store::add_to_linker::<T, HasWasi>(linker, T::wasi)?;
+    draft1::atomics::add_to_linker::<T, HasWasi>(linker, T::wasi)?;
+    draft2::store::add_to_linker::<T, HasWasi>(linker, T::wasi)?;
+    draft2::atomics::add_to_linker::<T, HasWasi>(linker, T::wasi)?;
+    // The same in both.
+    for name in [
+        "wasi:keyvalue/batch@0.2.0-draft",
+        "wasi:keyvalue/batch@0.2.0-draft2",
+    ] {
+        draft1::batch::add_to_linker_as::<T, HasWasi>(linker, name, T::wasi)?;
     }
-}
-
-fn named(page: Page) -> NamedKeys {
-    let last = page.keys.last().filter(|_| page.more);
-    NamedKeys {
-        cursor: last.cloned(),
-        keys: page.keys,
-    }
+    Ok(())
 }
 
 /// What is the same in both drafts of `store`.
-fn store<T: WasiView>(store: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Open>(store, "bucket")?;
-    func(store, "open", open)?;
-    on_bucket(
-        store,
-        "[method]bucket.get",
-        |bucket, (_, key): (Handle, String)| Ok(bucket.get(&key)?),
-    )?;
-    on_bucket(
-        store,
-        "[method]bucket.set",
-        |bucket, (_, key, value): (Handle, String, Vec<u8>)| Ok(bucket.set(&key, &value)?),
-    )?;
-    on_bucket(
-        store,
-        "[method]bucket.delete",
-        |bucket, (_, key): (Handle, String)| Ok(bucket.delete(&[key])?),
-    )?;
-    on_bucket(
-        store,
-        "[method]bucket.exists",
-        |bucket, (_, key): (Handle, String)| Ok(bucket.exists(&key)?),
-    )
+macro_rules! store {
+    ($store:path, $cursor:ty) => {
+        const _: () = {
+            use $store as store;
+
+            impl store::Host for WasiCtxView<'_> {
+                fn convert_error(&mut self, fault: KeyFault) -> Result<Error> {
+                    fault.told()
+                }
+
+                fn open(&mut self, name: String) -> Result<Handle, KeyFault> {
+                    self.open_bucket(name)
+                }
+            }
+
+            impl store::HostBucket for WasiCtxView<'_> {
+                fn drop(&mut self, bucket: Handle) -> Result<()> {
+                    self.discard(bucket)
+                }
+            }
+
+            impl store::HostBucketWithStore for HasWasi {
+                async fn get<T: Send + 'static>(
+                    cx: &Accessor<T, Self>,
+                    bucket: Handle,
+                    key: String,
+                ) -> Result<Option<Vec<u8>>, KeyFault> {
+                    on(cx, &bucket, move |bucket| bucket.get(&key)).await
+                }
+
+                async fn set<T: Send + 'static>(
+                    cx: &Accessor<T, Self>,
+                    bucket: Handle,
+                    key: String,
+                    value: Vec<u8>,
+                ) -> Result<(), KeyFault> {
+                    on(cx, &bucket, move |bucket| bucket.set(&key, &value)).await
+                }
+
+                async fn delete<T: Send + 'static>(
+                    cx: &Accessor<T, Self>,
+                    bucket: Handle,
+                    key: String,
+                ) -> Result<(), KeyFault> {
+                    on(cx, &bucket, move |bucket| bucket.delete(&[key])).await
+                }
+
+                async fn exists<T: Send + 'static>(
+                    cx: &Accessor<T, Self>,
+                    bucket: Handle,
+                    key: String,
+                ) -> Result<bool, KeyFault> {
+                    on(cx, &bucket, move |bucket| bucket.exists(&key)).await
+                }
+
+                async fn list_keys<T: Send + 'static>(
+                    cx: &Accessor<T, Self>,
+                    bucket: Handle,
+                    cursor: Option<$cursor>,
+                ) -> Result<store::KeyResponse, KeyFault> {
+                    list(cx, &bucket, cursor).await
+                }
+            }
+        };
+    };
 }
 
-fn open(host: WasiCtxView<'_>, (name,): (String,)) -> Result<Outcome<Handle>> {
-    let granted = &host.ctx.keyvalue;
-    let found = granted.buckets.iter().find(|(own, _)| *own == name);
-    let Some((_, bucket)) = found else {
-        host.ctx.denials.tell(Denied::Bucket(name));
-        return Ok(Err(StoreError::NoSuchStore));
-    };
-    let count = match granted.count() {
-        Ok(count) => count,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let open = Open {
-        bucket: bucket.clone(),
-        _count: count,
-    };
-    Ok(Ok(host.table.push(open)?))
-}
+store!(crate::drafts::wasi::keyvalue0_2_0_draft::store, u64);
+store!(crate::drafts::wasi::keyvalue0_2_0_draft2::store, String);
 
-/// Parameters of a function on a bucket.
-trait OnBucket {
-    fn handle(&self) -> &Handle;
-}
-
-impl<A> OnBucket for (Handle, A) {
-    fn handle(&self) -> &Handle {
-        &self.0
+impl WasiCtxView<'_> {
+    fn open_bucket(&mut self, name: String) -> Result<Handle, KeyFault> {
+        let granted = &self.ctx.keyvalue;
+        let found = granted.buckets.iter().find(|(own, _)| *own == name);
+        let Some((_, bucket)) = found else {
+            self.ctx.denials.tell(Denied::Bucket(name));
+            return Err(Error::NoSuchStore.into());
+        };
+        let open = Open {
+            bucket: bucket.clone(),
+            _count: granted.count()?,
+        };
+        Ok(self.table.push(open)?)
     }
 }
 
-impl<A, B> OnBucket for (Handle, A, B) {
-    fn handle(&self) -> &Handle {
-        &self.0
+/// A draft's `key-response`.
+trait Keys: Sized {
+    /// What says where the next page starts.
+    type Cursor: Clone;
+
+    /// Where a page starts.
+    fn start(cursor: Self::Cursor) -> Start;
+
+    /// The response, given where it started.
+    fn of(page: Page, cursor: Option<Self::Cursor>) -> Self;
+}
+
+impl Keys for draft1::store::KeyResponse {
+    type Cursor = u64;
+
+    fn start(cursor: u64) -> Start {
+        Start::Skipping(cursor)
+    }
+
+    fn of(page: Page, cursor: Option<u64>) -> Self {
+        let next = cursor.unwrap_or(0).saturating_add(page.keys.len() as u64);
+        draft1::store::KeyResponse {
+            cursor: page.more.then_some(next),
+            keys: page.keys,
+        }
     }
 }
 
-/// Defines a function on a bucket.
-fn on_bucket<T, P, R>(
-    interface: &mut LinkerInstance<'_, T>,
-    name: &str,
-    work: fn(&Bucket, P) -> Outcome<R>,
-) -> Result<()>
-where
-    T: WasiView,
-    P: OnBucket + ComponentNamedList + Lift + Send + 'static,
-    R: Lower + Send + 'static,
-{
-    interface.func_wrap_async(name, move |cx: Accessor<T>, params: P| async move {
-        let bucket = cx.with(|mut store| -> Result<Bucket> {
-            let table = store.data_mut().wasi().table;
-            Ok(table.get(params.handle())?.bucket.clone())
-        })??;
-        Ok((at(bucket, move |bucket| work(bucket, params)).await?,))
-    })
+impl Keys for draft2::store::KeyResponse {
+    type Cursor = String;
+
+    fn start(cursor: String) -> Start {
+        Start::After(cursor)
+    }
+
+    fn of(page: Page, _: Option<String>) -> Self {
+        let last = page.keys.last().filter(|_| page.more);
+        draft2::store::KeyResponse {
+            cursor: last.cloned(),
+            keys: page.keys,
+        }
+    }
+}
+
+async fn list<T: 'static, K: Keys>(
+    cx: &Accessor<T, HasWasi>,
+    bucket: &Handle,
+    cursor: Option<K::Cursor>,
+) -> Result<K, KeyFault> {
+    let start = cursor.clone().map_or(Start::Start, K::start);
+    let page = on(cx, bucket, move |bucket| bucket.keys(&start)).await?;
+    Ok(K::of(page, cursor))
+}
+
+/// Works on the bucket of a handle.
+async fn on<T: 'static, R: Send + 'static>(
+    cx: &Accessor<T, HasWasi>,
+    handle: &Handle,
+    work: impl FnOnce(&Bucket) -> Result<R, BucketError> + Send + 'static,
+) -> Result<R, KeyFault> {
+    let bucket = cx.with(|mut host| -> Result<Bucket> {
+        Ok(host.get().table.get(handle)?.bucket.clone())
+    })??;
+    Ok(at(bucket, work).await??)
 }
 
 /// Works on a bucket; where that may take a while, on a thread for such things.
@@ -242,36 +254,28 @@ async fn at<R: Send + 'static>(
         return Ok(work(&bucket));
     }
     let working = executor::spawn_blocking(move || work(&bucket))?;
-    working.await.map_err(Error::new)
+    Ok(working.await?)
 }
 
 /// Adds to a number, which is kept as decimal text: 0 where there is none.
-fn increment<T: WasiView, N>(
-    atomics: &mut LinkerInstance<'_, T>,
-    add: fn(N, N) -> Option<N>,
-) -> Result<()>
+async fn increment<T: 'static, N>(
+    cx: &Accessor<T, HasWasi>,
+    handle: &Handle,
+    key: String,
+    add: impl FnOnce(N) -> Option<N> + Send + 'static,
+) -> Result<N, KeyFault>
 where
-    N: FromStr + Display + Default + Copy + Lift + Lower + Send + 'static,
+    N: FromStr + Display + Default + Send + 'static,
 {
-    atomics.func_wrap_async(
-        "increment",
-        move |cx: Accessor<T>, (handle, key, delta): (Handle, String, N)| async move {
-            let bucket = cx.with(|mut store| -> Result<Bucket> {
-                let table = store.data_mut().wasi().table;
-                Ok(table.get(&handle)?.bucket.clone())
-            })??;
-            let done = at(bucket, move |bucket| {
-                bucket.update(&key, |value| {
-                    let present = value.map_or(Ok(N::default()), |value| number(&key, value))?;
-                    let sum = add(present, delta).ok_or_else(|| {
-                        BucketError(format!("`{key}` would be more than its type holds"))
-                    })?;
-                    Ok((sum.to_string().into_bytes(), sum))
-                })
-            });
-            Ok((done.await?.map_err(StoreError::from),))
-        },
-    )
+    let work = move |bucket: &Bucket| {
+        bucket.update(&key, |value| {
+            let present = value.map_or(Ok(N::default()), |value| number(&key, value))?;
+            let sum = add(present)
+                .ok_or_else(|| BucketError(format!("`{key}` would be more than its type holds")))?;
+            Ok((sum.to_string().into_bytes(), sum))
+        })
+    };
+    on(cx, handle, work).await
 }
 
 fn number<N: FromStr>(key: &str, value: &[u8]) -> Result<N, BucketError> {
@@ -280,101 +284,123 @@ fn number<N: FromStr>(key: &str, value: &[u8]) -> Result<N, BucketError> {
     number.ok_or_else(|| BucketError(format!("the value of `{key}` is no number")))
 }
 
-fn batch<T: WasiView>(batch: &mut LinkerInstance<'_, T>) -> Result<()> {
-    on_bucket(
-        batch,
-        "get-many",
-        |bucket, (_, keys): (Handle, Vec<String>)| Ok(bucket.get_many(keys)?),
-    )?;
-    on_bucket(
-        batch,
-        "set-many",
-        |bucket, (_, values): (Handle, Vec<(String, Vec<u8>)>)| Ok(bucket.set_many(&values)?),
-    )?;
-    on_bucket(
-        batch,
-        "delete-many",
-        |bucket, (_, keys): (Handle, Vec<String>)| Ok(bucket.delete(&keys)?),
-    )
+impl draft1::atomics::Host for WasiCtxView<'_> {}
+impl draft1::atomics::HostWithStore for HasWasi {
+    async fn increment<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        bucket: Handle,
+        key: String,
+        delta: u64,
+    ) -> Result<u64, KeyFault> {
+        increment(cx, &bucket, key, move |n| delta.checked_add(n)).await
+    }
 }
 
-/// `cas` and `swap`, which only draft 2 has.
-fn compare_and_swap<T: WasiView>(atomics: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Cas>(atomics, "cas")?;
-    atomics.func_wrap_async(
-        "[static]cas.new",
-        |cx: Accessor<T>, (handle, key): (Handle, String)| async move {
-            let got = cx.with(|mut store| -> Result<_> {
-                let host = store.data_mut().wasi();
-                let bucket = host.table.get(&handle)?.bucket.clone();
-                Ok(host.ctx.keyvalue.count().map(|count| (bucket, count)))
-            })??;
-            let (bucket, count) = match got {
-                Ok(got) => got,
-                Err(refused) => return Ok((Err(refused),)),
-            };
-            let looked = at(bucket.clone(), {
-                let key = key.clone();
-                move |bucket| bucket.get_versioned(&key)
-            });
-            let version = match looked.await? {
-                Ok(entry) => entry.map(|entry| entry.version),
-                Err(error) => return Ok((Err(error.into()),)),
-            };
-            let cas = Cas {
-                bucket,
-                key,
-                version,
-                _count: count,
-            };
-            Ok((Ok(push(&cx, cas)?),))
-        },
-    )?;
-    atomics.func_wrap_async("[method]cas.current", current)?;
-    atomics.func_wrap_async("swap", swap)
+impl draft1::batch::Host for WasiCtxView<'_> {}
+impl draft1::batch::HostWithStore for HasWasi {
+    async fn get_many<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        bucket: Handle,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyFault> {
+        on(cx, &bucket, move |bucket| bucket.get_many(keys)).await
+    }
+
+    async fn set_many<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        bucket: Handle,
+        values: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), KeyFault> {
+        on(cx, &bucket, move |bucket| bucket.set_many(&values)).await
+    }
+
+    async fn delete_many<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        bucket: Handle,
+        keys: Vec<String>,
+    ) -> Result<(), KeyFault> {
+        on(cx, &bucket, move |bucket| bucket.delete(&keys)).await
+    }
 }
 
-fn push<T: WasiView>(cx: &Accessor<T>, cas: Cas) -> Result<Resource<Cas>> {
-    Ok(cx.with(|mut store| store.data_mut().wasi().table.push(cas))??)
+impl draft2::atomics::Host for WasiCtxView<'_> {}
+impl draft2::atomics::HostWithStore for HasWasi {
+    async fn increment<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        bucket: Handle,
+        key: String,
+        delta: i64,
+    ) -> Result<i64, KeyFault> {
+        increment(cx, &bucket, key, move |n| delta.checked_add(n)).await
+    }
+
+    async fn swap<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        cas: Resource<Cas>,
+        value: Vec<u8>,
+    ) -> Result<Result<(), CasError>> {
+        let cas = cx.with(|mut host| host.get().table.delete(cas))??;
+        let swapped = at(cas.bucket.clone(), {
+            let (key, version) = (cas.key.clone(), cas.version);
+            move |bucket| bucket.swap(&key, version, &value)
+        });
+        Ok(match swapped.await? {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(entry)) => {
+                let version = entry.map(|entry| entry.version);
+                let again = cx.with(|mut host| host.get().table.push(Cas { version, ..cas }))??;
+                Err(CasError::CasFailed(again))
+            }
+            Err(error) => Err(CasError::StoreError(Error::Other(error.0))),
+        })
+    }
 }
 
-/// Reads the value anew: what the guest computes with is what `swap` then compares with.
-async fn current<T: WasiView>(
-    cx: Accessor<T>,
-    (handle,): (Resource<Cas>,),
-) -> Result<(Outcome<Option<Vec<u8>>>,)> {
-    let (bucket, key) = cx.with(|mut store| -> Result<_> {
-        let cas = store.data_mut().wasi().table.get(&handle)?;
-        Ok((cas.bucket.clone(), cas.key.clone()))
-    })??;
-    let entry = match at(bucket, move |bucket| bucket.get_versioned(&key)).await? {
-        Ok(entry) => entry,
-        Err(error) => return Ok((Err(error.into()),)),
-    };
-    cx.with(|mut store| -> Result<()> {
-        let cas = store.data_mut().wasi().table.get_mut(&handle)?;
-        cas.version = entry.as_ref().map(|entry| entry.version);
-        Ok(())
-    })??;
-    Ok((Ok(entry.map(|entry| entry.value)),))
+impl draft2::atomics::HostCas for WasiCtxView<'_> {
+    fn drop(&mut self, cas: Resource<Cas>) -> Result<()> {
+        self.discard(cas)
+    }
 }
 
-async fn swap<T: WasiView>(
-    cx: Accessor<T>,
-    (handle, value): (Resource<Cas>, Vec<u8>),
-) -> Result<(Result<(), CasError>,)> {
-    let cas = cx.with(|mut store| store.data_mut().wasi().table.delete(handle))??;
-    let swapped = at(cas.bucket.clone(), {
-        let (key, version) = (cas.key.clone(), cas.version);
-        move |bucket| bucket.swap(&key, version, &value)
-    });
-    Ok((match swapped.await? {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(entry)) => {
-            let version = entry.map(|entry| entry.version);
-            let again = push(&cx, Cas { version, ..cas })?;
-            Err(CasError::CasFailed(again))
-        }
-        Err(error) => Err(CasError::StoreError(error.into())),
-    },))
+impl draft2::atomics::HostCasWithStore for HasWasi {
+    async fn new<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        bucket: Handle,
+        key: String,
+    ) -> Result<Resource<Cas>, KeyFault> {
+        let (bucket, count) = cx.with(|mut host| -> Result<_, KeyFault> {
+            let host = host.get();
+            let bucket = host.table.get(&bucket)?.bucket.clone();
+            Ok((bucket, host.ctx.keyvalue.count()?))
+        })??;
+        let looked = at(bucket.clone(), {
+            let key = key.clone();
+            move |bucket| bucket.get_versioned(&key)
+        });
+        let cas = Cas {
+            version: looked.await??.map(|entry| entry.version),
+            bucket,
+            key,
+            _count: count,
+        };
+        Ok(cx.with(|mut host| host.get().table.push(cas))??)
+    }
+
+    /// Reads the value anew: what the guest computes with is what `swap` then compares with.
+    async fn current<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        cas: Resource<Cas>,
+    ) -> Result<Option<Vec<u8>>, KeyFault> {
+        let (bucket, key) = cx.with(|mut host| -> Result<_> {
+            let cas = host.get().table.get(&cas)?;
+            Ok((cas.bucket.clone(), cas.key.clone()))
+        })??;
+        let entry = at(bucket, move |bucket| bucket.get_versioned(&key)).await??;
+        cx.with(|mut host| -> Result<()> {
+            let cas = host.get().table.get_mut(&cas)?;
+            cas.version = entry.as_ref().map(|entry| entry.version);
+            Ok(())
+        })??;
+        Ok(entry.map(|entry| entry.value))
+    }
 }

@@ -38,6 +38,7 @@
 mod both;
 pub mod config;
 mod ctx;
+mod drafts;
 mod error;
 pub mod host;
 pub mod keyvalue;
@@ -45,8 +46,8 @@ pub mod p2;
 pub mod p3;
 pub mod preview1;
 
-pub use ctx::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-pub use error::I32Exit;
+pub use ctx::{HasWasi, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+pub use error::{Fault, I32Exit, Tellable};
 pub use host::denied::Denied;
 pub use host::fs::{DirPerms, FilePerms};
 pub use host::keyvalue::{Bucket, BucketLimits};

@@ -2,6 +2,11 @@
 
 use helve::component::{ComponentType, Lift, Lower};
 
+/// What a face's function fails with that ends in an [`ErrorCode`].
+pub type Fault = helve_wasi::Fault<ErrorCode>;
+
+impl helve_wasi::Tellable for ErrorCode {}
+
 /// Why a request or a response failed.
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(variant)]

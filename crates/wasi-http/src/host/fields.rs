@@ -18,6 +18,11 @@ pub enum FieldError {
     SizeExceeded,
 }
 
+/// What a face's function on fields fails with.
+pub type Fault = helve_wasi::Fault<FieldError>;
+
+impl helve_wasi::Tellable for FieldError {}
+
 /// Bounds of one set of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldLimits {
@@ -84,6 +89,18 @@ impl Fields {
             immutable: false,
             limits,
         }
+    }
+
+    /// These fields, that a guest lists.
+    ///
+    /// # Errors
+    /// Where one is not allowed, or they are too many.
+    pub fn of(entries: Vec<(String, Vec<u8>)>, limits: FieldLimits) -> Result<Fields, FieldError> {
+        let mut fields = Fields::new(limits);
+        for (name, value) in entries {
+            fields.append(&name, value)?;
+        }
+        Ok(fields)
     }
 
     /// Fields that came over the network, not to be changed.

@@ -7,17 +7,16 @@
 //!                 --finish--> complete, with trailers; dropped instead: it failed
 //! ```
 
-use crate::bind::func;
+use super::bindings::wasi::http::types;
+use crate::WasiHttpCtxView;
 use crate::host::body::{Chunk, IncomingBody, OutgoingBody, WriteError};
-use crate::host::error::ErrorCode;
+use crate::host::error::{ErrorCode, Fault};
 use crate::host::fields::Fields;
-use crate::{WasiHttpCtxView, WasiHttpView};
 use bytes::Bytes;
 use helve::Result;
-use helve::component::{LinkerInstance, Resource};
+use helve::component::Resource;
 use helve_wasi::host::poll::Readiness;
 use helve_wasi::host::stream::{InputStream, OutputStream, StreamError};
-use helve_wasi::p2::bind::resource;
 use helve_wasi::p2::io::{Input, Output, Pollable};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -127,108 +126,101 @@ impl OutputStream for BodyOutput {
     }
 }
 
-pub fn add_to_linker<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Incoming>(types, "incoming-body")?;
-    resource::<T, FutureTrailers>(types, "future-trailers")?;
-    resource::<T, Outgoing>(types, "outgoing-body")?;
-    func(
-        types,
-        "[method]incoming-body.stream",
-        |host, (body,): (Resource<Incoming>,)| {
-            let incoming = host.table.get_mut(&body)?;
-            if std::mem::replace(&mut incoming.streamed, true) {
-                return Ok(Err(()));
-            }
-            let input = Input::new(BodyInput(incoming.body.clone()));
-            Ok(Ok(host.table.push_child(input, &body)?))
-        },
-    )?;
-    func(
-        types,
-        "[static]incoming-body.finish",
-        |host, (body,): (Resource<Incoming>,)| {
-            let incoming = host.table.delete(body)?;
-            Ok(host.table.push(FutureTrailers {
-                body: incoming.body,
-                taken: false,
-            })?)
-        },
-    )?;
-    trailers(types)?;
-    func(
-        types,
-        "[method]outgoing-body.write",
-        |host, (body,): (Resource<Outgoing>,)| {
-            let outgoing = host.table.get_mut(&body)?;
-            if std::mem::replace(&mut outgoing.streamed, true) {
-                return Ok(Err(()));
-            }
-            let output = Output::new(BodyOutput(outgoing.body.clone()));
-            Ok(Ok(host.table.push_child(output, &body)?))
-        },
-    )?;
-    func(types, "[static]outgoing-body.finish", finish)
-}
-
-fn finish(
-    host: WasiHttpCtxView<'_>,
-    (body, trailers): (Resource<Outgoing>, Option<Resource<Fields>>),
-) -> Result<Result<(), ErrorCode>> {
-    let outgoing = host.table.delete(body)?;
-    let trailers = match trailers {
-        Some(trailers) => Some(host.table.delete(trailers)?.into_map()),
-        None => None,
-    };
-    let body = lock(&outgoing.body).take();
-    Ok(match body {
-        Some(body) => body.finish(trailers),
-        None => Ok(()),
-    })
-}
-
 type Trailers = Result<Result<Option<Resource<Fields>>, ErrorCode>, ()>;
 
-fn trailers<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]future-trailers.subscribe",
-        |host, (future,): (Resource<FutureTrailers>,)| {
-            let body = host.table.get(&future)?.body.clone();
-            // A piece of the body is not the trailers yet.
-            let readiness = move || {
-                let mut body = lock(&body);
-                match body.skip_to_end() {
-                    true => Readiness::Now,
-                    false => Readiness::Flag(body.ready().clone()),
-                }
-            };
-            Ok(host
-                .table
-                .push_child(Pollable::asking(readiness), &future)?)
-        },
-    )?;
-    func(
-        types,
-        "[method]future-trailers.get",
-        |host, (future,): (Resource<FutureTrailers>,)| -> Result<Option<Trailers>> {
-            let limits = host.http.field_limits;
-            let state = host.table.get_mut(&future)?;
-            if state.taken {
-                return Ok(Some(Err(())));
+impl types::HostIncomingBody for WasiHttpCtxView<'_> {
+    fn stream(&mut self, body: Resource<Incoming>) -> Result<Result<Resource<Input>, ()>> {
+        let incoming = self.table.get_mut(&body)?;
+        if std::mem::replace(&mut incoming.streamed, true) {
+            return Ok(Err(()));
+        }
+        let input = Input::new(BodyInput(incoming.body.clone()));
+        Ok(Ok(self.table.push_child(input, &body)?))
+    }
+
+    fn finish(&mut self, body: Resource<Incoming>) -> Result<Resource<FutureTrailers>> {
+        let incoming = self.table.delete(body)?;
+        Ok(self.table.push(FutureTrailers {
+            body: incoming.body,
+            taken: false,
+        })?)
+    }
+
+    fn drop(&mut self, body: Resource<Incoming>) -> Result<()> {
+        self.discard(body)
+    }
+}
+
+impl types::HostFutureTrailers for WasiHttpCtxView<'_> {
+    fn subscribe(&mut self, future: Resource<FutureTrailers>) -> Result<Resource<Pollable>> {
+        let body = self.table.get(&future)?.body.clone();
+        // A piece of the body is not the trailers yet.
+        let readiness = move || {
+            let mut body = lock(&body);
+            match body.skip_to_end() {
+                true => Readiness::Now,
+                false => Readiness::Flag(body.ready().clone()),
             }
-            let outcome = {
-                let mut body = lock(&state.body);
-                if !body.skip_to_end() {
-                    return Ok(None);
-                }
-                body.outcome()
-            };
-            state.taken = true;
-            Ok(Some(Ok(match outcome {
-                Ok(Some(map)) => Ok(Some(host.table.push(Fields::received(map, limits))?)),
-                Ok(None) => Ok(None),
-                Err(code) => Err(code),
-            })))
-        },
-    )
+        };
+        Ok(self
+            .table
+            .push_child(Pollable::asking(readiness), &future)?)
+    }
+
+    fn get(&mut self, future: Resource<FutureTrailers>) -> Result<Option<Trailers>> {
+        let limits = self.http.field_limits;
+        let state = self.table.get_mut(&future)?;
+        if state.taken {
+            return Ok(Some(Err(())));
+        }
+        let outcome = {
+            let mut body = lock(&state.body);
+            if !body.skip_to_end() {
+                return Ok(None);
+            }
+            body.outcome()
+        };
+        state.taken = true;
+        Ok(Some(Ok(match outcome {
+            Ok(Some(map)) => Ok(Some(self.table.push(Fields::received(map, limits))?)),
+            Ok(None) => Ok(None),
+            Err(code) => Err(code),
+        })))
+    }
+
+    fn drop(&mut self, future: Resource<FutureTrailers>) -> Result<()> {
+        self.discard(future)
+    }
+}
+
+impl types::HostOutgoingBody for WasiHttpCtxView<'_> {
+    fn write(&mut self, body: Resource<Outgoing>) -> Result<Result<Resource<Output>, ()>> {
+        let outgoing = self.table.get_mut(&body)?;
+        if std::mem::replace(&mut outgoing.streamed, true) {
+            return Ok(Err(()));
+        }
+        let output = Output::new(BodyOutput(outgoing.body.clone()));
+        Ok(Ok(self.table.push_child(output, &body)?))
+    }
+
+    fn finish(
+        &mut self,
+        body: Resource<Outgoing>,
+        trailers: Option<Resource<Fields>>,
+    ) -> Result<(), Fault> {
+        let outgoing = self.table.delete(body)?;
+        let trailers = match trailers {
+            Some(trailers) => Some(self.table.delete(trailers)?.into_map()),
+            None => None,
+        };
+        let body = lock(&outgoing.body).take();
+        match body {
+            Some(body) => Ok(body.finish(trailers)?),
+            None => Ok(()),
+        }
+    }
+
+    fn drop(&mut self, body: Resource<Outgoing>) -> Result<()> {
+        self.discard(body)
+    }
 }

@@ -1,14 +1,13 @@
 //! `incoming-request` and `incoming-response`.
 
+use super::bindings::wasi::http::types;
 use super::body::Incoming;
-use crate::WasiHttpView;
-use crate::bind::func;
+use crate::WasiHttpCtxView;
 use crate::host::body::IncomingBody;
 use crate::host::fields::Fields;
 use crate::host::message::{Method, Scheme};
 use helve::Result;
-use helve::component::{LinkerInstance, Resource};
-use helve_wasi::p2::bind::resource;
+use helve::component::Resource;
 
 /// `incoming-request`.
 pub struct IncomingRequest {
@@ -32,64 +31,65 @@ pub struct IncomingResponse {
 type Request = Resource<IncomingRequest>;
 type Response = Resource<IncomingResponse>;
 
-pub fn add_to_linker<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, IncomingRequest>(types, "incoming-request")?;
-    resource::<T, IncomingResponse>(types, "incoming-response")?;
-    func(
-        types,
-        "[method]incoming-request.method",
-        |host, (request,): (Request,)| Ok(host.table.get(&request)?.method.clone()),
-    )?;
-    func(
-        types,
-        "[method]incoming-request.path-with-query",
-        |host, (request,): (Request,)| Ok(host.table.get(&request)?.path_with_query.clone()),
-    )?;
-    func(
-        types,
-        "[method]incoming-request.scheme",
-        |host, (request,): (Request,)| Ok(host.table.get(&request)?.scheme.clone()),
-    )?;
-    func(
-        types,
-        "[method]incoming-request.authority",
-        |host, (request,): (Request,)| Ok(host.table.get(&request)?.authority.clone()),
-    )?;
-    func(
-        types,
-        "[method]incoming-request.headers",
-        |host, (request,): (Request,)| {
-            let fields = host.table.get(&request)?.fields.clone();
-            Ok(host.table.push_child(fields, &request)?)
-        },
-    )?;
-    func(
-        types,
-        "[method]incoming-request.consume",
-        |host, (request,): (Request,)| match host.table.get_mut(&request)?.body.take() {
-            Some(body) => Ok(Ok(host.table.push(Incoming::new(body))?)),
-            None => Ok(Err(())),
-        },
-    )?;
-    func(
-        types,
-        "[method]incoming-response.status",
-        |host, (response,): (Response,)| Ok(host.table.get(&response)?.status),
-    )?;
-    func(
-        types,
-        "[method]incoming-response.headers",
-        |host, (response,): (Response,)| {
-            let fields = host.table.get(&response)?.fields.clone();
-            Ok(host.table.push_child(fields, &response)?)
-        },
-    )?;
-    func(
-        types,
-        "[method]incoming-response.consume",
-        |host, (response,): (Response,)| match host.table.get_mut(&response)?.body.take() {
-            Some(body) => Ok(Ok(host.table.push(Incoming::new(body))?)),
-            None => Ok(Err(())),
-        },
-    )
+impl types::HostIncomingRequest for WasiHttpCtxView<'_> {
+    fn method(&mut self, request: Request) -> Result<Method> {
+        Ok(self.table.get(&request)?.method.clone())
+    }
+
+    fn path_with_query(&mut self, request: Request) -> Result<Option<String>> {
+        Ok(self.table.get(&request)?.path_with_query.clone())
+    }
+
+    fn scheme(&mut self, request: Request) -> Result<Option<Scheme>> {
+        Ok(self.table.get(&request)?.scheme.clone())
+    }
+
+    fn authority(&mut self, request: Request) -> Result<Option<String>> {
+        Ok(self.table.get(&request)?.authority.clone())
+    }
+
+    fn headers(&mut self, request: Request) -> Result<Resource<Fields>> {
+        let fields = self.table.get(&request)?.fields.clone();
+        Ok(self.table.push_child(fields, &request)?)
+    }
+
+    fn consume(&mut self, request: Request) -> Result<Result<Resource<Incoming>, ()>> {
+        let body = self.table.get_mut(&request)?.body.take();
+        self.incoming_body(body)
+    }
+
+    fn drop(&mut self, request: Request) -> Result<()> {
+        self.discard(request)
+    }
+}
+
+impl types::HostIncomingResponse for WasiHttpCtxView<'_> {
+    fn status(&mut self, response: Response) -> Result<u16> {
+        Ok(self.table.get(&response)?.status)
+    }
+
+    fn headers(&mut self, response: Response) -> Result<Resource<Fields>> {
+        let fields = self.table.get(&response)?.fields.clone();
+        Ok(self.table.push_child(fields, &response)?)
+    }
+
+    fn consume(&mut self, response: Response) -> Result<Result<Resource<Incoming>, ()>> {
+        let body = self.table.get_mut(&response)?.body.take();
+        self.incoming_body(body)
+    }
+
+    fn drop(&mut self, response: Response) -> Result<()> {
+        self.discard(response)
+    }
+}
+
+impl WasiHttpCtxView<'_> {
+    /// A body, which a guest gets once.
+    fn incoming_body(
+        &mut self,
+        body: Option<IncomingBody>,
+    ) -> Result<Result<Resource<Incoming>, ()>> {
+        let made = body.map(|body| self.table.push(Incoming::new(body)));
+        Ok(made.transpose()?.ok_or(()))
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! Registered as 0.2.12; the linker serves other 0.2 versions with it.
 
+pub mod bindings;
 mod body;
 mod fields;
 mod incoming;
@@ -11,7 +12,7 @@ mod proxy;
 
 pub use proxy::{Answer, OutgoingAnswer, Proxy, ProxyIndex};
 
-use crate::WasiHttpView;
+use crate::{HasWasiHttp, WasiHttpView};
 use helve::Result;
 use helve::component::Linker;
 
@@ -21,11 +22,5 @@ use helve::component::Linker;
 /// # Errors
 /// Where `linker` already has one of the names and does not allow shadowing.
 pub fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut types = linker.instance("wasi:http/types@0.2.12")?;
-    fields::add_to_linker(&mut types)?;
-    incoming::add_to_linker(&mut types)?;
-    outgoing::add_to_linker(&mut types)?;
-    body::add_to_linker(&mut types)?;
-    proxy::add_to_linker(&mut types)?;
-    outgoing::add_handler(&mut linker.instance("wasi:http/outgoing-handler@0.2.12")?)
+    bindings::Http::add_to_linker::<T, HasWasiHttp>(linker, T::http)
 }

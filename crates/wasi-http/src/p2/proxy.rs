@@ -7,17 +7,17 @@
 //!               goes on until it returns                body: frames as they come
 //! ```
 
+use super::bindings::exports::wasi::http::incoming_handler::{Guest, GuestIndices};
+use super::bindings::wasi::http::types;
 use super::incoming::IncomingRequest;
 use super::outgoing::OutgoingResponse;
-use crate::WasiHttpView;
-use crate::bind::{func, proc};
 use crate::host::body::{BoxBody, IncomingBody, empty, full};
-use crate::host::error::ErrorCode;
+use crate::host::error::{ErrorCode, Fault};
 use crate::host::fields::Fields;
 use crate::host::message::{Method, Scheme};
-use helve::component::{Component, ExportIndex, Instance, LinkerInstance, Resource, TypedFunc};
-use helve::{AsContextMut, Error, Result};
-use helve_wasi::p2::bind::resource;
+use crate::{WasiHttpCtxView, WasiHttpView};
+use helve::component::{Component, Instance, Resource};
+use helve::{AsContextMut, Context as _, Result};
 use tokio::sync::oneshot;
 
 /// What a guest answers.
@@ -49,41 +49,41 @@ impl OutgoingAnswer {
     }
 }
 
-pub fn add_to_linker<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, ResponseOutparam>(types, "response-outparam")?;
-    func(
-        types,
-        "[method]response-outparam.send-informational",
-        |_, (_, _, _): (Resource<ResponseOutparam>, u16, Resource<Fields>)| {
-            let code = ErrorCode::internal("informational responses are not sent by this host");
-            Ok(Result::<(), ErrorCode>::Err(code))
-        },
-    )?;
-    type Given = Result<Resource<OutgoingResponse>, ErrorCode>;
-    proc(
-        types,
-        "[static]response-outparam.set",
-        |host, (param, response): (Resource<ResponseOutparam>, Given)| {
-            let param = host.table.delete(param)?;
-            let answer = match response {
-                Ok(response) => Ok(host.table.delete(response)?),
-                Err(code) => Err(code),
-            };
-            // Nobody listens where the client is gone: no concern of the guest's.
-            let _ = param.0.send(OutgoingAnswer(answer));
-            Ok(())
-        },
-    )
+impl types::HostResponseOutparam for WasiHttpCtxView<'_> {
+    fn send_informational(
+        &mut self,
+        _: Resource<ResponseOutparam>,
+        _: u16,
+        _: Resource<Fields>,
+    ) -> Result<(), Fault> {
+        let code = ErrorCode::internal("informational responses are not sent by this host");
+        Err(code.into())
+    }
+
+    fn set(
+        &mut self,
+        param: Resource<ResponseOutparam>,
+        response: Result<Resource<OutgoingResponse>, ErrorCode>,
+    ) -> Result<()> {
+        let param = self.table.delete(param)?;
+        let answer = match response {
+            Ok(response) => Ok(self.table.delete(response)?),
+            Err(code) => Err(code),
+        };
+        // Nobody listens where the client is gone: no concern of the guest's.
+        let _ = param.0.send(OutgoingAnswer(answer));
+        Ok(())
+    }
+
+    fn drop(&mut self, param: Resource<ResponseOutparam>) -> Result<()> {
+        self.discard(param)
+    }
 }
 
-/// The interface a proxy exports; any 0.2 version of it is found.
-const HANDLER: &str = "wasi:http/incoming-handler@0.2.12";
-
-type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<ResponseOutparam>), ()>;
-
-/// Where a component exports `handle`: found once, good for each of its instances.
+/// Where a component exports `handle` (of any 0.2 version): found once, good for each of its
+/// instances.
 #[derive(Clone, Debug)]
-pub struct ProxyIndex(ExportIndex);
+pub struct ProxyIndex(GuestIndices);
 
 impl ProxyIndex {
     /// Looks for it.
@@ -91,17 +91,12 @@ impl ProxyIndex {
     /// # Errors
     /// Where the component exports no `wasi:http/incoming-handler`.
     pub fn new(component: &Component) -> Result<ProxyIndex> {
-        let found = component
-            .get_export_index(None, HANDLER)
-            .and_then(|interface| component.get_export_index(Some(&interface), "handle"));
-        found.map(ProxyIndex).ok_or_else(|| Error::msg(NO_PROXY))
+        Ok(ProxyIndex(GuestIndices::of(component).context(NO_PROXY)?))
     }
 }
 
 /// An instance of the world `wasi:http/proxy`.
-pub struct Proxy {
-    handle: Handle,
-}
+pub struct Proxy(Guest);
 
 impl Proxy {
     /// Takes `handle` of an instance of the index's component.
@@ -109,9 +104,7 @@ impl Proxy {
     /// # Errors
     /// Where it has another type.
     pub fn at(store: impl AsContextMut, instance: Instance, index: &ProxyIndex) -> Result<Proxy> {
-        Ok(Proxy {
-            handle: instance.get_typed_func(store, &index.0)?,
-        })
+        Ok(Proxy(index.0.load(store, &instance)?))
     }
 
     /// Finds `handle` among an instance's exports.
@@ -140,7 +133,7 @@ impl Proxy {
         let limits = view.http.field_limits;
         let request = view.table.push(incoming(request, scheme, limits))?;
         let param = view.table.push(ResponseOutparam(answer))?;
-        self.handle.call_async(&mut store, (request, param)).await
+        self.0.call_handle(&mut store, request, param).await
     }
 }
 

@@ -7,7 +7,7 @@
 //!                                           --sent----------> as it is
 //! ```
 
-use crate::WasiHttpView;
+use crate::HasWasiHttp;
 use crate::host::body::{BoxBody, IncomingBody, OutgoingBody, Side, WriteError, empty};
 use crate::host::error::ErrorCode;
 use crate::host::fields::Fields;
@@ -59,9 +59,9 @@ impl Body {
     }
 
     /// The body as stream and future for a guest, which will say by `handled` how it got on.
-    pub fn consume<T: WasiHttpView>(
+    pub fn consume<T: Send + 'static>(
         self,
-        cx: &Accessor<T>,
+        cx: &Accessor<T, HasWasiHttp>,
         handled: FutureReader<Sent>,
     ) -> Result<(StreamReader<u8>, FutureReader<Trailers>)> {
         cx.with(|mut store| match self {
@@ -97,8 +97,8 @@ impl Body {
                         Ok(Ok(None)) | Err(_) => return Ok(Ok(None)),
                         Ok(Err(code)) => return Ok(Err(code)),
                     };
-                    let fields = accessor.with(|mut store| {
-                        let view = store.data_mut().http();
+                    let fields = accessor.with(|mut host| {
+                        let view = host.get();
                         let fields = Fields::received(map, view.http.field_limits);
                         view.table.push(fields)
                     })??;
@@ -110,9 +110,9 @@ impl Body {
     }
 
     /// The body for a connection; a guest's goes there from now on.
-    pub fn send<T: WasiHttpView>(
+    pub fn send<T: Send + 'static>(
         self,
-        cx: &Accessor<T>,
+        cx: &Accessor<T, HasWasiHttp>,
         headers: &http::HeaderMap,
         side: Side,
     ) -> Result<Result<(BoxBody, Transmission), ErrorCode>> {
@@ -183,23 +183,23 @@ async fn tell(
 
 type TrailerMap = Result<Option<http::HeaderMap>, ErrorCode>;
 
-async fn read_trailers<T: WasiHttpView>(
-    cx: &Accessor<T>,
+async fn read_trailers<T: Send + 'static>(
+    cx: &Accessor<T, HasWasiHttp>,
     mut trailers: FutureReader<Trailers>,
 ) -> Result<TrailerMap> {
     Ok(match trailers.read(cx).await? {
         None | Some(Ok(None)) => Ok(None),
         Some(Err(code)) => Err(code),
         Some(Ok(Some(fields))) => {
-            let fields = cx.with(|mut store| store.data_mut().http().table.delete(fields))??;
+            let fields = cx.with(|mut host| host.get().table.delete(fields))??;
             Ok(Some(fields.into_map()))
         }
     })
 }
 
 /// Moves a guest's body to where a connection reads it.
-async fn pump<T: WasiHttpView>(
-    cx: &Accessor<T>,
+async fn pump<T: Send + 'static>(
+    cx: &Accessor<T, HasWasiHttp>,
     mut contents: StreamReader<u8>,
     trailers: FutureReader<Trailers>,
     body: OutgoingBody,

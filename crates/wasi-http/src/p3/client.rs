@@ -1,56 +1,56 @@
 //! `client.send` and an imported `handler.handle`: requests to the network.
 
+use super::bindings::wasi::http::{client, handler};
 use super::body::Body;
 use super::request::Request;
 use super::response::Response;
-use crate::WasiHttpView;
 use crate::host::body::{IncomingBody, Side};
-use crate::host::error::ErrorCode;
+use crate::host::error::{ErrorCode, Fault};
 use crate::host::fields::Fields;
 use crate::host::message::{RequestOptions, Scheme};
+use crate::{HasWasiHttp, WasiHttpCtxView};
 use helve::Result;
-use helve::component::{Accessor, Linker, Resource};
+use helve::component::{Accessor, Resource};
 
-pub fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
-    let functions = [
-        ("wasi:http/client@0.3.0", "send"),
-        ("wasi:http/handler@0.3.0", "handle"),
-    ];
-    for (interface, name) in functions {
-        linker.instance(interface)?.func_wrap_async(
-            name,
-            |cx: Accessor<T>, (request,): (Resource<Request>,)| async move {
-                Ok((send(&cx, request).await?,))
-            },
-        )?;
+impl client::Host for WasiHttpCtxView<'_> {}
+impl client::HostWithStore for HasWasiHttp {
+    async fn send<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        request: Resource<Request>,
+    ) -> Result<Resource<Response>, Fault> {
+        send(cx, request).await
     }
-    Ok(())
 }
 
-type Answered = Result<Resource<Response>, ErrorCode>;
+impl handler::Host for WasiHttpCtxView<'_> {}
+impl handler::HostWithStore for HasWasiHttp {
+    async fn handle<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        request: Resource<Request>,
+    ) -> Result<Resource<Response>, Fault> {
+        send(cx, request).await
+    }
+}
 
-async fn send<T: WasiHttpView>(cx: &Accessor<T>, request: Resource<Request>) -> Result<Answered> {
-    let (request, grants, client) = cx.with(|mut store| -> Result<_> {
-        let view = store.data_mut().http();
+async fn send<T: Send + 'static>(
+    cx: &Accessor<T, HasWasiHttp>,
+    request: Resource<Request>,
+) -> Result<Resource<Response>, Fault> {
+    let (request, grants, client) = cx.with(|mut host| -> Result<_> {
+        let view = host.get();
         let grants = view.ctx.network().grants.clone();
         let client = view.http.client.clone();
         Ok((view.table.delete(request)?, grants, client))
     })??;
-    let uri = match uri(&request) {
-        Ok(uri) => uri,
-        Err(code) => return Ok(Err(code)),
-    };
+    let uri = uri(&request)?;
     let Some(method) = request.method.to_http() else {
-        return Ok(Err(ErrorCode::HttpRequestMethodInvalid));
+        return Err(ErrorCode::HttpRequestMethodInvalid.into());
     };
     let options = request
         .options
         .map_or(RequestOptions::default(), |o| o.times);
     let headers = request.fields.into_map();
-    let (body, transmission) = match request.body.send(cx, &headers, Side::Request)? {
-        Ok(sending) => sending,
-        Err(code) => return Ok(Err(code)),
-    };
+    let (body, transmission) = request.body.send(cx, &headers, Side::Request)??;
     let mut http = http::Request::new(body);
     *http.method_mut() = method;
     *http.uri_mut() = uri;
@@ -61,13 +61,13 @@ async fn send<T: WasiHttpView>(cx: &Accessor<T>, request: Resource<Request>) -> 
         Ok(response) => response,
         Err(code) => {
             transmission.failed(&code);
-            return Ok(Err(code));
+            return Err(code.into());
         }
     };
     drop(transmission);
     let (head, body) = response.into_parts();
-    let response = cx.with(|mut store| {
-        let view = store.data_mut().http();
+    let response = cx.with(|mut host| {
+        let view = host.get();
         let response = Response {
             status: head.status.as_u16(),
             fields: Fields::received(head.headers, view.http.field_limits),
@@ -75,7 +75,7 @@ async fn send<T: WasiHttpView>(cx: &Accessor<T>, request: Resource<Request>) -> 
         };
         view.table.push(response)
     })??;
-    Ok(Ok(response))
+    Ok(response)
 }
 
 fn uri(request: &Request) -> Result<http::Uri, ErrorCode> {

@@ -1,105 +1,79 @@
-//! `fields` and `request-options` of `wasi:http/types` 0.3.
+//! `wasi:http/types.fields` 0.3, and the errors that its functions end in.
 
-use crate::WasiHttpView;
-use crate::bind::func;
-use crate::both;
-use crate::host::fields::{FieldError, Fields};
-use crate::host::message::RequestOptions;
+use super::bindings::wasi::http::types::{self, HeaderError};
+use crate::WasiHttpCtxView;
+use crate::host::error::{self, ErrorCode};
+use crate::host::fields::{Fault, FieldError, Fields};
 use helve::Result;
-use helve::component::{ComponentType, Lift, LinkerInstance, Lower, Resource};
-use helve_wasi::p2::bind::resource;
+use helve::component::Resource;
 
-/// `header-error`.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum HeaderError {
-    InvalidSyntax,
-    Forbidden,
-    Immutable,
-    SizeExceeded,
-    Other(Option<String>),
-}
+type Own = Resource<Fields>;
 
-impl both::HeaderError for HeaderError {
-    fn of(error: FieldError) -> Result<HeaderError> {
-        Ok(match error {
+impl From<FieldError> for HeaderError {
+    fn from(error: FieldError) -> HeaderError {
+        match error {
             FieldError::InvalidSyntax => HeaderError::InvalidSyntax,
             FieldError::Forbidden => HeaderError::Forbidden,
             FieldError::Immutable => HeaderError::Immutable,
             FieldError::SizeExceeded => HeaderError::SizeExceeded,
-        })
+        }
     }
 }
 
-/// `request-options-error`.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum OptionsError {
-    NotSupported,
-    Immutable,
-    Other(Option<String>),
-}
-
-/// `request-options`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    pub times: RequestOptions,
-    pub immutable: bool,
-}
-
-pub fn add_to_linker<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    both::fields::<T, HeaderError>(types, "copy-all")?;
-    func(
-        types,
-        "[method]fields.get-and-delete",
-        |host, (fields, name): (Resource<Fields>, String)| {
-            let deleted = host.table.get_mut(&fields)?.delete(&name);
-            both::outcome::<_, HeaderError>(deleted)
-        },
-    )?;
-    options(types)
-}
-
-fn options<T: WasiHttpView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    type Field = fn(&mut RequestOptions) -> &mut Option<u64>;
-    resource::<T, Options>(types, "request-options")?;
-    func(types, "[constructor]request-options", |host, (): ()| {
-        Ok(host.table.push(Options::default())?)
-    })?;
-    func(
-        types,
-        "[method]request-options.clone",
-        |host, (options,): (Resource<Options>,)| {
-            let mut copy = *host.table.get(&options)?;
-            copy.immutable = false;
-            Ok(host.table.push(copy)?)
-        },
-    )?;
-    let fields: [(&str, Field); 3] = [
-        ("connect-timeout", |o| &mut o.connect_timeout),
-        ("first-byte-timeout", |o| &mut o.first_byte_timeout),
-        ("between-bytes-timeout", |o| &mut o.between_bytes_timeout),
-    ];
-    for (name, field) in fields {
-        func(
-            types,
-            &format!("[method]request-options.get-{name}"),
-            move |host, (options,): (Resource<Options>,)| {
-                Ok(*field(&mut host.table.get_mut(&options)?.times))
-            },
-        )?;
-        func(
-            types,
-            &format!("[method]request-options.set-{name}"),
-            move |host, (options, value): (Resource<Options>, Option<u64>)| {
-                let options = host.table.get_mut(&options)?;
-                if options.immutable {
-                    return Ok(Err(OptionsError::Immutable));
-                }
-                *field(&mut options.times) = value;
-                Ok(Ok(()))
-            },
-        )?;
+impl types::Host for WasiHttpCtxView<'_> {
+    fn convert_error_code(&mut self, fault: error::Fault) -> Result<ErrorCode> {
+        fault.told()
     }
-    Ok(())
+
+    fn convert_header_error(&mut self, fault: Fault) -> Result<HeaderError> {
+        fault.told()
+    }
+}
+
+impl types::HostFields for WasiHttpCtxView<'_> {
+    fn new(&mut self) -> Result<Own> {
+        Ok(self.table.push(Fields::new(self.http.field_limits))?)
+    }
+
+    fn from_list(&mut self, entries: Vec<(String, Vec<u8>)>) -> Result<Own, Fault> {
+        let fields = Fields::of(entries, self.http.field_limits)?;
+        Ok(self.table.push(fields)?)
+    }
+
+    fn get(&mut self, fields: Own, name: String) -> Result<Vec<Vec<u8>>> {
+        Ok(self.table.get(&fields)?.get(&name))
+    }
+
+    fn has(&mut self, fields: Own, name: String) -> Result<bool> {
+        Ok(self.table.get(&fields)?.has(&name))
+    }
+
+    fn set(&mut self, fields: Own, name: String, values: Vec<Vec<u8>>) -> Result<(), Fault> {
+        Ok(self.table.get_mut(&fields)?.set(&name, values)?)
+    }
+
+    fn delete(&mut self, fields: Own, name: String) -> Result<(), Fault> {
+        self.get_and_delete(fields, name).map(drop)
+    }
+
+    fn get_and_delete(&mut self, fields: Own, name: String) -> Result<Vec<Vec<u8>>, Fault> {
+        Ok(self.table.get_mut(&fields)?.delete(&name)?)
+    }
+
+    fn append(&mut self, fields: Own, name: String, value: Vec<u8>) -> Result<(), Fault> {
+        Ok(self.table.get_mut(&fields)?.append(&name, value)?)
+    }
+
+    fn copy_all(&mut self, fields: Own) -> Result<Vec<(String, Vec<u8>)>> {
+        Ok(self.table.get(&fields)?.entries())
+    }
+
+    fn clone(&mut self, fields: Own) -> Result<Own> {
+        let copy = self.table.get(&fields)?.thawed();
+        Ok(self.table.push(copy)?)
+    }
+
+    fn drop(&mut self, fields: Own) -> Result<()> {
+        self.discard(fields)
+    }
 }

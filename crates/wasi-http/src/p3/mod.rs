@@ -4,16 +4,18 @@
 //! Registered as 0.3.0. An imported `handler` (of the world `middleware`) is the network
 //! too, unless the embedder links another component there.
 
+pub mod bindings;
 mod body;
 mod client;
 mod fields;
+mod options;
 mod request;
 mod response;
 mod service;
 
 pub use service::{Answer, Service};
 
-use crate::WasiHttpView;
+use crate::{HasWasiHttp, WasiHttpView};
 use helve::Result;
 use helve::component::Linker;
 
@@ -23,9 +25,5 @@ use helve::component::Linker;
 /// # Errors
 /// Where `linker` already has one of the names and does not allow shadowing.
 pub fn add_to_linker<T: WasiHttpView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut types = linker.instance("wasi:http/types@0.3.0")?;
-    fields::add_to_linker(&mut types)?;
-    request::add_to_linker(&mut types)?;
-    response::add_to_linker(&mut types)?;
-    client::add_to_linker(linker)
+    bindings::Http::add_to_linker::<T, HasWasiHttp>(linker, T::http)
 }

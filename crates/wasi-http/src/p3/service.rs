@@ -1,30 +1,27 @@
 //! A guest that exports `handler`: requests to it, many at a time where it allows that.
 
+use super::bindings::exports::wasi::http::handler::{Guest, GuestIndices};
 use super::body::Body;
 use super::request::Request;
-use super::response::Response;
-use crate::WasiHttpView;
 use crate::host::body::{BoxBody, IncomingBody, Side};
 use crate::host::error::ErrorCode;
 use crate::host::fields::{FieldLimits, Fields};
 use crate::host::message::{Method, Scheme};
-use helve::component::{Accessor, Instance, Linker, Resource, TypedFunc};
-use helve::{AsContextMut, Error, Result};
+use crate::{HasWasiHttp, WasiHttpView};
+use helve::component::{Accessor, Instance, Linker, Resource};
+use helve::{AsContextMut, Context as _, Result};
 
 /// What a guest answers.
 pub type Answer = Result<http::Response<BoxBody>, ErrorCode>;
 
-/// The interface a service exports; any 0.3 version of it is found.
+/// What a linker has for whoever is before a service.
 const HANDLER: &str = "wasi:http/handler@0.3.0";
 const NO_SERVICE: &str = "the component is no HTTP service: it exports no `wasi:http/handler@0.3`";
 
-type Handle = TypedFunc<(Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
-
-/// An instance of the world `wasi:http/service`.
+/// An instance of the world `wasi:http/service`; any 0.3 version of `wasi:http/handler` makes
+/// it one.
 #[derive(Clone)]
-pub struct Service {
-    handle: Handle,
-}
+pub struct Service(Guest);
 
 impl Service {
     /// Finds `handle` among an instance's exports.
@@ -32,15 +29,9 @@ impl Service {
     /// # Errors
     /// Where it exports no `wasi:http/handler`.
     pub fn new(mut store: impl AsContextMut, instance: Instance) -> Result<Service> {
-        let interface = instance
-            .get_export(&mut store, None, HANDLER)
-            .ok_or_else(|| Error::msg(NO_SERVICE))?;
-        let handle = instance
-            .get_export(&mut store, Some(&interface), "handle")
-            .ok_or_else(|| Error::msg(NO_SERVICE))?;
-        Ok(Service {
-            handle: instance.get_typed_func(&mut store, &handle)?,
-        })
+        let component = instance.component(&store)?;
+        let indices = GuestIndices::of(&component).context(NO_SERVICE)?;
+        Ok(Service(indices.load(&mut store, &instance)?))
     }
 
     /// Lets guests of `linker` import `wasi:http/handler` from this instance, which must be of
@@ -50,12 +41,12 @@ impl Service {
     /// # Errors
     /// Where `linker` already has the name and does not allow shadowing.
     pub fn add_to_linker<T: WasiHttpView>(&self, linker: &mut Linker<T>) -> Result<()> {
-        let handle = self.handle;
+        let guest = self.0.clone();
         linker.instance(HANDLER)?.func_wrap_async(
             "handle",
-            move |cx: Accessor<T>, request: (Resource<Request>,)| {
-                let handle = handle;
-                async move { handle.call_concurrent(&cx, request).await }
+            move |cx: Accessor<T>, (request,): (Resource<Request>,)| {
+                let guest = guest.clone();
+                async move { Ok((guest.call_handle(&cx, request).await?,)) }
             },
         )
     }
@@ -71,16 +62,14 @@ impl Service {
         request: http::Request<BoxBody>,
         scheme: Scheme,
     ) -> Result<Answer> {
-        let request = cx.with(|mut store| {
-            let view = store.data_mut().http();
+        let cx = &cx.with_getter::<HasWasiHttp>(T::http);
+        let request = cx.with(|mut host| {
+            let view = host.get();
             let request = incoming(request, scheme, view.http.field_limits);
             view.table.push(request)
         })??;
-        let (answer,) = self.handle.call_concurrent(cx, (request,)).await?;
-        let response = match answer {
-            Ok(response) => {
-                cx.with(|mut store| store.data_mut().http().table.delete(response))??
-            }
+        let response = match self.0.call_handle(cx, request).await? {
+            Ok(response) => cx.with(|mut host| host.get().table.delete(response))??,
             Err(code) => return Ok(Err(code)),
         };
         let Ok(status) = http::StatusCode::from_u16(response.status) else {

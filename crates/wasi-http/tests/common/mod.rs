@@ -1,5 +1,5 @@
 //! Guests for tests: a core module in the text format, made a component of a world whose
-//! interfaces are in `wit/`, and a server for it.
+//! interfaces are those that the hosts are generated from, and a server for it.
 
 #![allow(dead_code)] // no test uses all of it
 
@@ -68,29 +68,19 @@ pub fn store(engine: &Engine, ctx: WasiCtx) -> Store<Host> {
     Store::new(engine, Host::new(ctx))
 }
 
-/// Packages of each version, in the order in which they need each other.
-pub const V2: &[&str] = &[
-    "io",
-    "clocks",
-    "random",
-    "filesystem",
-    "sockets",
-    "cli",
-    "http",
-];
-pub const V3: &[&str] = &["clocks", "random", "filesystem", "sockets", "cli", "http"];
-
+/// The interfaces of a version: what the hosts are generated from.
 pub fn packages(version: &str) -> Resolve {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wit");
-    let names = if version.starts_with("0.2") { V2 } else { V3 };
+    let folder = if version.starts_with("0.2") {
+        "wit/p2"
+    } else {
+        "wit/p3"
+    };
     let mut resolve = Resolve::default();
-    for package in names {
-        let file = folder.join(version).join(format!("{package}.wit"));
-        let text = std::fs::read_to_string(&file).unwrap();
-        resolve
-            .push_source(&format!("{package}.wit"), &text)
-            .unwrap();
+    for feature in ["network-error-code", "informational-outbound-responses"] {
+        resolve.features.insert(feature.to_owned());
     }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    resolve.push_path(folder).unwrap();
     resolve
 }
 

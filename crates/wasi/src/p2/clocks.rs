@@ -1,23 +1,16 @@
 //! `wasi:clocks`: `wall-clock` and `monotonic-clock`.
 
-use super::bind::func;
+use super::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use super::io::Pollable;
-use crate::WasiView;
 use crate::host::clock;
-use helve::component::{ComponentType, Lift, Linker, Lower};
-use helve::{Result, StoreContextMut};
-use std::time::Duration;
+use crate::{HasWasi, WasiCtxView};
+use helve::Result;
+use helve::component::{Access, Resource};
+use std::time::{Duration, SystemTime};
+use wall_clock::Datetime;
 
-/// A moment (`wall-clock.datetime`): seconds and nanoseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-pub struct Datetime {
-    pub seconds: u64,
-    pub nanoseconds: u32,
-}
-
-impl From<std::time::SystemTime> for Datetime {
-    fn from(time: std::time::SystemTime) -> Datetime {
+impl From<SystemTime> for Datetime {
+    fn from(time: SystemTime) -> Datetime {
         let (seconds, nanoseconds) = clock::split(time);
         Datetime {
             seconds,
@@ -26,41 +19,40 @@ impl From<std::time::SystemTime> for Datetime {
     }
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut wall = linker.instance("wasi:clocks/wall-clock@0.2.12")?;
-    func(&mut wall, "now", |_, (): ()| {
-        let (seconds, nanoseconds) = clock::wall_now();
-        Ok(Datetime {
-            seconds,
-            nanoseconds,
-        })
-    })?;
-    func(&mut wall, "resolution", |_, (): ()| {
+impl wall_clock::Host for WasiCtxView<'_> {
+    fn now(&mut self) -> Result<Datetime> {
+        Ok(SystemTime::now().into())
+    }
+
+    fn resolution(&mut self) -> Result<Datetime> {
         Ok(Datetime {
             seconds: 0,
             nanoseconds: 1,
         })
-    })?;
+    }
+}
 
-    let mut monotonic = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
-    monotonic.func_wrap("now", |mut cx: StoreContextMut<'_, T>, (): ()| {
-        Ok((clock::nanos(cx.now()),))
-    })?;
-    func(&mut monotonic, "resolution", |_, (): ()| Ok(1u64))?;
-    func(
-        &mut monotonic,
-        "subscribe-instant",
-        |host, (when,): (u64,)| {
-            let pollable = Pollable::at(Duration::from_nanos(when));
-            Ok(host.table.push(pollable)?)
-        },
-    )?;
-    monotonic.func_wrap(
-        "subscribe-duration",
-        |mut cx: StoreContextMut<'_, T>, (span,): (u64,)| {
-            let when = cx.now().saturating_add(Duration::from_nanos(span));
-            let table = cx.data_mut().wasi().table;
-            Ok((table.push(Pollable::at(when))?,))
-        },
-    )
+impl monotonic_clock::Host for WasiCtxView<'_> {
+    fn resolution(&mut self) -> Result<u64> {
+        Ok(1)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> Result<Resource<Pollable>> {
+        Ok(self.table.push(Pollable::at(Duration::from_nanos(when)))?)
+    }
+}
+
+/// What the store's clock is asked for.
+impl monotonic_clock::HostWithStore for HasWasi {
+    fn now<T: 'static>(mut host: Access<'_, T, Self>) -> Result<u64> {
+        Ok(clock::nanos(host.now()))
+    }
+
+    fn subscribe_duration<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        span: u64,
+    ) -> Result<Resource<Pollable>> {
+        let when = host.now().saturating_add(Duration::from_nanos(span));
+        Ok(host.get().table.push(Pollable::at(when))?)
+    }
 }

@@ -1,14 +1,12 @@
 //! A component of the world `wasi:cli/command`: instantiate it, run it.
 
-use helve::component::{Component, Instance, Linker, TypedFunc};
-use helve::{AsContextMut, Error, Result};
+use super::bindings::exports::wasi::cli::run::{Guest, GuestIndices};
+use helve::component::{Component, Instance, Linker};
+use helve::{AsContextMut, Context as _, Result};
 
-/// The interface a command exports; any 0.2 version of it is found.
-const RUN: &str = "wasi:cli/run@0.2.12";
-
-/// An instantiated command.
+/// An instantiated command; any 0.2 version of `wasi:cli/run` makes it one.
 pub struct Command {
-    run: TypedFunc<(), (Result<(), ()>,)>,
+    run: Guest,
     instance: Instance,
 }
 
@@ -22,14 +20,10 @@ impl Command {
         component: &Component,
         linker: &Linker<T>,
     ) -> Result<Command> {
+        let run = GuestIndices::of(component)
+            .context("the component is not a command: it exports no `wasi:cli/run@0.2`")?;
         let instance = linker.instantiate(&mut store, component)?;
-        let interface = instance.get_export(&mut store, None, RUN).ok_or_else(|| {
-            Error::msg("the component is not a command: it exports no `wasi:cli/run@0.2`")
-        })?;
-        let run = instance
-            .get_export(&mut store, Some(&interface), "run")
-            .ok_or_else(|| Error::msg("the component's `wasi:cli/run` has no function `run`"))?;
-        let run = instance.get_typed_func(&mut store, &run)?;
+        let run = run.load(&mut store, &instance)?;
         Ok(Command { run, instance })
     }
 
@@ -41,8 +35,7 @@ impl Command {
         &self,
         mut store: impl AsContextMut<Data = T>,
     ) -> Result<Result<(), ()>> {
-        let (verdict,) = self.run.call_async(&mut store, ()).await?;
-        Ok(verdict)
+        self.run.call_run(&mut store).await
     }
 
     /// As [`Command::run_async`], with an executor of its own on this thread, for programs

@@ -1,18 +1,38 @@
 //! `wasi:io`: errors, pollables, byte streams.
 //!
 //! A stream that failed once stays closed, as the interface asks; the error it failed
-//! with is a resource of its own. Functions that wait are attempts (`bind.rs`).
+//! with is a resource of its own.
+//!
+//! A function that may wait is an attempt, made again whenever what it waits for may have
+//! come:
+//!
+//! ```text
+//!   attempt ---Done(result)---> the guest goes on
+//!      ^ |
+//!      | +------Wait(source)---> the guest's stack is suspended until that is ready
+//!      +--------------------------+
+//! ```
 
-use super::bind::{Attempt, Rounds, func, resource, waiting};
+use super::bindings::wasi::io::{error, poll, streams};
 use crate::host::errno::ErrorCode;
 use crate::host::poll::{Readiness, first_of};
 use crate::host::stream::{InputStream, MAX_TRANSFER, OutputStream, StreamError as HostError};
-use crate::{WasiCtxView, WasiView};
-use helve::component::{
-    Accessor, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceTable,
-};
-use helve::{Result, StoreContextMut, ensure};
+use crate::{HasWasi, WasiCtxView};
+use helve::component::{Access, Accessor, Resource, ResourceTable};
+use helve::{Result, ensure};
+use std::future::Ready;
 use std::time::Duration;
+
+/// What a function on streams fails with.
+pub type StreamFault = crate::Fault<HostError>;
+
+/// What one attempt came to.
+enum Attempt<R> {
+    /// The result.
+    Done(R),
+    /// Nothing yet: to be made again when this is ready.
+    Wait(Readiness),
+}
 
 /// Why a stream failed (`wasi:io/error.error`).
 pub struct IoError(pub std::io::Error);
@@ -113,11 +133,12 @@ impl Input {
     }
 
     /// As [`Input::read`]; waits where nothing is there yet.
-    fn attempt_read(&mut self, len: u64) -> Attempt<Result<Vec<u8>, HostError>> {
-        match self.read(len) {
-            Ok(bytes) if bytes.is_empty() && len != 0 => Attempt::Wait(vec![self.readiness()]),
-            read => Attempt::Done(read),
-        }
+    fn attempt_read(&mut self, len: u64) -> Result<Attempt<Vec<u8>>, HostError> {
+        let bytes = self.read(len)?;
+        Ok(match bytes.is_empty() && len != 0 {
+            true => Attempt::Wait(self.readiness()),
+            false => Attempt::Done(bytes),
+        })
     }
 }
 
@@ -169,120 +190,126 @@ impl Output {
         self.attempt(|s| s.write(bytes))
     }
 
+    /// That the guest has asked before it writes so much.
+    fn check_permit(&self, len: usize) -> Result<()> {
+        ensure!(
+            self.closed || len <= self.permit,
+            "a write of {len} bytes where `check-write` allowed {}",
+            self.permit
+        );
+        Ok(())
+    }
+
     /// Writes all of `bytes`, taking out what it has written, and hands them on.
-    fn attempt_write(&mut self, bytes: &mut Vec<u8>) -> Attempt<Result<(), HostError>> {
+    fn attempt_write(&mut self, bytes: &mut Vec<u8>) -> Result<Attempt<()>, HostError> {
         while !bytes.is_empty() {
-            let room = match self.check_write() {
-                Ok(room) => usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len()),
-                Err(e) => return Attempt::Done(Err(e)),
-            };
+            let room = self.check_write()?;
+            let room = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
             if room == 0 {
-                return Attempt::Wait(vec![self.readiness()]);
+                return Ok(Attempt::Wait(self.readiness()));
             }
-            if let Err(e) = self.write(bytes.get(..room).unwrap_or_default()) {
-                return Attempt::Done(Err(e));
-            }
+            self.write(bytes.get(..room).unwrap_or_default())?;
             bytes.drain(..room);
         }
         self.attempt_flush()
     }
 
-    fn attempt_flush(&mut self) -> Attempt<Result<(), HostError>> {
-        match self.attempt(|s| s.flush()) {
-            Ok(true) => Attempt::Done(Ok(())),
-            Ok(false) => Attempt::Wait(vec![self.readiness()]),
-            Err(e) => Attempt::Done(Err(e)),
+    fn attempt_flush(&mut self) -> Result<Attempt<()>, HostError> {
+        Ok(match self.attempt(|s| s.flush())? {
+            true => Attempt::Done(()),
+            false => Attempt::Wait(self.readiness()),
+        })
+    }
+}
+
+/// Attempts until there is a result.
+async fn until_done<T: 'static, R>(
+    cx: &Accessor<T, HasWasi>,
+    mut attempt: impl FnMut(&mut ResourceTable) -> Result<Attempt<R>, StreamFault>,
+) -> Result<R, StreamFault> {
+    let mut rounds = Rounds::default();
+    loop {
+        match cx.with(|mut host| attempt(host.get().table))?? {
+            Attempt::Done(result) => return Ok(result),
+            Attempt::Wait(source) => first_of(&[source], None::<Ready<()>>).await,
+        }
+        rounds.another().await;
+    }
+}
+
+/// Counts attempts: who makes a source ready may need this thread to do so for good.
+#[derive(Default)]
+struct Rounds(u32);
+
+impl Rounds {
+    /// After a wait, before the next attempt.
+    async fn another(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+        if self.0.is_multiple_of(16) {
+            tokio::task::yield_now().await;
         }
     }
 }
 
-/// Why a guest's stream operation failed (`stream-error`).
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum StreamError {
-    /// With this error.
-    LastOperationFailed(Resource<IoError>),
-    /// It ended, or had failed before.
-    Closed,
+impl error::Host for WasiCtxView<'_> {}
+impl error::HostError for WasiCtxView<'_> {
+    fn to_debug_string(&mut self, error: Resource<IoError>) -> Result<String> {
+        Ok(self.table.get(&error)?.0.to_string())
+    }
+
+    fn drop(&mut self, error: Resource<IoError>) -> Result<()> {
+        self.discard(error)
+    }
 }
 
-type StreamResult<R> = Result<R, StreamError>;
-
-/// The guest's form of a host's result.
-fn outcome<R>(result: Result<R, HostError>, table: &mut ResourceTable) -> Result<StreamResult<R>> {
-    Ok(match result {
-        Ok(value) => Ok(value),
-        Err(HostError::Closed) => Err(StreamError::Closed),
-        Err(HostError::Failed(error)) => Err(StreamError::LastOperationFailed(
-            table.push(IoError(error))?,
-        )),
-    })
+impl poll::Host for WasiCtxView<'_> {}
+impl poll::HostPollable for WasiCtxView<'_> {
+    fn drop(&mut self, pollable: Resource<Pollable>) -> Result<()> {
+        self.discard(pollable)
+    }
 }
 
-/// The same of an attempt's result.
-fn attempted<R>(
-    attempt: Attempt<Result<R, HostError>>,
-    table: &mut ResourceTable,
-) -> Result<Attempt<StreamResult<R>>> {
-    Ok(match attempt {
-        Attempt::Done(result) => Attempt::Done(outcome(result, table)?),
-        Attempt::Wait(sources) => Attempt::Wait(sources),
-    })
+impl poll::HostPollableWithStore for HasWasi {
+    fn ready<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        pollable: Resource<Pollable>,
+    ) -> Result<bool> {
+        let now = host.now();
+        let table = host.get().table;
+        Ok(table.get(&pollable)?.awaited(table)?.is_ready(now))
+    }
+
+    async fn block<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        pollable: Resource<Pollable>,
+    ) -> Result<()> {
+        wait_any(cx, &[pollable]).await.map(drop)
+    }
 }
 
-pub(super) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut error = linker.instance("wasi:io/error@0.2.12")?;
-    resource::<T, IoError>(&mut error, "error")?;
-    func(
-        &mut error,
-        "[method]error.to-debug-string",
-        |host, (error,): (Resource<IoError>,)| Ok(host.table.get(&error)?.0.to_string()),
-    )?;
-    poll(&mut linker.instance("wasi:io/poll@0.2.12")?)?;
-    let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
-    input_stream(&mut streams)?;
-    output_stream(&mut streams)?;
-    splice(&mut streams)
-}
-
-fn poll<T: WasiView>(poll: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Pollable>(poll, "pollable")?;
-    poll.func_wrap(
-        "[method]pollable.ready",
-        |mut cx: StoreContextMut<'_, T>, (pollable,): (Resource<Pollable>,)| {
-            let now = cx.now();
-            let table = cx.data_mut().wasi().table;
-            Ok((table.get(&pollable)?.awaited(table)?.is_ready(now),))
-        },
-    )?;
-    poll.func_wrap_async(
-        "[method]pollable.block",
-        |cx: Accessor<T>, (pollable,): (Resource<Pollable>,)| async move {
-            wait_any(&cx, &[pollable]).await.map(drop)
-        },
-    )?;
-    poll.func_wrap_async(
-        "poll",
-        |cx: Accessor<T>, (pollables,): (Vec<Resource<Pollable>>,)| async move {
-            ensure!(
-                !pollables.is_empty(),
-                "`wasi:io/poll.poll` was called with an empty list"
-            );
-            Ok((wait_any(&cx, &pollables).await?,))
-        },
-    )
+impl poll::HostWithStore for HasWasi {
+    async fn poll<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        pollables: Vec<Resource<Pollable>>,
+    ) -> Result<Vec<u32>> {
+        ensure!(
+            !pollables.is_empty(),
+            "`wasi:io/poll.poll` was called with an empty list"
+        );
+        wait_any(cx, &pollables).await
+    }
 }
 
 /// The places of all that are ready, once one is.
-async fn wait_any<T: WasiView>(
-    cx: &Accessor<T>,
+async fn wait_any<T: 'static>(
+    cx: &Accessor<T, HasWasi>,
     pollables: &[Resource<Pollable>],
 ) -> Result<Vec<u32>> {
     let mut rounds = Rounds::default();
     loop {
-        let (now, awaited) = cx.with(|mut store| -> Result<_> {
-            let now = store.now();
-            let table = store.data_mut().wasi().table;
+        let (now, awaited) = cx.with(|mut host| -> Result<_> {
+            let now = host.now();
+            let table = host.get().table;
             let awaited = pollables.iter().map(|p| table.get(p)?.awaited(table));
             Ok((now, awaited.collect::<Result<Vec<Awaited>>>()?))
         })??;
@@ -307,173 +334,153 @@ async fn wait_any<T: WasiView>(
     }
 }
 
-fn input_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Input>(streams, "input-stream")?;
-    func(
-        streams,
-        "[method]input-stream.read",
-        |host, (stream, len): (Resource<Input>, u64)| {
-            let result = host.table.get_mut(&stream)?.read(len);
-            outcome(result, host.table)
-        },
-    )?;
-    func(
-        streams,
-        "[method]input-stream.skip",
-        |host, (stream, len): (Resource<Input>, u64)| {
-            let result = host.table.get_mut(&stream)?.read(len);
-            outcome(result.map(|bytes| bytes.len() as u64), host.table)
-        },
-    )?;
-    waiting(
-        streams,
-        "[method]input-stream.blocking-read",
-        |host, (stream, len): &mut (Resource<Input>, u64)| {
-            let attempt = host.table.get_mut(stream)?.attempt_read(*len);
-            attempted(attempt, host.table)
-        },
-    )?;
-    waiting(
-        streams,
-        "[method]input-stream.blocking-skip",
-        |host, (stream, len): &mut (Resource<Input>, u64)| {
-            let attempt = match host.table.get_mut(stream)?.attempt_read(*len) {
-                Attempt::Done(result) => Attempt::Done(result.map(|bytes| bytes.len() as u64)),
-                Attempt::Wait(sources) => Attempt::Wait(sources),
-            };
-            attempted(attempt, host.table)
-        },
-    )?;
-    func(
-        streams,
-        "[method]input-stream.subscribe",
-        |host, (stream,): (Resource<Input>,)| {
-            let source = Source::Input(Resource::new_borrow(stream.rep()));
-            Ok(host.table.push_child(Pollable(source), &stream)?)
-        },
-    )
+impl streams::Host for WasiCtxView<'_> {
+    fn convert_stream_error(&mut self, fault: StreamFault) -> Result<streams::StreamError> {
+        match fault {
+            StreamFault::Told(HostError::Closed) => Ok(streams::StreamError::Closed),
+            StreamFault::Told(HostError::Failed(error)) => Ok(
+                streams::StreamError::LastOperationFailed(self.table.push(IoError(error))?),
+            ),
+            StreamFault::Trap(error) => Err(error),
+        }
+    }
+}
+
+impl streams::HostInputStream for WasiCtxView<'_> {
+    fn read(&mut self, stream: Resource<Input>, len: u64) -> Result<Vec<u8>, StreamFault> {
+        Ok(self.table.get_mut(&stream)?.read(len)?)
+    }
+
+    fn skip(&mut self, stream: Resource<Input>, len: u64) -> Result<u64, StreamFault> {
+        Ok(self.table.get_mut(&stream)?.read(len)?.len() as u64)
+    }
+
+    fn subscribe(&mut self, stream: Resource<Input>) -> Result<Resource<Pollable>> {
+        let source = Source::Input(Resource::new_borrow(stream.rep()));
+        Ok(self.table.push_child(Pollable(source), &stream)?)
+    }
+
+    fn drop(&mut self, stream: Resource<Input>) -> Result<()> {
+        self.discard(stream)
+    }
+}
+
+impl streams::HostInputStreamWithStore for HasWasi {
+    async fn blocking_read<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        stream: Resource<Input>,
+        len: u64,
+    ) -> Result<Vec<u8>, StreamFault> {
+        until_done(cx, |table| Ok(table.get_mut(&stream)?.attempt_read(len)?)).await
+    }
+
+    async fn blocking_skip<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        stream: Resource<Input>,
+        len: u64,
+    ) -> Result<u64, StreamFault> {
+        Ok(Self::blocking_read(cx, stream, len).await?.len() as u64)
+    }
 }
 
 /// The most bytes that the `blocking-write-*` functions may be called with.
 const MAX_BLOCKING_WRITE: u64 = 4096;
 
-fn output_stream<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Output>(streams, "output-stream")?;
-    func(
-        streams,
-        "[method]output-stream.check-write",
-        |host, (stream,): (Resource<Output>,)| {
-            let result = host.table.get_mut(&stream)?.check_write();
-            outcome(result, host.table)
-        },
-    )?;
-    func(
-        streams,
-        "[method]output-stream.write",
-        |host, (stream, bytes): (Resource<Output>, Vec<u8>)| permitted_write(host, &stream, &bytes),
-    )?;
-    func(
-        streams,
-        "[method]output-stream.write-zeroes",
-        |host, (stream, len): (Resource<Output>, u64)| {
-            ensure!(
-                len <= MAX_TRANSFER as u64,
-                "`write-zeroes` of {len} bytes, more than `check-write` allowed"
-            );
-            permitted_write(host, &stream, &vec![0; usize::try_from(len).unwrap_or(0)])
-        },
-    )?;
-    func(
-        streams,
-        "[method]output-stream.flush",
-        |host, (stream,): (Resource<Output>,)| {
-            let result = host.table.get_mut(&stream)?.attempt(|s| s.flush());
-            outcome(result.map(|_| ()), host.table)
-        },
-    )?;
-    func(
-        streams,
-        "[method]output-stream.subscribe",
-        |host, (stream,): (Resource<Output>,)| {
-            let source = Source::Output(Resource::new_borrow(stream.rep()));
-            Ok(host.table.push_child(Pollable(source), &stream)?)
-        },
-    )?;
-    blocking_writes(streams)
+impl streams::HostOutputStream for WasiCtxView<'_> {
+    fn check_write(&mut self, stream: Resource<Output>) -> Result<u64, StreamFault> {
+        Ok(self.table.get_mut(&stream)?.check_write()?)
+    }
+
+    fn write(&mut self, stream: Resource<Output>, bytes: Vec<u8>) -> Result<(), StreamFault> {
+        let output = self.table.get_mut(&stream)?;
+        output.check_permit(bytes.len())?;
+        Ok(output.write(&bytes)?)
+    }
+
+    fn write_zeroes(&mut self, stream: Resource<Output>, len: u64) -> Result<(), StreamFault> {
+        let output = self.table.get_mut(&stream)?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        output.check_permit(len)?;
+        // Beyond the permit only where it is closed, and nothing is written.
+        Ok(output.write(&vec![0; len.min(MAX_TRANSFER)])?)
+    }
+
+    fn flush(&mut self, stream: Resource<Output>) -> Result<(), StreamFault> {
+        self.table.get_mut(&stream)?.attempt(|s| s.flush())?;
+        Ok(())
+    }
+
+    fn splice(
+        &mut self,
+        to: Resource<Output>,
+        from: Resource<Input>,
+        len: u64,
+    ) -> Result<u64, StreamFault> {
+        match splice_once(self.table, &to, &from, len)? {
+            Attempt::Done(count) => Ok(count),
+            Attempt::Wait(_) => Ok(0),
+        }
+    }
+
+    fn subscribe(&mut self, stream: Resource<Output>) -> Result<Resource<Pollable>> {
+        let source = Source::Output(Resource::new_borrow(stream.rep()));
+        Ok(self.table.push_child(Pollable(source), &stream)?)
+    }
+
+    fn drop(&mut self, stream: Resource<Output>) -> Result<()> {
+        self.discard(stream)
+    }
 }
 
-fn blocking_writes<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
-    waiting(
-        streams,
-        "[method]output-stream.blocking-write-and-flush",
-        |host, (stream, bytes): &mut (Resource<Output>, Vec<u8>)| {
-            ensure!(
-                bytes.len() as u64 <= MAX_BLOCKING_WRITE,
-                "`blocking-write-and-flush` of {} bytes; at most {MAX_BLOCKING_WRITE}",
-                bytes.len()
-            );
-            let attempt = host.table.get_mut(stream)?.attempt_write(bytes);
-            attempted(attempt, host.table)
-        },
-    )?;
-    waiting(
-        streams,
-        "[method]output-stream.blocking-write-zeroes-and-flush",
-        |host, (stream, len): &mut (Resource<Output>, u64)| {
-            ensure!(
-                *len <= MAX_BLOCKING_WRITE,
-                "`blocking-write-zeroes-and-flush` of {len} bytes; at most {MAX_BLOCKING_WRITE}"
-            );
-            let mut zeroes = vec![0; usize::try_from(*len).unwrap_or(0)];
-            let attempt = host.table.get_mut(stream)?.attempt_write(&mut zeroes);
-            *len = zeroes.len() as u64;
-            attempted(attempt, host.table)
-        },
-    )?;
-    waiting(
-        streams,
-        "[method]output-stream.blocking-flush",
-        |host, (stream,): &mut (Resource<Output>,)| {
-            let attempt = host.table.get_mut(stream)?.attempt_flush();
-            attempted(attempt, host.table)
-        },
-    )
+impl streams::HostOutputStreamWithStore for HasWasi {
+    async fn blocking_write_and_flush<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        stream: Resource<Output>,
+        mut bytes: Vec<u8>,
+    ) -> Result<(), StreamFault> {
+        check_blocking("blocking-write-and-flush", bytes.len() as u64)?;
+        until_done(cx, |table| {
+            Ok(table.get_mut(&stream)?.attempt_write(&mut bytes)?)
+        })
+        .await
+    }
+
+    async fn blocking_write_zeroes_and_flush<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        stream: Resource<Output>,
+        len: u64,
+    ) -> Result<(), StreamFault> {
+        check_blocking("blocking-write-zeroes-and-flush", len)?;
+        let mut zeroes = vec![0; usize::try_from(len).unwrap_or(0)];
+        until_done(cx, |table| {
+            Ok(table.get_mut(&stream)?.attempt_write(&mut zeroes)?)
+        })
+        .await
+    }
+
+    async fn blocking_flush<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        stream: Resource<Output>,
+    ) -> Result<(), StreamFault> {
+        until_done(cx, |table| Ok(table.get_mut(&stream)?.attempt_flush()?)).await
+    }
+
+    async fn blocking_splice<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        to: Resource<Output>,
+        from: Resource<Input>,
+        len: u64,
+    ) -> Result<u64, StreamFault> {
+        until_done(cx, |table| splice_once(table, &to, &from, len)).await
+    }
 }
 
-fn permitted_write(
-    host: WasiCtxView<'_>,
-    stream: &Resource<Output>,
-    bytes: &[u8],
-) -> Result<StreamResult<()>> {
-    let output = host.table.get_mut(stream)?;
+fn check_blocking(name: &str, len: u64) -> Result<()> {
     ensure!(
-        output.closed || bytes.len() <= output.permit,
-        "a write of {} bytes where `check-write` allowed {}",
-        bytes.len(),
-        output.permit
+        len <= MAX_BLOCKING_WRITE,
+        "`{name}` of {len} bytes; at most {MAX_BLOCKING_WRITE}"
     );
-    let result = output.write(bytes);
-    outcome(result, host.table)
-}
-
-fn splice<T: WasiView>(streams: &mut LinkerInstance<'_, T>) -> Result<()> {
-    type Args = (Resource<Output>, Resource<Input>, u64);
-    func(
-        streams,
-        "[method]output-stream.splice",
-        |host, (to, from, len): Args| match splice_once(host.table, &to, &from, len)? {
-            Attempt::Done(result) => outcome(result, host.table),
-            Attempt::Wait(_) => Ok(Ok(0)),
-        },
-    )?;
-    waiting(
-        streams,
-        "[method]output-stream.blocking-splice",
-        |host, (to, from, len): &mut Args| {
-            let attempt = splice_once(host.table, to, from, *len)?;
-            attempted(attempt, host.table)
-        },
-    )
+    Ok(())
 }
 
 /// Moves what is there and fits; where that is nothing, says what to wait for.
@@ -482,23 +489,19 @@ fn splice_once(
     to: &Resource<Output>,
     from: &Resource<Input>,
     len: u64,
-) -> Result<Attempt<Result<u64, HostError>>> {
+) -> Result<Attempt<u64>, StreamFault> {
     let output = table.get_mut(to)?;
-    let room = match output.check_write() {
-        Ok(room) => room.min(len),
-        Err(e) => return Ok(Attempt::Done(Err(e))),
-    };
+    let room = output.check_write()?.min(len);
     if len == 0 {
-        return Ok(Attempt::Done(Ok(0)));
+        return Ok(Attempt::Done(0));
     }
     if room == 0 {
-        return Ok(Attempt::Wait(vec![output.readiness()]));
+        return Ok(Attempt::Wait(output.readiness()));
     }
-    let bytes = match table.get_mut(from)?.attempt_read(room) {
-        Attempt::Done(Ok(bytes)) => bytes,
-        Attempt::Done(Err(e)) => return Ok(Attempt::Done(Err(e))),
-        Attempt::Wait(sources) => return Ok(Attempt::Wait(sources)),
+    let bytes = match table.get_mut(from)?.attempt_read(room)? {
+        Attempt::Done(bytes) => bytes,
+        Attempt::Wait(source) => return Ok(Attempt::Wait(source)),
     };
-    let written = table.get_mut(to)?.write(&bytes);
-    Ok(Attempt::Done(written.map(|()| bytes.len() as u64)))
+    table.get_mut(to)?.write(&bytes)?;
+    Ok(Attempt::Done(bytes.len() as u64))
 }

@@ -2,45 +2,37 @@
 //!
 //! The insecure ones give the same bytes: nothing is won by worse ones.
 
-use super::bind::func;
-use crate::{WasiCtxView, WasiView};
-use helve::Result;
-use helve::component::Linker;
-use helve::{bail, ensure};
+use super::bindings::wasi::random::{insecure, insecure_seed, random};
+use crate::WasiCtxView;
+use helve::{Result, ensure};
 
-fn bytes(host: WasiCtxView<'_>, len: u64) -> Result<Vec<u8>> {
-    let most = host.ctx.max_random_bytes;
-    ensure!(
-        len <= most,
-        "the guest asked for {len} random bytes; at most {most} (`WasiCtxBuilder::max_random_bytes`)"
-    );
-    match usize::try_from(len) {
-        Ok(len) => host.ctx.random.bytes(len),
-        Err(_) => {
-            bail!("the guest asked for {len} random bytes, more than this machine can address")
-        }
+impl random::Host for WasiCtxView<'_> {
+    fn get_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
+        let most = self.ctx.max_random_bytes;
+        ensure!(
+            len <= most,
+            "the guest asked for {len} random bytes; at most {most} (`WasiCtxBuilder::max_random_bytes`)"
+        );
+        self.ctx.random_bytes(len)
+    }
+
+    fn get_random_u64(&mut self) -> Result<u64> {
+        self.ctx.random.u64()
     }
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut random = linker.instance("wasi:random/random@0.2.12")?;
-    func(&mut random, "get-random-bytes", |host, (len,): (u64,)| {
-        bytes(host, len)
-    })?;
-    func(&mut random, "get-random-u64", |host, (): ()| {
-        host.ctx.random.u64()
-    })?;
-    let mut insecure = linker.instance("wasi:random/insecure@0.2.12")?;
-    func(
-        &mut insecure,
-        "get-insecure-random-bytes",
-        |host, (len,): (u64,)| bytes(host, len),
-    )?;
-    func(&mut insecure, "get-insecure-random-u64", |host, (): ()| {
-        host.ctx.random.u64()
-    })?;
-    let mut seed = linker.instance("wasi:random/insecure-seed@0.2.12")?;
-    func(&mut seed, "insecure-seed", |host, (): ()| {
-        host.ctx.insecure_seed()
-    })
+impl insecure::Host for WasiCtxView<'_> {
+    fn get_insecure_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
+        random::Host::get_random_bytes(self, len)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> Result<u64> {
+        self.ctx.random.u64()
+    }
+}
+
+impl insecure_seed::Host for WasiCtxView<'_> {
+    fn insecure_seed(&mut self) -> Result<(u64, u64)> {
+        self.ctx.insecure_seed()
+    }
 }

@@ -1,23 +1,14 @@
-//! `wasi:cli` 0.3: the standard streams as streams of the Component Model; the rest is
-//! 0.2's too.
+//! `wasi:cli` 0.3: the environment, and the standard streams as streams of the Component
+//! Model; the rest is 0.2's.
 
-use super::pipe;
-use crate::WasiView;
-use crate::both::cli;
-use crate::host::stdio::Stdout;
-use helve::component::{ComponentType, Lift, Linker, Lower, StreamReader};
-use helve::{Result, StoreContextMut};
+use super::bindings::wasi::cli::types::{self, ErrorCode};
+use super::bindings::wasi::cli::{environment, stderr, stdin, stdout};
+use super::pipe::{self, Ended};
+use crate::{HasWasi, WasiCtxView};
+use helve::Result;
+use helve::component::{Access, FutureReader, StreamReader};
 
-const VERSION: &str = "0.3.0";
-
-/// `wasi:cli/types.error-code`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(enum)]
-pub enum ErrorCode {
-    Io,
-    IllegalByteSequence,
-    Pipe,
-}
+type Written = FutureReader<Ended<ErrorCode>>;
 
 fn code(error: std::io::Error) -> ErrorCode {
     match error.kind() {
@@ -27,34 +18,50 @@ fn code(error: std::io::Error) -> ErrorCode {
     }
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    linker.instance("wasi:cli/types@0.3.0")?;
-    cli::environment(linker, VERSION, "get-initial-cwd")?;
-    cli::exit(linker, VERSION)?;
-    cli::terminals(linker, VERSION)?;
-    let mut stdin = linker.instance("wasi:cli/stdin@0.3.0")?;
-    stdin.func_wrap(
-        "read-via-stream",
-        |mut cx: StoreContextMut<'_, T>, (): ()| {
-            let input = cx.data_mut().wasi().ctx.stdin.clone();
-            Ok((pipe::from_input(&mut cx, input, code)?,))
-        },
-    )?;
-    output(linker, "wasi:cli/stdout@0.3.0", |host| host.stdout.clone())?;
-    output(linker, "wasi:cli/stderr@0.3.0", |host| host.stderr.clone())
+impl types::Host for WasiCtxView<'_> {}
+
+impl environment::Host for WasiCtxView<'_> {
+    fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
+        Ok(self.ctx.env.clone())
+    }
+
+    fn get_arguments(&mut self) -> Result<Vec<String>> {
+        Ok(self.ctx.args.clone())
+    }
+
+    fn get_initial_cwd(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
 }
 
-fn output<T: WasiView>(
-    linker: &mut Linker<T>,
-    name: &str,
-    which: fn(&crate::WasiCtx) -> Stdout,
-) -> Result<()> {
-    let mut interface = linker.instance(name)?;
-    interface.func_wrap(
-        "write-via-stream",
-        move |mut cx: StoreContextMut<'_, T>, (data,): (StreamReader<u8>,)| {
-            let output = which(cx.data_mut().wasi().ctx);
-            Ok((pipe::into_output(&mut cx, data, output, code)?,))
-        },
-    )
+impl stdin::Host for WasiCtxView<'_> {}
+impl stdin::HostWithStore for HasWasi {
+    fn read_via_stream<T: 'static>(
+        mut host: Access<'_, T, Self>,
+    ) -> Result<(StreamReader<u8>, FutureReader<Ended<ErrorCode>>)> {
+        let input = host.get().ctx.stdin.clone();
+        pipe::from_input(&mut host, input, code)
+    }
+}
+
+impl stdout::Host for WasiCtxView<'_> {}
+impl stdout::HostWithStore for HasWasi {
+    fn write_via_stream<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        data: StreamReader<u8>,
+    ) -> Result<Written> {
+        let output = host.get().ctx.stdout.clone();
+        pipe::into_output(&mut host, data, output, code)
+    }
+}
+
+impl stderr::Host for WasiCtxView<'_> {}
+impl stderr::HostWithStore for HasWasi {
+    fn write_via_stream<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        data: StreamReader<u8>,
+    ) -> Result<Written> {
+        let output = host.get().ctx.stderr.clone();
+        pipe::into_output(&mut host, data, output, code)
+    }
 }

@@ -1,19 +1,12 @@
 //! `wasi:clocks` 0.3: `system-clock` and `monotonic-clock`.
 
-use crate::WasiView;
+use super::bindings::wasi::clocks::system_clock::{self, Instant};
+use super::bindings::wasi::clocks::{monotonic_clock, types};
 use crate::host::clock;
-use crate::p2::bind::func;
-use helve::component::{Accessor, ComponentType, Lift, Linker, Lower};
-use helve::{Result, StoreContextMut};
+use crate::{HasWasi, WasiCtxView};
+use helve::Result;
+use helve::component::{Access, Accessor};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// `system-clock.instant`: seconds and nanoseconds since 1970, seconds rounded down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-pub struct Instant {
-    pub seconds: i64,
-    pub nanoseconds: u32,
-}
 
 impl From<SystemTime> for Instant {
     fn from(time: SystemTime) -> Instant {
@@ -40,27 +33,35 @@ impl From<SystemTime> for Instant {
     }
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    linker.instance("wasi:clocks/types@0.3.0")?;
-    let mut system = linker.instance("wasi:clocks/system-clock@0.3.0")?;
-    func(&mut system, "now", |_, (): ()| {
-        Ok(Instant::from(SystemTime::now()))
-    })?;
-    func(&mut system, "get-resolution", |_, (): ()| Ok(1u64))?;
+impl types::Host for WasiCtxView<'_> {}
 
-    let mut monotonic = linker.instance("wasi:clocks/monotonic-clock@0.3.0")?;
-    monotonic.func_wrap("now", |mut cx: StoreContextMut<'_, T>, (): ()| {
-        Ok((clock::nanos(cx.now()),))
-    })?;
-    func(&mut monotonic, "get-resolution", |_, (): ()| Ok(1u64))?;
-    monotonic.func_wrap_async(
-        "wait-until",
-        |cx: Accessor<T>, (when,): (u64,)| async move {
-            let span = Duration::from_nanos(when).saturating_sub(cx.now()?);
-            cx.sleep(span).await
-        },
-    )?;
-    monotonic.func_wrap_async("wait-for", |cx: Accessor<T>, (span,): (u64,)| async move {
+impl system_clock::Host for WasiCtxView<'_> {
+    fn now(&mut self) -> Result<Instant> {
+        Ok(SystemTime::now().into())
+    }
+
+    fn get_resolution(&mut self) -> Result<u64> {
+        Ok(1)
+    }
+}
+
+impl monotonic_clock::Host for WasiCtxView<'_> {
+    fn get_resolution(&mut self) -> Result<u64> {
+        Ok(1)
+    }
+}
+
+impl monotonic_clock::HostWithStore for HasWasi {
+    fn now<T: 'static>(mut host: Access<'_, T, Self>) -> Result<u64> {
+        Ok(clock::nanos(host.now()))
+    }
+
+    async fn wait_until<T: Send + 'static>(cx: &Accessor<T, Self>, when: u64) -> Result<()> {
+        let span = Duration::from_nanos(when).saturating_sub(cx.now()?);
+        cx.sleep(span).await
+    }
+
+    async fn wait_for<T: Send + 'static>(cx: &Accessor<T, Self>, span: u64) -> Result<()> {
         cx.sleep(Duration::from_nanos(span)).await
-    })
+    }
 }

@@ -1,11 +1,9 @@
 //! A component of the world `wasi:cli/command` 0.3: instantiate it, run it.
 
-use helve::component::{Accessor, Component, Instance, Linker, TypedFunc};
-use helve::{AsContextMut, Error, Result};
+use super::bindings::exports::wasi::cli::run::{Guest, GuestIndices};
+use helve::component::{Accessor, Component, Instance, Linker};
+use helve::{AsContextMut, Context as _, Result};
 use std::time::Duration;
-
-/// The interface a command exports; any 0.3 version of it is found.
-const RUN: &str = "wasi:cli/run@0.3.0";
 
 /// Runs a store until no task of its guests is left: whatever they still have to do is
 /// done. Ends of streams that a guest has left open keep nobody waiting.
@@ -31,9 +29,9 @@ pub async fn finish<T: Send + 'static>(mut store: impl AsContextMut<Data = T>) -
     }
 }
 
-/// An instantiated command.
+/// An instantiated command; any 0.3 version of `wasi:cli/run` makes it one.
 pub struct Command {
-    run: TypedFunc<(), (Result<(), ()>,)>,
+    run: Guest,
     instance: Instance,
 }
 
@@ -54,14 +52,10 @@ impl Command {
         component: &Component,
         linker: &Linker<T>,
     ) -> Result<Command> {
+        let run = GuestIndices::of(component)
+            .context("the component is not a command: it exports no `wasi:cli/run@0.3`")?;
         let instance = linker.instantiate(&mut store, component)?;
-        let interface = instance
-            .get_export(&mut store, None, RUN)
-            .ok_or_else(|| Error::msg("the component exports no `wasi:cli/run@0.3`"))?;
-        let run = instance
-            .get_export(&mut store, Some(&interface), "run")
-            .ok_or_else(|| Error::msg("the component's `wasi:cli/run` has no function `run`"))?;
-        let run = instance.get_typed_func(&mut store, &run)?;
+        let run = run.load(&mut store, &instance)?;
         Ok(Command { run, instance })
     }
 
@@ -74,7 +68,7 @@ impl Command {
         &self,
         mut store: impl AsContextMut<Data = T>,
     ) -> Result<Result<(), ()>> {
-        let (verdict,) = self.run.call_async(&mut store, ()).await?;
+        let verdict = self.run.call_run(&mut store).await?;
         finish(&mut store).await?;
         Ok(verdict)
     }

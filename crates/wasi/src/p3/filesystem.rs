@@ -3,103 +3,326 @@
 //! Operations on files do not wait for others, so the `async` functions here are ready at
 //! once. Contents and entries come and go as streams.
 
-use super::filesystem_types::{
-    DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, NewTimestamp, code,
+use super::bindings::wasi::clocks::system_clock::Instant;
+use super::bindings::wasi::filesystem::preopens;
+use super::bindings::wasi::filesystem::types::{
+    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use super::pipe::{self, Ended};
-use crate::host::fs::{Descriptor, Entries, ErrorCode as HostError, FsResult, OpenFor};
-use crate::p2::bind::{func, resource};
-use crate::p2::filesystem_types::{
-    Advice, DescriptorFlags, MetadataHashValue, OpenFlags, PathFlags, open_how,
+use crate::host::fs::{
+    Descriptor, Entries, Entry, ErrorCode as HostError, Fault, FileKind, NewTime, OpenFor, Stat,
 };
-use crate::{WasiCtxView, WasiView};
+use crate::p2::filesystem::open_how;
+use crate::{HasWasi, WasiCtxView};
+use helve::Result;
 use helve::component::{
-    Destination, FutureReader, Linker, LinkerInstance, Resource, StreamProducer, StreamReader,
-    StreamState,
+    Access, Destination, FutureReader, Resource, StreamProducer, StreamReader, StreamState,
 };
-use helve::{Result, StoreContextMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 type Desc = Resource<Descriptor>;
-/// What a function of the package returns.
-type Outcome<R> = Result<Result<R, ErrorCode>>;
+/// How a stream of the package ends.
+type End = FutureReader<Ended<ErrorCode>>;
 
-/// The guest's form of a host's result.
-fn outcome<R>(result: FsResult<R>) -> Outcome<R> {
-    Ok(result.map_err(ErrorCode::from))
-}
-
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut preopens = linker.instance("wasi:filesystem/preopens@0.3.0")?;
-    func(&mut preopens, "get-directories", |host, (): ()| {
-        let mut directories = Vec::new();
-        for (descriptor, name) in &host.ctx.preopens {
-            directories.push((host.table.push(descriptor.clone())?, name.clone()));
+macro_rules! same_names {
+    ($($name:ident)*) => {
+        impl From<HostError> for ErrorCode {
+            fn from(error: HostError) -> ErrorCode {
+                match error {
+                    // 0.3 has no word for it: there, operations wait.
+                    HostError::WouldBlock => ErrorCode::Other(Some("would block".into())),
+                    $(HostError::$name => ErrorCode::$name,)*
+                }
+            }
         }
-        Ok(directories)
-    })?;
-    let mut types = linker.instance("wasi:filesystem/types@0.3.0")?;
-    resource::<T, Descriptor>(&mut types, "descriptor")?;
-    streams(&mut types)?;
-    read_directory(&mut types)?;
-    facts(&mut types)?;
-    changes(&mut types)?;
-    paths(&mut types)?;
-    set_times_and_open(&mut types)?;
-    two_paths(&mut types)
+    };
 }
 
-fn streams<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    types.func_wrap(
-        "[method]descriptor.read-via-stream",
-        |mut cx: StoreContextMut<'_, T>, (desc, offset): (Desc, u64)| {
-            let table = cx.data_mut().wasi().table;
-            let input = table
-                .get(&desc)?
-                .as_file()
-                .and_then(|f| f.read_stream(offset));
-            let both = match input {
-                Ok(input) => pipe::from_input(&mut cx, input, code)?,
-                Err(e) => (
-                    pipe::closed(&mut cx)?,
-                    pipe::settled(&mut cx, Err(ErrorCode::from(e)))?,
-                ),
-            };
-            Ok((both,))
-        },
-    )?;
-    types.func_wrap(
-        "[method]descriptor.write-via-stream",
-        |cx: StoreContextMut<'_, T>, (desc, data, offset): (Desc, StreamReader<u8>, u64)| {
-            write(cx, &desc, data, Some(offset))
-        },
-    )?;
-    types.func_wrap(
-        "[method]descriptor.append-via-stream",
-        |cx: StoreContextMut<'_, T>, (desc, data): (Desc, StreamReader<u8>)| {
-            write(cx, &desc, data, None)
-        },
-    )
+same_names! {
+    Access Already BadDescriptor Busy Deadlock Quota Exist FileTooLarge IllegalByteSequence
+    InProgress Interrupted Invalid Io IsDirectory Loop TooManyLinks MessageSize NameTooLong
+    NoDevice NoEntry NoLock InsufficientMemory InsufficientSpace NotDirectory NotEmpty
+    NotRecoverable Unsupported NoTty NoSuchDevice Overflow NotPermitted Pipe ReadOnly
+    InvalidSeek TextFileBusy CrossDevice
+}
+
+/// A stream's error in the filesystem's terms.
+fn code(error: std::io::Error) -> ErrorCode {
+    HostError::from(error).into()
+}
+
+impl From<FileKind> for DescriptorType {
+    fn from(kind: FileKind) -> DescriptorType {
+        match kind {
+            FileKind::Unknown => DescriptorType::Other(None),
+            FileKind::BlockDevice => DescriptorType::BlockDevice,
+            FileKind::CharacterDevice => DescriptorType::CharacterDevice,
+            FileKind::Directory => DescriptorType::Directory,
+            FileKind::Fifo => DescriptorType::Fifo,
+            FileKind::SymbolicLink => DescriptorType::SymbolicLink,
+            FileKind::RegularFile => DescriptorType::RegularFile,
+            FileKind::Socket => DescriptorType::Socket,
+        }
+    }
+}
+
+impl From<Stat> for DescriptorStat {
+    fn from(stat: Stat) -> DescriptorStat {
+        DescriptorStat {
+            type_: stat.kind.into(),
+            link_count: stat.links,
+            size: stat.size,
+            data_access_timestamp: stat.accessed.map(Instant::from),
+            data_modification_timestamp: stat.modified.map(Instant::from),
+            status_change_timestamp: stat.changed.map(Instant::from),
+        }
+    }
+}
+
+impl From<NewTimestamp> for NewTime {
+    fn from(time: NewTimestamp) -> NewTime {
+        match time {
+            NewTimestamp::NoChange => NewTime::Keep,
+            NewTimestamp::Now => NewTime::Now,
+            NewTimestamp::Timestamp(at) => NewTime::At(at.seconds.into(), at.nanoseconds),
+        }
+    }
+}
+
+impl From<Entry> for DirectoryEntry {
+    fn from(entry: Entry) -> DirectoryEntry {
+        DirectoryEntry {
+            type_: entry.kind.into(),
+            name: entry.name,
+        }
+    }
+}
+
+impl preopens::Host for WasiCtxView<'_> {
+    fn get_directories(&mut self) -> Result<Vec<(Desc, String)>> {
+        crate::p2::bindings::wasi::filesystem::preopens::Host::get_directories(self)
+    }
+}
+
+impl types::Host for WasiCtxView<'_> {
+    fn convert_error_code(&mut self, fault: Fault) -> Result<ErrorCode> {
+        fault.told()
+    }
+}
+
+impl types::HostDescriptor for WasiCtxView<'_> {
+    fn get_flags(&mut self, desc: Desc) -> Result<DescriptorFlags, Fault> {
+        Ok(self.table.get(&desc)?.open_for().into())
+    }
+
+    fn get_type(&mut self, desc: Desc) -> Result<DescriptorType, Fault> {
+        Ok(self.table.get(&desc)?.stat()?.kind.into())
+    }
+
+    fn stat(&mut self, desc: Desc) -> Result<DescriptorStat, Fault> {
+        Ok(self.table.get(&desc)?.stat()?.into())
+    }
+
+    fn metadata_hash(&mut self, desc: Desc) -> Result<MetadataHashValue, Fault> {
+        Ok(self.table.get(&desc)?.stat()?.into())
+    }
+
+    fn is_same_object(&mut self, one: Desc, other: Desc) -> Result<bool> {
+        self.is_same(&one, &other)
+    }
+
+    fn sync(&mut self, desc: Desc) -> Result<(), Fault> {
+        Ok(self.table.get(&desc)?.sync(false)?)
+    }
+
+    fn sync_data(&mut self, desc: Desc) -> Result<(), Fault> {
+        Ok(self.table.get(&desc)?.sync(true)?)
+    }
+
+    fn set_times(
+        &mut self,
+        desc: Desc,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> Result<(), Fault> {
+        let desc = self.table.get(&desc)?;
+        Ok(desc.set_times(accessed.into(), modified.into())?)
+    }
+
+    fn set_size(&mut self, desc: Desc, size: u64) -> Result<(), Fault> {
+        Ok(self.table.get(&desc)?.as_file()?.set_size(size)?)
+    }
+
+    fn advise(&mut self, desc: Desc, offset: u64, len: u64, how: Advice) -> Result<(), Fault> {
+        let file = self.table.get(&desc)?.as_file();
+        let file = file.map_err(|_| HostError::BadDescriptor)?;
+        Ok(file.advise(offset, len, how)?)
+    }
+
+    fn create_directory_at(&mut self, desc: Desc, path: String) -> Result<(), Fault> {
+        let dir = self.table.get(&desc)?.as_dir()?;
+        Ok(dir.create_directory_at(&path)?)
+    }
+
+    fn remove_directory_at(&mut self, desc: Desc, path: String) -> Result<(), Fault> {
+        let dir = self.table.get(&desc)?.as_dir()?;
+        Ok(dir.remove_directory_at(&path)?)
+    }
+
+    fn unlink_file_at(&mut self, desc: Desc, path: String) -> Result<(), Fault> {
+        Ok(self.table.get(&desc)?.as_dir()?.unlink_file_at(&path)?)
+    }
+
+    fn readlink_at(&mut self, desc: Desc, path: String) -> Result<String, Fault> {
+        Ok(self.table.get(&desc)?.as_dir()?.readlink_at(&path)?)
+    }
+
+    fn stat_at(
+        &mut self,
+        desc: Desc,
+        flags: PathFlags,
+        path: String,
+    ) -> Result<DescriptorStat, Fault> {
+        let dir = self.table.get(&desc)?.as_dir()?;
+        Ok(dir.stat_at(&path, flags.follow())?.into())
+    }
+
+    fn metadata_hash_at(
+        &mut self,
+        desc: Desc,
+        flags: PathFlags,
+        path: String,
+    ) -> Result<MetadataHashValue, Fault> {
+        let dir = self.table.get(&desc)?.as_dir()?;
+        Ok(dir.stat_at(&path, flags.follow())?.into())
+    }
+
+    fn set_times_at(
+        &mut self,
+        desc: Desc,
+        flags: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> Result<(), Fault> {
+        let dir = self.table.get(&desc)?.as_dir()?;
+        Ok(dir.set_times_at(&path, flags.follow(), accessed.into(), modified.into())?)
+    }
+
+    fn open_at(
+        &mut self,
+        desc: Desc,
+        path_flags: PathFlags,
+        path: String,
+        open: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> Result<Desc, Fault> {
+        let how = open_how(path_flags, open);
+        let mut open_for = OpenFor::from(flags);
+        // Without a wish, it is to be read; and what may be made is to be written.
+        open_for.read |= !open_for.write;
+        open_for.write |= how.create;
+        let dir = self.table.get(&desc)?.as_dir()?;
+        let opened = dir.open_at(&path, how, open_for)?;
+        Ok(self.table.push(opened)?)
+    }
+
+    fn symlink_at(&mut self, desc: Desc, target: String, path: String) -> Result<(), Fault> {
+        Ok(self
+            .table
+            .get(&desc)?
+            .as_dir()?
+            .symlink_at(&target, &path)?)
+    }
+
+    fn rename_at(&mut self, desc: Desc, from: String, into: Desc, to: String) -> Result<(), Fault> {
+        let (dir, into) = (self.table.get(&desc)?, self.table.get(&into)?);
+        Ok(dir.as_dir()?.rename_at(&from, into.as_dir()?, &to)?)
+    }
+
+    fn link_at(
+        &mut self,
+        desc: Desc,
+        flags: PathFlags,
+        from: String,
+        into: Desc,
+        to: String,
+    ) -> Result<(), Fault> {
+        let (dir, into) = (self.table.get(&desc)?, self.table.get(&into)?);
+        Ok(dir
+            .as_dir()?
+            .link_at(&from, flags.follow(), into.as_dir()?, &to)?)
+    }
+
+    fn drop(&mut self, desc: Desc) -> Result<()> {
+        self.discard(desc)
+    }
+}
+
+impl types::HostDescriptorWithStore for HasWasi {
+    fn read_via_stream<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        desc: Desc,
+        offset: u64,
+    ) -> Result<(StreamReader<u8>, End)> {
+        let file = host.get().table.get(&desc)?.as_file();
+        match file.and_then(|f| f.read_stream(offset)) {
+            Ok(input) => pipe::from_input(&mut host, input, code),
+            Err(e) => pipe::failed(&mut host, ErrorCode::from(e)),
+        }
+    }
+
+    fn write_via_stream<T: 'static>(
+        host: Access<'_, T, Self>,
+        desc: Desc,
+        data: StreamReader<u8>,
+        offset: u64,
+    ) -> Result<End> {
+        write(host, &desc, data, Some(offset))
+    }
+
+    fn append_via_stream<T: 'static>(
+        host: Access<'_, T, Self>,
+        desc: Desc,
+        data: StreamReader<u8>,
+    ) -> Result<End> {
+        write(host, &desc, data, None)
+    }
+
+    fn read_directory<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        desc: Desc,
+    ) -> Result<(StreamReader<DirectoryEntry>, End)> {
+        let entries = host.get().table.get(&desc)?.as_dir();
+        match entries.and_then(|d| d.entries()) {
+            Ok(entries) => {
+                let (end, future) = pipe::ended(&mut host)?;
+                let list = List {
+                    entries,
+                    end: Some(end),
+                };
+                Ok((StreamReader::new(&mut *host, list)?, future))
+            }
+            Err(e) => pipe::failed(&mut host, ErrorCode::from(e)),
+        }
+    }
 }
 
 /// Writes what comes at an offset, or at the file's end.
-fn write<T: WasiView>(
-    mut cx: StoreContextMut<'_, T>,
+fn write<T: 'static>(
+    mut host: Access<'_, T, HasWasi>,
     desc: &Desc,
     data: StreamReader<u8>,
     offset: Option<u64>,
-) -> Result<(FutureReader<Ended<ErrorCode>>,)> {
-    let table = cx.data_mut().wasi().table;
-    let output = table
-        .get(desc)?
-        .as_file()
-        .and_then(|f| f.write_stream(offset));
-    Ok((match output {
-        Ok(output) => pipe::into_output(&mut cx, data, output, code)?,
-        Err(e) => pipe::settled(&mut cx, Err(ErrorCode::from(e)))?,
-    },))
+) -> Result<End> {
+    let file = host.get().table.get(desc)?.as_file();
+    match file.and_then(|f| f.write_stream(offset)) {
+        Ok(output) => pipe::into_output(&mut host, data, output, code),
+        Err(e) => pipe::settled(&mut host, Err(ErrorCode::from(e))),
+    }
 }
 
 /// A folder's entries, as the guest asks for them.
@@ -138,224 +361,4 @@ impl StreamProducer<DirectoryEntry> for List {
         to.put(&mut some)?;
         Poll::Ready(Ok(state))
     }
-}
-
-fn read_directory<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    types.func_wrap(
-        "[method]descriptor.read-directory",
-        |mut cx: StoreContextMut<'_, T>, (desc,): (Desc,)| {
-            let table = cx.data_mut().wasi().table;
-            let entries = table.get(&desc)?.as_dir().and_then(|d| d.entries());
-            let both = match entries {
-                Ok(entries) => {
-                    let (end, future) = pipe::ended::<T, ErrorCode>(&mut cx)?;
-                    let list = List {
-                        entries,
-                        end: Some(end),
-                    };
-                    (StreamReader::new(&mut cx, list)?, future)
-                }
-                Err(e) => (
-                    pipe::closed(&mut cx)?,
-                    pipe::settled(&mut cx, Err(ErrorCode::from(e)))?,
-                ),
-            };
-            Ok((both,))
-        },
-    )
-}
-
-fn facts<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]descriptor.get-flags",
-        |host, (desc,): (Desc,)| {
-            let flags = DescriptorFlags::from(host.table.get(&desc)?.open_for());
-            outcome(Ok(flags))
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.get-type",
-        |host, (desc,): (Desc,)| {
-            let stat = host.table.get(&desc)?.stat();
-            outcome(stat.map(|s| DescriptorType::from(s.kind)))
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.stat",
-        |host, (desc,): (Desc,)| outcome(host.table.get(&desc)?.stat().map(DescriptorStat::from)),
-    )?;
-    func(
-        types,
-        "[method]descriptor.metadata-hash",
-        |host, (desc,): (Desc,)| {
-            outcome(host.table.get(&desc)?.stat().map(MetadataHashValue::from))
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.is-same-object",
-        |host, (one, other): (Desc, Desc)| {
-            let one = host.table.get(&one)?.stat().map(|s| s.identity);
-            let other = host.table.get(&other)?.stat().map(|s| s.identity);
-            Ok(matches!((one, other), (Ok(one), Ok(other)) if one == other))
-        },
-    )
-}
-
-fn changes<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]descriptor.sync",
-        |host, (desc,): (Desc,)| outcome(host.table.get(&desc)?.sync(false)),
-    )?;
-    func(
-        types,
-        "[method]descriptor.sync-data",
-        |host, (desc,): (Desc,)| outcome(host.table.get(&desc)?.sync(true)),
-    )?;
-    func(
-        types,
-        "[method]descriptor.set-times",
-        |host, (desc, accessed, modified): (Desc, NewTimestamp, NewTimestamp)| {
-            let desc = host.table.get(&desc)?;
-            outcome(desc.set_times(accessed.into(), modified.into()))
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.set-size",
-        |host, (desc, size): (Desc, u64)| {
-            let file = host.table.get(&desc)?.as_file();
-            outcome(file.and_then(|f| f.set_size(size)))
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.advise",
-        |host, (desc, offset, len, advice): (Desc, u64, u64, Advice)| {
-            let file = host.table.get(&desc)?.as_file();
-            let file = file.map_err(|_| HostError::BadDescriptor);
-            outcome(file.and_then(|f| f.advise(offset, len, advice.into())))
-        },
-    )
-}
-
-/// Defines an operation on one path below a folder.
-fn at_path<T: WasiView>(
-    types: &mut LinkerInstance<'_, T>,
-    name: &str,
-    work: fn(&crate::host::fs::Dir, &str) -> FsResult<()>,
-) -> Result<()> {
-    func(types, name, move |host, (desc, path): (Desc, String)| {
-        let dir = host.table.get(&desc)?.as_dir();
-        outcome(dir.and_then(|d| work(d, &path)))
-    })
-}
-
-fn paths<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    at_path(
-        types,
-        "[method]descriptor.create-directory-at",
-        |d, path| d.create_directory_at(path),
-    )?;
-    at_path(
-        types,
-        "[method]descriptor.remove-directory-at",
-        |d, path| d.remove_directory_at(path),
-    )?;
-    at_path(types, "[method]descriptor.unlink-file-at", |d, path| {
-        d.unlink_file_at(path)
-    })?;
-    func(
-        types,
-        "[method]descriptor.readlink-at",
-        |host, (desc, path): (Desc, String)| {
-            let dir = host.table.get(&desc)?.as_dir();
-            outcome(dir.and_then(|d| d.readlink_at(&path)))
-        },
-    )?;
-    type StatAt = (Desc, PathFlags, String);
-    func(
-        types,
-        "[method]descriptor.stat-at",
-        |host, (desc, flags, path): StatAt| {
-            let dir = host.table.get(&desc)?.as_dir();
-            let stat = dir.and_then(|d| d.stat_at(&path, flags.follow()));
-            outcome(stat.map(DescriptorStat::from))
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.metadata-hash-at",
-        |host, (desc, flags, path): StatAt| {
-            let dir = host.table.get(&desc)?.as_dir();
-            let stat = dir.and_then(|d| d.stat_at(&path, flags.follow()));
-            outcome(stat.map(MetadataHashValue::from))
-        },
-    )
-}
-
-fn set_times_and_open<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    type SetTimes = (Desc, PathFlags, String, NewTimestamp, NewTimestamp);
-    func(
-        types,
-        "[method]descriptor.set-times-at",
-        |host, (desc, flags, path, accessed, modified): SetTimes| {
-            let dir = host.table.get(&desc)?.as_dir();
-            let (accessed, modified) = (accessed.into(), modified.into());
-            outcome(dir.and_then(|d| d.set_times_at(&path, flags.follow(), accessed, modified)))
-        },
-    )?;
-    func(types, "[method]descriptor.open-at", open_at)
-}
-
-/// Opens a file or folder: a new descriptor.
-fn open_at(
-    host: WasiCtxView<'_>,
-    (desc, path_flags, path, open, flags): (Desc, PathFlags, String, OpenFlags, DescriptorFlags),
-) -> Outcome<Desc> {
-    let how = open_how(path_flags, open);
-    let mut open_for = OpenFor::from(flags);
-    // Without a wish, it is to be read; and what may be made is to be written.
-    open_for.read |= !open_for.write;
-    open_for.write |= how.create;
-    let dir = host.table.get(&desc)?.as_dir();
-    match dir.and_then(|d| d.open_at(&path, how, open_for)) {
-        Ok(opened) => Ok(Ok(host.table.push(opened)?)),
-        Err(e) => Ok(Err(ErrorCode::from(e))),
-    }
-}
-
-fn two_paths<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        types,
-        "[method]descriptor.symlink-at",
-        |host, (desc, target, path): (Desc, String, String)| {
-            let dir = host.table.get(&desc)?.as_dir();
-            outcome(dir.and_then(|d| d.symlink_at(&target, &path)))
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.rename-at",
-        |host, (desc, from, into, to): (Desc, String, Desc, String)| {
-            let (dir, into) = (host.table.get(&desc)?, host.table.get(&into)?);
-            outcome((|| dir.as_dir()?.rename_at(&from, into.as_dir()?, &to))())
-        },
-    )?;
-    func(
-        types,
-        "[method]descriptor.link-at",
-        |host, (desc, flags, from, into, to): (Desc, PathFlags, String, Desc, String)| {
-            let (dir, into) = (host.table.get(&desc)?, host.table.get(&into)?);
-            let link = || {
-                let (dir, into) = (dir.as_dir()?, into.as_dir()?);
-                dir.link_at(&from, flags.follow(), into, &to)
-            };
-            outcome(link())
-        },
-    )
 }

@@ -70,6 +70,17 @@ pub fn closed<T: 'static, V: Lower + Send + 'static>(
     Ok(reader)
 }
 
+/// A stream that is at its end, and a future that says why.
+pub fn failed<T: 'static, V: Lower + Send + 'static, E: Send + 'static>(
+    cx: &mut StoreContextMut<'_, T>,
+    error: E,
+) -> Result<(StreamReader<V>, FutureReader<Ended<E>>)>
+where
+    Ended<E>: Lower,
+{
+    Ok((closed(cx)?, settled(cx, Err(error))?))
+}
+
 /// What `input` reads as a stream, and how it ends.
 pub fn from_input<T: 'static, E: Lower + Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,

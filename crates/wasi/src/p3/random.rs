@@ -3,37 +3,32 @@
 //! The insecure ones give the same bytes: nothing is won by worse ones. One request gives
 //! at most as many bytes as the context allows, as the interface lets hosts do.
 
-use crate::p2::bind::func;
-use crate::{WasiCtxView, WasiView};
+use super::bindings::wasi::random::{insecure, insecure_seed, random};
+use crate::WasiCtxView;
 use helve::Result;
-use helve::component::Linker;
 
-fn bytes(host: WasiCtxView<'_>, len: u64) -> Result<Vec<u8>> {
-    let len = len.min(host.ctx.max_random_bytes);
-    host.ctx
-        .random
-        .bytes(usize::try_from(len).unwrap_or(usize::MAX))
+impl random::Host for WasiCtxView<'_> {
+    fn get_random_bytes(&mut self, max: u64) -> Result<Vec<u8>> {
+        self.ctx.random_bytes(max.min(self.ctx.max_random_bytes))
+    }
+
+    fn get_random_u64(&mut self) -> Result<u64> {
+        self.ctx.random.u64()
+    }
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut random = linker.instance("wasi:random/random@0.3.0")?;
-    func(&mut random, "get-random-bytes", |host, (len,): (u64,)| {
-        bytes(host, len)
-    })?;
-    func(&mut random, "get-random-u64", |host, (): ()| {
-        host.ctx.random.u64()
-    })?;
-    let mut insecure = linker.instance("wasi:random/insecure@0.3.0")?;
-    func(
-        &mut insecure,
-        "get-insecure-random-bytes",
-        |host, (len,): (u64,)| bytes(host, len),
-    )?;
-    func(&mut insecure, "get-insecure-random-u64", |host, (): ()| {
-        host.ctx.random.u64()
-    })?;
-    let mut seed = linker.instance("wasi:random/insecure-seed@0.3.0")?;
-    func(&mut seed, "get-insecure-seed", |host, (): ()| {
-        host.ctx.insecure_seed()
-    })
+impl insecure::Host for WasiCtxView<'_> {
+    fn get_insecure_random_bytes(&mut self, max: u64) -> Result<Vec<u8>> {
+        random::Host::get_random_bytes(self, max)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> Result<u64> {
+        self.ctx.random.u64()
+    }
+}
+
+impl insecure_seed::Host for WasiCtxView<'_> {
+    fn get_insecure_seed(&mut self) -> Result<(u64, u64)> {
+        self.ctx.insecure_seed()
+    }
 }

@@ -7,11 +7,13 @@ use super::{ErrorCode, File, FsResult};
 use crate::host::poll::Readiness;
 use crate::host::stream::{InputStream, MAX_TRANSFER, OutputStream, StreamError};
 use cap_std::fs::FileExt as _;
+use helve::component::{ComponentType, Lift, Lower};
 use std::io::IoSlice;
 use std::sync::Arc;
 
-/// How a guest will use a range of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a guest will use a range of a file (`advice`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[component(enum)]
 #[allow(missing_docs, reason = "the names are POSIX's")]
 pub enum Advice {
     Normal,

@@ -16,11 +16,14 @@ pub use file::{Advice, FileInput, FileOutput};
 
 use super::denied::{Denials, Denied};
 use cap_std::fs::MetadataExt as _;
+use helve::component::{ComponentType, Lift, Lower};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What a filesystem operation returns.
 pub type FsResult<T> = Result<T, ErrorCode>;
+/// What a face's function on files fails with.
+pub type Fault = crate::Fault<ErrorCode>;
 
 /// What may be done with a granted folder and those below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +149,9 @@ pub struct Dir {
     grant: DirGrant,
 }
 
-/// What a path or descriptor leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a path or descriptor leads to (0.2's `descriptor-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[component(enum)]
 #[allow(missing_docs, reason = "the names are POSIX's")]
 pub enum FileKind {
     Unknown,

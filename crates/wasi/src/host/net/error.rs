@@ -33,6 +33,8 @@ pub enum NetError {
 
 /// What a socket's operation returns.
 pub type NetResult<T> = Result<T, NetError>;
+/// What a face's function on sockets fails with.
+pub type Fault = crate::Fault<NetError>;
 
 const NUMBERS: &[(Errno, NetError)] = &[
     (Errno::ACCESS, NetError::AccessDenied),

@@ -22,7 +22,7 @@ pub use address::{
     Ipv6SocketAddress,
 };
 pub use dns::Lookup;
-pub use error::{NetError, NetResult};
+pub use error::{Fault, NetError, NetResult};
 pub use grant::{NetGrants, NetRule, NetUse};
 pub use options::Options;
 pub use tcp::{Connection, TcpInput, TcpOutput, TcpSocket, TcpState};

@@ -51,8 +51,8 @@ impl UdpSocket {
     }
 
     /// Its options.
-    pub fn options(&self) -> Options<'_> {
-        self.socket.options()
+    pub fn options(&self) -> NetResult<Options<'_>> {
+        Ok(self.socket.options())
     }
 
     /// The same socket, for a stream of it.

@@ -4,50 +4,26 @@
 //! is done at its start; what takes time then is waited for with `subscribe`.
 
 mod tcp;
-mod udp;
+pub(crate) mod udp;
 
-use super::bind::{func, resource};
+use super::bindings::wasi::sockets::network::{self, ErrorCode};
+use super::bindings::wasi::sockets::{
+    instance_network, ip_name_lookup, tcp_create_socket, udp_create_socket,
+};
 use super::io::{IoError, Pollable};
-use crate::WasiView;
+use crate::WasiCtxView;
 use crate::host::net::{
-    IpAddress, IpAddressFamily, Lookup, NetError, NetResult, TcpSocket, UdpSocket,
+    Fault, IpAddress, IpAddressFamily, Lookup, NetError, NetResult, TcpSocket, UdpSocket,
 };
 use crate::host::poll::{Flag, Readiness};
 use helve::Result;
-use helve::component::{ComponentType, Lift, Linker, Lower, Resource};
+use helve::component::Resource;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// `wasi:sockets/network.network`: there is one, and what it reaches is in the context.
 pub struct Network;
-
-/// `wasi:sockets/network.error-code`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(enum)]
-pub enum ErrorCode {
-    Unknown,
-    AccessDenied,
-    NotSupported,
-    InvalidArgument,
-    OutOfMemory,
-    Timeout,
-    ConcurrencyConflict,
-    NotInProgress,
-    WouldBlock,
-    InvalidState,
-    NewSocketLimit,
-    AddressNotBindable,
-    AddressInUse,
-    RemoteUnreachable,
-    ConnectionRefused,
-    ConnectionReset,
-    ConnectionAborted,
-    DatagramTooLarge,
-    NameUnresolvable,
-    TemporaryResolverFailure,
-    PermanentResolverFailure,
-}
 
 impl From<NetError> for ErrorCode {
     fn from(error: NetError) -> ErrorCode {
@@ -77,58 +53,46 @@ impl From<NetError> for ErrorCode {
     }
 }
 
-/// What a function of the package returns.
-type Outcome<R> = Result<Result<R, ErrorCode>>;
+impl network::Host for WasiCtxView<'_> {
+    fn convert_error_code(&mut self, fault: Fault) -> Result<ErrorCode> {
+        fault.told()
+    }
 
-/// The guest's form of a host's result.
-fn outcome<R>(result: NetResult<R>) -> Outcome<R> {
-    Ok(result.map_err(ErrorCode::from))
+    fn network_error_code(&mut self, error: Resource<IoError>) -> Result<Option<ErrorCode>> {
+        let error = &self.table.get(&error)?.0;
+        // Only what has a number of the system can have come from a socket.
+        let number = error.raw_os_error();
+        Ok(number.map(|_| NetError::from(error).into()))
+    }
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut network = linker.instance("wasi:sockets/network@0.2.12")?;
-    resource::<T, Network>(&mut network, "network")?;
-    func(
-        &mut network,
-        "network-error-code",
-        |host, (error,): (Resource<IoError>,)| {
-            let error = &host.table.get(&error)?.0;
-            // Only what has a number of the system can have come from a socket.
-            let known = error
-                .raw_os_error()
-                .map(|_| ErrorCode::from(NetError::from(error)));
-            Ok(known)
-        },
-    )?;
-    let mut instance_network = linker.instance("wasi:sockets/instance-network@0.2.12")?;
-    func(&mut instance_network, "instance-network", |host, (): ()| {
-        Ok(host.table.push(Network)?)
-    })?;
-    create(linker)?;
-    tcp::add_to_linker(&mut linker.instance("wasi:sockets/tcp@0.2.12")?)?;
-    udp::add_to_linker(&mut linker.instance("wasi:sockets/udp@0.2.12")?)?;
-    lookup(linker)
+impl network::HostNetwork for WasiCtxView<'_> {
+    fn drop(&mut self, network: Resource<Network>) -> Result<()> {
+        self.discard(network)
+    }
 }
 
-fn create<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut tcp = linker.instance("wasi:sockets/tcp-create-socket@0.2.12")?;
-    func(
-        &mut tcp,
-        "create-tcp-socket",
-        |host, (family,): (IpAddressFamily,)| match TcpSocket::create(&host.ctx.network, family) {
-            Ok(socket) => Ok(Ok(host.table.push(socket)?)),
-            Err(e) => Ok(Err(ErrorCode::from(e))),
-        },
-    )?;
-    let mut udp = linker.instance("wasi:sockets/udp-create-socket@0.2.12")?;
-    func(
-        &mut udp,
-        "create-udp-socket",
-        |host, (family,): (IpAddressFamily,)| match UdpSocket::create(&host.ctx.network, family) {
-            Ok(socket) => Ok(Ok(host.table.push(udp::Socket::new(socket))?)),
-            Err(e) => Ok(Err(ErrorCode::from(e))),
-        },
-    )
+impl instance_network::Host for WasiCtxView<'_> {
+    fn instance_network(&mut self) -> Result<Resource<Network>> {
+        Ok(self.table.push(Network)?)
+    }
+}
+
+impl tcp_create_socket::Host for WasiCtxView<'_> {
+    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> Result<Resource<TcpSocket>, Fault> {
+        let socket = TcpSocket::create(&self.ctx.network, family)?;
+        Ok(self.table.push(socket)?)
+    }
+}
+
+impl udp_create_socket::Host for WasiCtxView<'_> {
+    fn create_udp_socket(
+        &mut self,
+        family: IpAddressFamily,
+    ) -> Result<Resource<udp::Socket>, Fault> {
+        let socket = UdpSocket::create(&self.ctx.network, family)?;
+        Ok(self.table.push(udp::Socket::new(socket))?)
+    }
 }
 
 /// `resolve-address-stream`: a lookup at work, or what it found.
@@ -160,32 +124,32 @@ impl Addresses {
     }
 }
 
-fn lookup<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut lookup = linker.instance("wasi:sockets/ip-name-lookup@0.2.12")?;
-    resource::<T, Addresses>(&mut lookup, "resolve-address-stream")?;
-    func(
-        &mut lookup,
-        "resolve-addresses",
-        |host, (_, name): (Resource<Network>, String)| match Lookup::new(
-            &host.ctx.network.grants,
-            &name,
-        ) {
-            Ok(lookup) => Ok(Ok(host.table.push(Addresses::start(lookup)?)?)),
-            Err(e) => Ok(Err(ErrorCode::from(e))),
-        },
-    )?;
-    func(
-        &mut lookup,
-        "[method]resolve-address-stream.resolve-next-address",
-        |host, (addresses,): (Resource<Addresses>,)| outcome(host.table.get(&addresses)?.next()),
-    )?;
-    func(
-        &mut lookup,
-        "[method]resolve-address-stream.subscribe",
-        |host, (addresses,): (Resource<Addresses>,)| {
-            let readiness = Readiness::Flag(host.table.get(&addresses)?.done.clone());
-            let pollable = Pollable::fixed(readiness);
-            Ok(host.table.push_child(pollable, &addresses)?)
-        },
-    )
+impl ip_name_lookup::Host for WasiCtxView<'_> {
+    fn resolve_addresses(
+        &mut self,
+        _: Resource<Network>,
+        name: String,
+    ) -> Result<Resource<Addresses>, Fault> {
+        let lookup = Lookup::new(&self.ctx.network.grants, &name)?;
+        Ok(self.table.push(Addresses::start(lookup)?)?)
+    }
+}
+
+impl ip_name_lookup::HostResolveAddressStream for WasiCtxView<'_> {
+    fn resolve_next_address(
+        &mut self,
+        addresses: Resource<Addresses>,
+    ) -> Result<Option<IpAddress>, Fault> {
+        Ok(self.table.get(&addresses)?.next()?)
+    }
+
+    fn subscribe(&mut self, addresses: Resource<Addresses>) -> Result<Resource<Pollable>> {
+        let readiness = Readiness::Flag(self.table.get(&addresses)?.done.clone());
+        let pollable = Pollable::fixed(readiness);
+        Ok(self.table.push_child(pollable, &addresses)?)
+    }
+
+    fn drop(&mut self, addresses: Resource<Addresses>) -> Result<()> {
+        self.discard(addresses)
+    }
 }

@@ -1,16 +1,15 @@
 //! `wasi:sockets/udp`: the methods of `udp-socket` and of its datagram streams.
 
-use super::{ErrorCode, Network, Outcome, outcome};
-use crate::both;
-use crate::both::socket::Face;
+use super::Network;
+use crate::WasiCtxView;
+use crate::both::options;
 use crate::host::net::{
-    IpAddressFamily, IpSocketAddress, MAX_DATAGRAM, NetError, NetResult, Options, UdpSocket,
+    Fault, IpAddressFamily, IpSocketAddress, MAX_DATAGRAM, NetError, NetResult, Options, UdpSocket,
 };
 use crate::host::poll::Readiness;
-use crate::p2::bind::{func, resource};
+use crate::p2::bindings::wasi::sockets::udp::{self, IncomingDatagram, OutgoingDatagram};
 use crate::p2::io::Pollable;
-use crate::{WasiCtxView, WasiView};
-use helve::component::{ComponentType, Lift, LinkerInstance, Lower, Resource};
+use helve::component::Resource;
 use helve::{Result, ensure};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +28,10 @@ impl Socket {
             socket,
             generation: Arc::default(),
         }
+    }
+
+    fn options(&self) -> NetResult<Options<'_>> {
+        self.socket.options()
     }
 
     /// Makes the streams; those made before are closed by that.
@@ -57,26 +60,6 @@ impl Socket {
     }
 }
 
-impl both::socket::Socket for Socket {
-    const NAME: &str = "udp-socket";
-
-    fn local_address(&self) -> NetResult<SocketAddr> {
-        self.socket.local_address()
-    }
-
-    fn remote_address(&self) -> NetResult<SocketAddr> {
-        self.socket.remote_address()
-    }
-
-    fn family(&self) -> IpAddressFamily {
-        self.socket.family()
-    }
-
-    fn options(&self) -> NetResult<Options<'_>> {
-        Ok(self.socket.options())
-    }
-}
-
 /// One of the two streams.
 struct End {
     socket: UdpSocket,
@@ -102,22 +85,6 @@ pub struct Outgoing {
     end: End,
     /// Datagrams that the last `check-send` allowed and no send has used yet.
     permit: u64,
-}
-
-/// `incoming-datagram`.
-#[derive(ComponentType, Lift, Lower)]
-#[component(record)]
-pub struct IncomingDatagram {
-    pub data: Vec<u8>,
-    pub remote_address: IpSocketAddress,
-}
-
-/// `outgoing-datagram`.
-#[derive(ComponentType, Lift, Lower)]
-#[component(record)]
-pub struct OutgoingDatagram {
-    pub data: Vec<u8>,
-    pub remote_address: Option<IpSocketAddress>,
 }
 
 /// Most datagrams of one `receive` or `send`, and most bytes of one `receive`.
@@ -155,6 +122,15 @@ impl Outgoing {
         Ok(self.permit)
     }
 
+    fn check_permit(&self, count: usize) -> Result<()> {
+        ensure!(
+            count as u64 <= self.permit,
+            "`send` of {count} datagrams where `check-send` allowed {}",
+            self.permit
+        );
+        Ok(())
+    }
+
     fn send(&mut self, datagrams: Vec<OutgoingDatagram>) -> NetResult<u64> {
         self.end.check()?;
         let mut sent = 0;
@@ -174,112 +150,107 @@ impl Outgoing {
 
 type Udp = Resource<Socket>;
 
-pub fn add_to_linker<T: WasiView>(udp: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, Socket>(udp, "udp-socket")?;
-    resource::<T, Incoming>(udp, "incoming-datagram-stream")?;
-    resource::<T, Outgoing>(udp, "outgoing-datagram-stream")?;
-    func(
-        udp,
-        "[method]udp-socket.start-bind",
-        |host, (socket, _, address): (Udp, Resource<Network>, IpSocketAddress)| {
-            outcome(
-                host.table
-                    .get_mut(&socket)?
-                    .socket
-                    .start_bind(address.into()),
-            )
-        },
-    )?;
-    func(
-        udp,
-        "[method]udp-socket.finish-bind",
-        |host, (socket,): (Udp,)| outcome(host.table.get_mut(&socket)?.socket.finish_bind()),
-    )?;
-    func(
-        udp,
-        "[method]udp-socket.stream",
-        |host, (socket, remote): (Udp, Option<IpSocketAddress>)| {
-            let remote = remote.map(SocketAddr::from);
-            make_streams(host, &socket, remote)
-        },
-    )?;
-    func(
-        udp,
-        "[method]udp-socket.subscribe",
-        |host, (socket,): (Udp,)| {
-            host.table.get(&socket)?;
-            // Nothing about a socket itself takes time.
-            let pollable = Pollable::fixed(Readiness::Now);
-            Ok(host.table.push_child(pollable, &socket)?)
-        },
-    )?;
-    let mut face = Face {
-        interface: &mut *udp,
-        get: "",
-    };
-    face.facts::<Socket, ErrorCode>()?;
-    face.udp_options::<Socket, ErrorCode>()?;
-    datagrams(udp)
+impl udp::Host for WasiCtxView<'_> {}
+
+impl udp::HostUdpSocket for WasiCtxView<'_> {
+    fn start_bind(
+        &mut self,
+        socket: Udp,
+        _: Resource<Network>,
+        address: IpSocketAddress,
+    ) -> Result<(), Fault> {
+        let socket = &mut self.table.get_mut(&socket)?.socket;
+        Ok(socket.start_bind(address.into())?)
+    }
+
+    fn finish_bind(&mut self, socket: Udp) -> Result<(), Fault> {
+        Ok(self.table.get_mut(&socket)?.socket.finish_bind()?)
+    }
+
+    fn stream(
+        &mut self,
+        socket: Udp,
+        remote: Option<IpSocketAddress>,
+    ) -> Result<(Resource<Incoming>, Resource<Outgoing>), Fault> {
+        let remote = remote.map(SocketAddr::from);
+        let (incoming, outgoing) = self.table.get_mut(&socket)?.streams(remote)?;
+        Ok((
+            self.table.push_child(incoming, &socket)?,
+            self.table.push_child(outgoing, &socket)?,
+        ))
+    }
+
+    fn local_address(&mut self, socket: Udp) -> Result<IpSocketAddress, Fault> {
+        Ok(self.table.get(&socket)?.socket.local_address()?.into())
+    }
+
+    fn remote_address(&mut self, socket: Udp) -> Result<IpSocketAddress, Fault> {
+        Ok(self.table.get(&socket)?.socket.remote_address()?.into())
+    }
+
+    fn address_family(&mut self, socket: Udp) -> Result<IpAddressFamily> {
+        Ok(self.table.get(&socket)?.socket.family())
+    }
+
+    options! { Socket:
+        unicast_hop_limit, set_unicast_hop_limit: u8 = hop_limit, set_hop_limit;
+        receive_buffer_size, set_receive_buffer_size: u64 = receive_buffer, set_receive_buffer;
+        send_buffer_size, set_send_buffer_size: u64 = send_buffer, set_send_buffer;
+    }
+
+    fn subscribe(&mut self, socket: Udp) -> Result<Resource<Pollable>> {
+        // Nothing about a socket itself takes time.
+        let pollable = Pollable::fixed(Readiness::Now);
+        Ok(self.table.push_child(pollable, &socket)?)
+    }
+
+    fn drop(&mut self, socket: Udp) -> Result<()> {
+        self.discard(socket)
+    }
 }
 
-fn make_streams(
-    host: WasiCtxView<'_>,
-    socket: &Udp,
-    remote: Option<SocketAddr>,
-) -> Outcome<(Resource<Incoming>, Resource<Outgoing>)> {
-    let (incoming, outgoing) = match host.table.get_mut(socket)?.streams(remote) {
-        Ok(streams) => streams,
-        Err(e) => return Ok(Err(ErrorCode::from(e))),
-    };
-    Ok(Ok((
-        host.table.push_child(incoming, socket)?,
-        host.table.push_child(outgoing, socket)?,
-    )))
+impl udp::HostIncomingDatagramStream for WasiCtxView<'_> {
+    fn receive(
+        &mut self,
+        stream: Resource<Incoming>,
+        max: u64,
+    ) -> Result<Vec<IncomingDatagram>, Fault> {
+        Ok(self.table.get(&stream)?.receive(max)?)
+    }
+
+    fn subscribe(&mut self, stream: Resource<Incoming>) -> Result<Resource<Pollable>> {
+        let fd = self.table.get(&stream)?.0.socket.descriptor().clone();
+        let pollable = Pollable::fixed(Readiness::Readable(fd));
+        Ok(self.table.push_child(pollable, &stream)?)
+    }
+
+    fn drop(&mut self, stream: Resource<Incoming>) -> Result<()> {
+        self.discard(stream)
+    }
 }
 
-fn datagrams<T: WasiView>(udp: &mut LinkerInstance<'_, T>) -> Result<()> {
-    func(
-        udp,
-        "[method]incoming-datagram-stream.receive",
-        |host, (stream, max): (Resource<Incoming>, u64)| {
-            outcome(host.table.get(&stream)?.receive(max))
-        },
-    )?;
-    func(
-        udp,
-        "[method]incoming-datagram-stream.subscribe",
-        |host, (stream,): (Resource<Incoming>,)| {
-            let fd = host.table.get(&stream)?.0.socket.descriptor().clone();
-            let pollable = Pollable::fixed(Readiness::Readable(fd));
-            Ok(host.table.push_child(pollable, &stream)?)
-        },
-    )?;
-    func(
-        udp,
-        "[method]outgoing-datagram-stream.check-send",
-        |host, (stream,): (Resource<Outgoing>,)| outcome(host.table.get_mut(&stream)?.check_send()),
-    )?;
-    func(
-        udp,
-        "[method]outgoing-datagram-stream.send",
-        |host, (stream, datagrams): (Resource<Outgoing>, Vec<OutgoingDatagram>)| {
-            let outgoing = host.table.get_mut(&stream)?;
-            ensure!(
-                datagrams.len() as u64 <= outgoing.permit,
-                "`send` of {} datagrams where `check-send` allowed {}",
-                datagrams.len(),
-                outgoing.permit
-            );
-            outcome(outgoing.send(datagrams))
-        },
-    )?;
-    func(
-        udp,
-        "[method]outgoing-datagram-stream.subscribe",
-        |host, (stream,): (Resource<Outgoing>,)| {
-            let fd = host.table.get(&stream)?.end.socket.descriptor().clone();
-            let pollable = Pollable::fixed(Readiness::Writable(fd));
-            Ok(host.table.push_child(pollable, &stream)?)
-        },
-    )
+impl udp::HostOutgoingDatagramStream for WasiCtxView<'_> {
+    fn check_send(&mut self, stream: Resource<Outgoing>) -> Result<u64, Fault> {
+        Ok(self.table.get_mut(&stream)?.check_send()?)
+    }
+
+    fn send(
+        &mut self,
+        stream: Resource<Outgoing>,
+        datagrams: Vec<OutgoingDatagram>,
+    ) -> Result<u64, Fault> {
+        let outgoing = self.table.get_mut(&stream)?;
+        outgoing.check_permit(datagrams.len())?;
+        Ok(outgoing.send(datagrams)?)
+    }
+
+    fn subscribe(&mut self, stream: Resource<Outgoing>) -> Result<Resource<Pollable>> {
+        let fd = self.table.get(&stream)?.end.socket.descriptor().clone();
+        let pollable = Pollable::fixed(Readiness::Writable(fd));
+        Ok(self.table.push_child(pollable, &stream)?)
+    }
+
+    fn drop(&mut self, stream: Resource<Outgoing>) -> Result<()> {
+        self.discard(stream)
+    }
 }

@@ -5,31 +5,12 @@
 mod tcp;
 mod udp;
 
-use crate::WasiView;
-use crate::host::net::{IpAddress, Lookup, NetError, NetResult};
+use super::bindings::wasi::sockets::ip_name_lookup::{self, ErrorCode as LookupError};
+use super::bindings::wasi::sockets::types::{self, ErrorCode};
+use crate::host::net::{Fault, IpAddress, Lookup, NetError};
+use crate::{HasWasi, WasiCtxView};
 use helve::Result;
-use helve::component::{Accessor, ComponentType, Lift, Linker, Lower};
-
-/// `types.error-code`.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum ErrorCode {
-    AccessDenied,
-    NotSupported,
-    InvalidArgument,
-    OutOfMemory,
-    Timeout,
-    InvalidState,
-    AddressNotBindable,
-    AddressInUse,
-    RemoteUnreachable,
-    ConnectionRefused,
-    ConnectionBroken,
-    ConnectionReset,
-    ConnectionAborted,
-    DatagramTooLarge,
-    Other(Option<String>),
-}
+use helve::component::Accessor;
 
 impl From<NetError> for ErrorCode {
     fn from(error: NetError) -> ErrorCode {
@@ -65,24 +46,10 @@ fn code(error: std::io::Error) -> ErrorCode {
     NetError::from(error).into()
 }
 
-/// What a function of the package returns.
-type Outcome<R> = Result<Result<R, ErrorCode>>;
-
-/// The guest's form of a host's result.
-fn outcome<R>(result: NetResult<R>) -> Outcome<R> {
-    Ok(result.map_err(ErrorCode::from))
-}
-
-/// `ip-name-lookup.error-code`.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum LookupError {
-    AccessDenied,
-    InvalidArgument,
-    NameUnresolvable,
-    TemporaryResolverFailure,
-    PermanentResolverFailure,
-    Other(Option<String>),
+impl types::Host for WasiCtxView<'_> {
+    fn convert_error_code(&mut self, fault: Fault) -> Result<ErrorCode> {
+        fault.told()
+    }
 }
 
 impl From<NetError> for LookupError {
@@ -98,25 +65,19 @@ impl From<NetError> for LookupError {
     }
 }
 
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
-    let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
-    tcp::add_to_linker(&mut types)?;
-    udp::add_to_linker(&mut types)?;
-    let mut lookup = linker.instance("wasi:sockets/ip-name-lookup@0.3.0")?;
-    lookup.func_wrap_async(
-        "resolve-addresses",
-        |cx: Accessor<T>, (name,): (String,)| async move {
-            let grants = cx.with(|mut store| {
-                let network = &store.data_mut().wasi().ctx.network;
-                network.grants.clone()
-            })?;
-            let found = match Lookup::new(&grants, &name) {
-                Ok(lookup) => lookup.addresses().await,
-                Err(e) => Err(e),
-            };
-            let addresses = found.map(|all| all.into_iter().map(IpAddress::from).collect());
-            let result: Result<Vec<IpAddress>, LookupError> = addresses.map_err(LookupError::from);
-            Ok((result,))
-        },
-    )
+impl ip_name_lookup::Host for WasiCtxView<'_> {
+    fn convert_error_code(&mut self, fault: Fault) -> Result<LookupError> {
+        fault.told()
+    }
+}
+
+impl ip_name_lookup::HostWithStore for HasWasi {
+    async fn resolve_addresses<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        name: String,
+    ) -> Result<Vec<IpAddress>, Fault> {
+        let grants = cx.with(|mut host| host.get().ctx.network.grants.clone())?;
+        let found = Lookup::new(&grants, &name)?.addresses().await?;
+        Ok(found.into_iter().map(IpAddress::from).collect())
+    }
 }

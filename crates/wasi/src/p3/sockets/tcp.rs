@@ -1,128 +1,155 @@
 //! `tcp-socket` of `wasi:sockets/types` 0.3.
 
-use super::{ErrorCode, code};
-use crate::WasiView;
-use crate::both::socket::Face;
+use super::code;
+use crate::both::options;
 use crate::host::net::{
-    Connection, IpAddressFamily, IpSocketAddress, NetError, NetResult, TcpInput, TcpOutput,
-    TcpSocket,
+    Connection, Fault, IpAddressFamily, IpSocketAddress, NetError, NetResult, TcpInput, TcpOutput,
+    TcpSocket, TcpState,
 };
 use crate::host::poll::Readiness;
 use crate::host::stream::{InputStream, OutputStream, StreamError};
-use crate::p2::bind::{func, resource};
-use crate::p3::pipe;
-use helve::component::{Accessor, LinkerInstance, Resource, StreamReader, StreamWriter, stream};
-use helve::{Result, StoreContextMut};
+use crate::p3::bindings::wasi::sockets::types::{ErrorCode, HostTcpSocket, HostTcpSocketWithStore};
+use crate::p3::pipe::{self, Ended};
+use crate::{HasWasi, WasiCtxView};
+use helve::Result;
+use helve::component::{
+    Access, Accessor, FutureReader, Resource, StreamReader, StreamWriter, stream,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
 type Socket = Resource<TcpSocket>;
 
-pub fn add_to_linker<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    resource::<T, TcpSocket>(types, "tcp-socket")?;
-    func(
-        types,
-        "[static]tcp-socket.create",
-        |host, (family,): (IpAddressFamily,)| match TcpSocket::create(&host.ctx.network, family) {
-            Ok(socket) => Ok(Ok(host.table.push(socket)?)),
-            Err(e) => Ok(Err(ErrorCode::from(e))),
-        },
-    )?;
-    bind(types)?;
-    connect(types)?;
-    listen(types)?;
-    bytes(types)?;
-    let mut face = Face {
-        interface: types,
-        get: "get-",
-    };
-    face.facts::<TcpSocket, ErrorCode>()?;
-    face.listening::<ErrorCode>()?;
-    face.tcp_options::<ErrorCode>()
+impl HostTcpSocket for WasiCtxView<'_> {
+    fn create(&mut self, family: IpAddressFamily) -> Result<Socket, Fault> {
+        let socket = TcpSocket::create(&self.ctx.network, family)?;
+        Ok(self.table.push(socket)?)
+    }
+
+    fn get_local_address(&mut self, socket: Socket) -> Result<IpSocketAddress, Fault> {
+        Ok(self.table.get(&socket)?.local_address()?.into())
+    }
+
+    fn get_remote_address(&mut self, socket: Socket) -> Result<IpSocketAddress, Fault> {
+        Ok(self.table.get(&socket)?.remote_address()?.into())
+    }
+
+    fn get_is_listening(&mut self, socket: Socket) -> Result<bool> {
+        Ok(self.table.get(&socket)?.state() == TcpState::Listening)
+    }
+
+    fn get_address_family(&mut self, socket: Socket) -> Result<IpAddressFamily> {
+        Ok(self.table.get(&socket)?.family())
+    }
+
+    fn set_listen_backlog_size(&mut self, socket: Socket, value: u64) -> Result<(), Fault> {
+        Ok(self.table.get_mut(&socket)?.set_backlog(value)?)
+    }
+
+    options! { TcpSocket:
+        get_keep_alive_enabled, set_keep_alive_enabled: bool = keep_alive, set_keep_alive;
+        get_keep_alive_idle_time, set_keep_alive_idle_time: u64 = keep_alive_idle, set_keep_alive_idle;
+        get_keep_alive_interval, set_keep_alive_interval: u64 = keep_alive_interval, set_keep_alive_interval;
+        get_keep_alive_count, set_keep_alive_count: u32 = keep_alive_count, set_keep_alive_count;
+        get_hop_limit, set_hop_limit: u8 = hop_limit, set_hop_limit;
+        get_receive_buffer_size, set_receive_buffer_size: u64 = receive_buffer, set_receive_buffer;
+        get_send_buffer_size, set_send_buffer_size: u64 = send_buffer, set_send_buffer;
+    }
+
+    fn drop(&mut self, socket: Socket) -> Result<()> {
+        self.discard(socket)
+    }
 }
 
-fn bind<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    types.func_wrap_async(
-        "[method]tcp-socket.bind",
-        |cx: Accessor<T>, (socket, address): (Socket, IpSocketAddress)| async move {
-            let attempt = || {
-                cx.with(|mut store| -> Result<_> {
-                    let socket = store.data_mut().wasi().table.get_mut(&socket)?;
-                    let bound = socket.start_bind(address.into());
-                    Ok(bound.and_then(|()| socket.finish_bind()))
-                })?
-            };
-            let mut bound = attempt()?;
-            if bound == Err(NetError::AddressInUse) {
-                // A listener that the guest has just dropped goes once the store's loop has
-                // seen that nobody asks for its connections.
-                cx.sleep(Duration::from_millis(1)).await?;
-                bound = attempt()?;
-            }
-            Ok((bound.map_err(ErrorCode::from),))
-        },
-    )
-}
+impl HostTcpSocketWithStore for HasWasi {
+    async fn bind<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        socket: Socket,
+        address: IpSocketAddress,
+    ) -> Result<(), Fault> {
+        let attempt = || {
+            cx.with(|mut host| -> Result<NetResult<()>> {
+                let socket = host.get().table.get_mut(&socket)?;
+                let bound = socket.start_bind(address.into());
+                Ok(bound.and_then(|()| socket.finish_bind()))
+            })?
+        };
+        let mut bound = attempt()?;
+        if bound == Err(NetError::AddressInUse) {
+            // A listener that the guest has just dropped goes once the store's loop has
+            // seen that nobody asks for its connections.
+            cx.sleep(Duration::from_millis(1)).await?;
+            bound = attempt()?;
+        }
+        Ok(bound?)
+    }
 
-fn connect<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    types.func_wrap_async(
-        "[method]tcp-socket.connect",
-        |cx: Accessor<T>, (socket, address): (Socket, IpSocketAddress)| async move {
-            let started = cx.with(|mut store| -> Result<_> {
-                let socket = store.data_mut().wasi().table.get_mut(&socket)?;
-                let started = socket.start_connect(address.into());
-                Ok(started.map(|()| socket.descriptor().clone()))
+    async fn connect<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        socket: Socket,
+        address: IpSocketAddress,
+    ) -> Result<(), Fault> {
+        let fd = cx.with(|mut host| -> Result<_, Fault> {
+            let socket = host.get().table.get_mut(&socket)?;
+            socket.start_connect(address.into())?;
+            Ok(socket.descriptor().clone())
+        })??;
+        loop {
+            fd.writable().await;
+            let finished = cx.with(|mut host| -> Result<NetResult<_>> {
+                Ok(host.get().table.get_mut(&socket)?.finish_connect())
             })??;
-            let fd = match started {
-                Ok(fd) => fd,
-                Err(e) => return Ok((Err(ErrorCode::from(e)),)),
-            };
-            loop {
-                fd.writable().await;
-                let finished = cx.with(|mut store| -> Result<_> {
-                    let socket = store.data_mut().wasi().table.get_mut(&socket)?;
-                    Ok(socket.finish_connect())
-                })??;
-                match finished {
-                    Ok(_) => return Ok((Ok(()),)),
-                    Err(NetError::WouldBlock) => {}
-                    Err(e) => return Ok((Err(ErrorCode::from(e)),)),
-                }
+            match finished {
+                Err(NetError::WouldBlock) => {}
+                finished => return Ok(finished.map(drop)?),
             }
-        },
-    )
-}
+        }
+    }
 
-type Listening = Result<StreamReader<Socket>, ErrorCode>;
+    async fn listen<T: Send + 'static>(
+        cx: &Accessor<T, Self>,
+        socket: Socket,
+    ) -> Result<StreamReader<Socket>, Fault> {
+        let (listener, (writer, reader)) = cx.with(|mut host| -> Result<_, Fault> {
+            let socket = host.get().table.get_mut(&socket)?;
+            socket.start_listen(true)?;
+            socket.finish_listen()?;
+            Ok((socket.listener()?, stream::<Socket>(host)?))
+        })??;
+        cx.spawn(accept(cx.clone(), listener, writer))?;
+        Ok(reader)
+    }
 
-fn listen<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    types.func_wrap_async(
-        "[method]tcp-socket.listen",
-        |cx: Accessor<T>, (socket,): (Socket,)| async move {
-            let started = cx.with(|mut store| -> Result<_> {
-                let socket = store.data_mut().wasi().table.get_mut(&socket)?;
-                let started = socket.start_listen(true);
-                let listener = started
-                    .and_then(|()| socket.finish_listen())
-                    .and_then(|()| socket.listener());
-                Ok(match listener {
-                    Ok(listener) => Ok((listener, stream::<Socket>(store)?)),
-                    Err(e) => Err(ErrorCode::from(e)),
-                })
-            })??;
-            let (listener, (writer, reader)) = match started {
-                Ok(started) => started,
-                Err(e) => return Ok((Listening::Err(e),)),
-            };
-            cx.spawn(accept(cx.clone(), listener, writer))?;
-            Ok((Ok(reader),))
-        },
-    )
+    fn send<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        socket: Socket,
+        data: StreamReader<u8>,
+    ) -> Result<FutureReader<Ended<ErrorCode>>> {
+        let socket = host.get().table.get_mut(&socket)?;
+        match once(socket, |s| &mut s.sending) {
+            Ok(connection) => {
+                let output = Sending(TcpOutput(connection));
+                pipe::into_output(&mut host, data, output, code)
+            }
+            Err(e) => pipe::settled(&mut host, Err(e.into())),
+        }
+    }
+
+    fn receive<T: 'static>(
+        mut host: Access<'_, T, Self>,
+        socket: Socket,
+    ) -> Result<(StreamReader<u8>, FutureReader<Ended<ErrorCode>>)> {
+        let socket = host.get().table.get_mut(&socket)?;
+        match once(socket, |s| &mut s.receiving) {
+            Ok(connection) => pipe::from_input(&mut host, Receiving(TcpInput(connection)), code),
+            Err(e) => pipe::failed(&mut host, e.into()),
+        }
+    }
 }
 
 /// Gives the guest one connection after the other, each when it asks for one.
-async fn accept<T: WasiView>(
-    cx: Accessor<T>,
+async fn accept<T: Send + 'static>(
+    cx: Accessor<T, HasWasi>,
     listener: TcpSocket,
     mut writer: StreamWriter<Socket>,
 ) -> Result<()> {
@@ -137,18 +164,18 @@ async fn accept<T: WasiView>(
                 Err(_) => cx.sleep(Duration::from_millis(10)).await?,
             }
         };
-        let socket = cx.with(|mut store| store.data_mut().wasi().table.push(accepted))??;
+        let socket = cx.with(|mut host| host.get().table.push(accepted))??;
         for left in writer.write(&cx, vec![socket]).await? {
-            cx.with(|mut store| store.data_mut().wasi().table.delete(left))??;
+            cx.with(|mut host| host.get().table.delete(left))??;
         }
     }
     Ok(())
 }
 
 /// A connection's bytes to read; when the guest wants no more, the rest is thrown away.
-struct Receive(TcpInput);
+struct Receiving(TcpInput);
 
-impl InputStream for Receive {
+impl InputStream for Receiving {
     fn read(&mut self, max: usize) -> Result<Vec<u8>, StreamError> {
         self.0.read(max)
     }
@@ -158,16 +185,16 @@ impl InputStream for Receive {
     }
 }
 
-impl Drop for Receive {
+impl Drop for Receiving {
     fn drop(&mut self) {
         let _ = self.0.0.shutdown_receive();
     }
 }
 
 /// A connection's bytes to write; when the guest has no more, the other side is told.
-struct Send(TcpOutput);
+struct Sending(TcpOutput);
 
-impl OutputStream for Send {
+impl OutputStream for Sending {
     fn check_write(&mut self) -> Result<usize, StreamError> {
         self.0.check_write()
     }
@@ -185,7 +212,7 @@ impl OutputStream for Send {
     }
 }
 
-impl Drop for Send {
+impl Drop for Sending {
     fn drop(&mut self) {
         let _ = self.0.0.shutdown_send();
     }
@@ -201,35 +228,4 @@ fn once(
         true => Err(NetError::InvalidState),
         false => Ok(connection),
     }
-}
-
-fn bytes<T: WasiView>(types: &mut LinkerInstance<'_, T>) -> Result<()> {
-    types.func_wrap(
-        "[method]tcp-socket.send",
-        |mut cx: StoreContextMut<'_, T>, (socket, data): (Socket, StreamReader<u8>)| {
-            let socket = cx.data_mut().wasi().table.get_mut(&socket)?;
-            let sent = match once(socket, |s| &mut s.sending) {
-                Ok(connection) => {
-                    let output = Send(TcpOutput(connection));
-                    pipe::into_output(&mut cx, data, output, code)?
-                }
-                Err(e) => pipe::settled(&mut cx, Err(ErrorCode::from(e)))?,
-            };
-            Ok((sent,))
-        },
-    )?;
-    types.func_wrap(
-        "[method]tcp-socket.receive",
-        |mut cx: StoreContextMut<'_, T>, (socket,): (Socket,)| {
-            let socket = cx.data_mut().wasi().table.get_mut(&socket)?;
-            let received = match once(socket, |s| &mut s.receiving) {
-                Ok(connection) => pipe::from_input(&mut cx, Receive(TcpInput(connection)), code)?,
-                Err(e) => (
-                    pipe::closed(&mut cx)?,
-                    pipe::settled(&mut cx, Err(ErrorCode::from(e)))?,
-                ),
-            };
-            Ok((received,))
-        },
-    )
 }
