@@ -15,6 +15,7 @@
 //! The ioctl gets a request that describes its own size and the array that it may fill,
 //! both on this frame.
 
+use crate::mmap::Reservation;
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
@@ -25,8 +26,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The kernel's page tables of this process, and of no child that was forked later.
 struct Pagemap {
     file: File,
-    process: u32,
+    process: Process,
 }
+
+/// A page that a forked child finds cleared, where the system can do that; else the number
+/// of the process.
+enum Process {
+    Page(Reservation),
+    Number(u32),
+}
+
+impl Process {
+    fn current() -> Process {
+        let page = Reservation::new(1).ok().filter(|page| {
+            let ready = page.commit(1) && page.wipe_on_fork();
+            if ready {
+                // SAFETY: accessible, and ours.
+                unsafe { page.base().write(1) };
+            }
+            ready
+        });
+        page.map_or_else(|| Process::Number(std::process::id()), Process::Page)
+    }
+
+    /// Whether this is still that process.
+    fn is_current(&self) -> bool {
+        match self {
+            // SAFETY: accessible, and never written to again but by the system's clearing it.
+            Process::Page(page) => unsafe { page.base().read_volatile() == 1 },
+            Process::Number(number) => *number == std::process::id(),
+        }
+    }
+}
+
+// SAFETY: the page is only read.
+unsafe impl Sync for Process {}
 
 /// `PAGEMAP_SCAN`: read and write, 96 bytes, type `f`, number 16.
 const PAGEMAP_SCAN: u64 = 0xc060_6610;
@@ -91,12 +125,12 @@ fn pagemap() -> Option<&'static Pagemap> {
     let open = || {
         Some(Pagemap {
             file: File::open("/proc/self/pagemap").ok()?,
-            process: std::process::id(),
+            process: Process::current(),
         })
     };
     let pagemap = PAGEMAP.get_or_init(open).as_ref();
     // The file shows the process that opened it: in a forked child, its parent.
-    pagemap.filter(|pagemap| pagemap.process == std::process::id())
+    pagemap.filter(|pagemap| pagemap.process.is_current())
 }
 
 /// By the ioctl; `None` where the kernel does not know it.
@@ -180,7 +214,6 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mmap::Reservation;
 
     /// Every way of asking reports what was written, and not what was never touched.
     #[test]

@@ -8,7 +8,13 @@
 //!   memory [ 0 ... | start ...... start+bytes | 0 ... ]
 //! ```
 //!
-//! Not here: which data segments make an image (the embedder), when it is mapped (`pool`).
+//! **Usual pages.** Guests of one module write much the same pages: their stack, their
+//! globals, the start of their heap. Which ones is learnt from the first of them, and later
+//! ones get copies of those pages in one go, in place of two faults for each: one that reads
+//! and one that writes. It makes no difference to what the memory holds.
+//!
+//! Not here: which data segments make an image (the embedder), when it is mapped, who is
+//! looked at (`pool`).
 //!
 //! # Safety
 //!
@@ -21,7 +27,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::ops::Range;
 use std::ptr::{NonNull, null_mut};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The first contents of a memory, apart from zeros before and after.
 #[derive(Debug)]
@@ -32,7 +38,23 @@ pub struct MemoryImage {
     /// Its length: whole pages.
     bytes: usize,
     view: NonNull<u8>,
+    usual: Mutex<Learning>,
+    learnt: OnceLock<Box<[Range<usize>]>>,
 }
+
+/// What was seen of memories with this image.
+#[derive(Debug, Default)]
+struct Learning {
+    seen: u32,
+    /// Pages that each of them wrote.
+    pages: Vec<usize>,
+}
+
+/// How many memories are looked at.
+const LOOKS: u32 = 3;
+
+/// Most pages that are usual.
+const MOST_USUAL: usize = 64;
 
 // SAFETY: it owns its mapping, which is not bound to a thread.
 unsafe impl Send for MemoryImage {}
@@ -82,6 +104,8 @@ impl MemoryImage {
             bytes,
             view: NonNull::new(view.ok()?.cast())?,
             file,
+            usual: Mutex::default(),
+            learnt: OnceLock::new(),
         }))
     }
 
@@ -99,6 +123,45 @@ impl MemoryImage {
     pub(crate) fn contents(&self) -> &[u8] {
         // SAFETY: a mapping of that length, never written, as long as `self`.
         unsafe { std::slice::from_raw_parts(self.view.as_ptr(), self.bytes) }
+    }
+}
+
+impl MemoryImage {
+    /// Whether it is not known yet what guests usually write.
+    pub(crate) fn is_learning(&self) -> bool {
+        self.learnt.get().is_none()
+    }
+
+    /// The runs of pages of a memory that guests usually write.
+    pub(crate) fn usual(&self) -> &[Range<usize>] {
+        self.learnt.get().map_or(&[], |runs| runs)
+    }
+
+    /// A guest wrote these runs of pages of its memory, and no others.
+    pub(crate) fn learn(&self, runs: &[Range<usize>]) {
+        let page = helve_fiber::page_size();
+        // Nothing panics under this lock; were it poisoned, what it has would still hold.
+        let mut usual = self.usual.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = runs.iter().flat_map(|run| run.clone().step_by(page));
+        match usual.seen {
+            0 => usual.pages = pages.take(MOST_USUAL).collect(),
+            _ => {
+                let written = |at: &usize| runs.iter().any(|run| run.contains(at));
+                usual.pages.retain(written);
+            }
+        }
+        usual.seen += 1;
+        if usual.seen < LOOKS {
+            return;
+        }
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for &at in &usual.pages {
+            match runs.last_mut() {
+                Some(run) if run.end == at => run.end += page,
+                _ => runs.push(at..at + page),
+            }
+        }
+        self.learnt.get_or_init(|| runs.into());
     }
 }
 

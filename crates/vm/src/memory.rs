@@ -205,13 +205,15 @@ impl Memory {
     /// Nobody has written to it since it was made. Whoever does, or lets others, says so
     /// first: see [`Memory::touch`].
     pub(crate) fn set_untouched(&self) {
-        self.space.set_untouched(!self.ty.shared);
+        if !self.ty.shared {
+            self.space.set_untouched();
+        }
     }
 
     /// From now on it may have been written to. Nothing is ever known of a shared one.
     pub(crate) fn touch(&self) {
         if !self.ty.shared {
-            self.space.set_untouched(false);
+            self.space.touch();
         }
     }
 

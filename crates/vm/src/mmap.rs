@@ -21,6 +21,8 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::{NonNull, null_mut};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Address space of our own, of which a prefix can be accessed.
 #[derive(Debug)]
@@ -38,6 +40,36 @@ pub(crate) fn page_ceil(bytes: usize) -> Option<usize> {
     bytes.checked_next_multiple_of(helve_fiber::page_size())
 }
 
+/// What one entry of a page directory covers on most machines.
+const DIRECTORY: usize = 1 << 30;
+
+/// Where a big mapping had best be: at the start of a part of the address space that nobody
+/// else has mappings in. Unmapping looks at every page table entry of what it unmaps, which
+/// are thousands where a neighbour has tables there already, and else a few. The kernel
+/// takes another place where this one is taken.
+fn wish(bytes: usize) -> *mut std::ffi::c_void {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    static TOP: OnceLock<usize> = OnceLock::new();
+    /// How many places there are before the first comes again, and how far below other
+    /// mappings they start.
+    const PLACES: usize = 2048;
+    const AWAY: usize = 1 << 40;
+    if bytes < DIRECTORY {
+        return null_mut();
+    }
+    let top = TOP.get_or_init(|| {
+        // Where the kernel places a small one, at random; none, where it has no room.
+        let other = Reservation::new(1).map_or(0, |other| other.base().addr());
+        other.saturating_sub(AWAY) & !(DIRECTORY - 1)
+    });
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) % PLACES + 1;
+    let place = bytes
+        .checked_next_multiple_of(DIRECTORY)
+        .and_then(|stride| stride.checked_mul(number))
+        .and_then(|below| top.checked_sub(below));
+    place.map_or(null_mut(), std::ptr::without_provenance_mut)
+}
+
 impl Reservation {
     /// Reserves `bytes` (rounded up to pages), none of it accessible yet.
     pub(crate) fn new(bytes: usize) -> Result<Reservation> {
@@ -50,7 +82,7 @@ impl Reservation {
         // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
         let base = unsafe {
             rustix::mm::mmap_anonymous(
-                null_mut(),
+                wish(reserved),
                 reserved,
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
@@ -172,6 +204,31 @@ impl Reservation {
             let start = self.base.as_ptr().add(range.start);
             rustix::mm::madvise(start.cast(), range.len(), Advice::LinuxDontNeed).is_ok()
         }
+    }
+
+    /// Makes the accessible pages of `range` pages of our own, which hold what they would
+    /// once they are written to. The system may decline.
+    pub(crate) fn populate(&self, range: Range<usize>) {
+        if self.check(&range).is_ok() {
+            // SAFETY: checked to be accessible pages of our own mapping; what they hold stays.
+            unsafe {
+                let start = self.base.as_ptr().add(range.start);
+                let _ = rustix::mm::madvise(start.cast(), range.len(), Advice::LinuxPopulateWrite);
+            }
+        }
+    }
+
+    /// Makes a forked child find zeros here; `false` where the system can't.
+    pub(crate) fn wipe_on_fork(&self) -> bool {
+        // SAFETY: our own mapping.
+        unsafe {
+            rustix::mm::madvise(
+                self.base.as_ptr().cast(),
+                self.reserved,
+                Advice::LinuxWipeOnFork,
+            )
+        }
+        .is_ok()
     }
 
     /// That `range` is of whole accessible pages.

@@ -64,6 +64,18 @@ struct State {
 struct Slot {
     space: Reservation,
     image: Option<Arc<MemoryImage>>,
+    own: Own,
+    /// Bytes that were accessible when it was taken.
+    first: usize,
+}
+
+/// Which pages a slot has of its own, all of them clean while nobody has it: those that
+/// earlier memories wrote and that were not given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    None,
+    Some,
+    All,
 }
 
 /// Address space in use by one memory; goes back to its pool when dropped.
@@ -73,6 +85,17 @@ pub(crate) struct Space {
     pool: Option<Arc<MemoryPool>>,
     /// Whether it is as it was when it was taken, for sure.
     untouched: Cell<bool>,
+    /// Whether pages that guests usually write are to be made its own first.
+    cold: Cell<bool>,
+}
+
+/// How a memory leaves its slot.
+enum Left {
+    Untouched,
+    Written,
+    /// Written, and looked at: what guests only read is there too, which makes looking at
+    /// the slot slow for ever, so it is let go for once.
+    LookedAt,
 }
 
 /// Whether the system says which pages were written.
@@ -130,11 +153,7 @@ impl MemoryPool {
             }),
         };
         match slot {
-            Ok(slot) => Ok(Space {
-                slot: ManuallyDrop::new(slot),
-                pool: Some(self.clone()),
-                untouched: Cell::new(false),
-            }),
+            Ok(slot) => Ok(Space::new(slot, Some(self.clone()))),
             Err(error) => {
                 self.state().used -= 1;
                 Err(error)
@@ -142,8 +161,13 @@ impl MemoryPool {
         }
     }
 
-    fn put(&self, slot: Slot, untouched: bool) {
-        let clean = self.config.keep > 0 && (untouched || slot.reset(&self.config));
+    fn put(&self, mut slot: Slot, left: Left) {
+        let clean = self.config.keep > 0
+            && match left {
+                Left::Untouched => true,
+                Left::Written => slot.reset(&self.config),
+                Left::LookedAt => slot.discard(),
+            };
         let mut state = self.state();
         state.used -= 1;
         if clean && state.idle.len() < self.config.keep {
@@ -178,8 +202,7 @@ fn best(idle: &mut Vec<Slot>, image: Option<&Arc<MemoryImage>>) -> Option<Slot> 
 /// A slot of its own for `bytes` that start as `image`.
 fn fresh(bytes: usize, image: Option<&Arc<MemoryImage>>) -> Result<Slot> {
     let reserve = usize::try_from(MEMORY32_RESERVATION).unwrap_or(usize::MAX);
-    let space = Reservation::new(reserve)?;
-    prepare(Slot { space, image: None }, bytes, image)
+    prepare(Slot::new(reserve)?, bytes, image)
 }
 
 /// A clean slot as one of `bytes` that start as `image`.
@@ -195,16 +218,66 @@ fn prepare(mut slot: Slot, bytes: usize, image: Option<&Arc<MemoryImage>>) -> Re
     if !is_same && let Some(new) = image {
         slot.space.map_file(new.range(), new.file())?;
         slot.image = Some(new.clone());
+        slot.own = slot.own.less();
     }
+    if image.is_some_and(|image| image.is_learning()) && slot.own != Own::None {
+        ensure!(slot.space.discard(0..bytes), "cannot clear a memory");
+        slot.own = Own::None;
+    }
+    slot.first = slot.space.accessible();
     Ok(slot)
 }
 
+impl Own {
+    /// When some were given back.
+    fn less(self) -> Own {
+        match self {
+            Own::All => Own::Some,
+            other => other,
+        }
+    }
+}
+
 impl Slot {
+    fn new(reserve: usize) -> Result<Slot> {
+        Ok(Slot {
+            space: Reservation::new(reserve)?,
+            image: None,
+            own: Own::None,
+            first: 0,
+        })
+    }
+
+    /// Gives all its pages back.
+    fn discard(&mut self) -> bool {
+        self.own = Own::None;
+        self.space.discard(0..self.space.accessible())
+    }
+
+    /// Looks which pages its guest wrote, while that is of interest and can be told.
+    fn look(&self) -> bool {
+        let Some(image) = self.image.as_ref().filter(|image| image.is_learning()) else {
+            return false;
+        };
+        if self.own != Own::None {
+            return false;
+        }
+        let mut runs = Vec::new();
+        let known = dirty::written(self.space.base(), self.first, &mut |run| {
+            runs.push(run);
+            true
+        });
+        if known {
+            image.learn(&runs);
+        }
+        known
+    }
+
     /// Makes it as it was when it was prepared; `false` where that fails.
-    fn reset(&self, config: &MemoryPoolConfig) -> bool {
+    fn reset(&mut self, config: &MemoryPoolConfig) -> bool {
         let bytes = self.space.accessible();
         if !config.scan {
-            return self.space.discard(0..bytes);
+            return self.discard();
         }
         let mut room = config.keep_resident / helve_fiber::page_size() * helve_fiber::page_size();
         // Where `room` ended.
@@ -218,6 +291,11 @@ impl Slot {
             }
             full.is_none()
         });
+        self.own = match full {
+            _ if !known => Own::None,
+            Some(_) => Own::Some,
+            None => Own::All,
+        };
         match full {
             _ if !known => self.space.discard(0..bytes),
             Some(rest) => self.space.discard(rest..bytes),
@@ -258,19 +336,35 @@ impl Space {
         bytes: usize,
         image: Option<&Arc<MemoryImage>>,
     ) -> Result<Space> {
-        let space = Reservation::new(reserve)?;
-        let slot = prepare(Slot { space, image: None }, bytes, image)?;
-        Ok(Space {
-            slot: ManuallyDrop::new(slot),
-            pool: None,
-            untouched: Cell::new(false),
-        })
+        let slot = prepare(Slot::new(reserve)?, bytes, image)?;
+        Ok(Space::new(slot, None))
     }
 
-    /// Says whether it is as it was when it was taken: then there is nothing to reset. Until
-    /// somebody says so it is taken for written to.
-    pub(crate) fn set_untouched(&self, untouched: bool) {
-        self.untouched.set(untouched);
+    fn new(slot: Slot, pool: Option<Arc<MemoryPool>>) -> Space {
+        let usual = slot.image.as_ref().map_or(&[][..], |image| image.usual());
+        Space {
+            untouched: Cell::new(false),
+            cold: Cell::new(slot.own != Own::All && !usual.is_empty()),
+            slot: ManuallyDrop::new(slot),
+            pool,
+        }
+    }
+
+    /// It is as it was when it was taken: there is nothing to reset. Until somebody says so
+    /// it is taken for written to.
+    pub(crate) fn set_untouched(&self) {
+        self.untouched.set(true);
+    }
+
+    /// From now on it may be written to.
+    pub(crate) fn touch(&self) {
+        self.untouched.set(false);
+        if self.cold.replace(false)
+            && let Some(image) = &self.slot.image
+        {
+            let runs = image.usual().iter();
+            runs.for_each(|run| self.slot.space.populate(run.clone()));
+        }
     }
 }
 
@@ -286,8 +380,14 @@ impl Drop for Space {
     fn drop(&mut self) {
         // SAFETY: `slot` is not used again: this is the drop.
         let slot = unsafe { ManuallyDrop::take(&mut self.slot) };
+        let asks = self.pool.as_ref().is_none_or(|pool| pool.config.scan);
+        let state = match self.untouched.get() {
+            true => Left::Untouched,
+            false if asks && slot.look() => Left::LookedAt,
+            false => Left::Written,
+        };
         match &self.pool {
-            Some(pool) => pool.put(slot, self.untouched.get()),
+            Some(pool) => pool.put(slot, state),
             None => drop(slot),
         }
     }
@@ -385,6 +485,44 @@ mod tests {
         pool.clear();
         assert_eq!(pool.idle(), 0);
         assert!(pool.take(PAGE, None).is_ok());
+    }
+
+    /// What the first guests write is there for later ones before they write, and holds the
+    /// same.
+    #[test]
+    fn usual_pages_are_made_first() {
+        let page = helve_fiber::page_size();
+        let dense = vec![7u8; 3 * PAGE];
+        let own = |space: &Space| {
+            let mut pages = Vec::new();
+            dirty::written(space.base(), space.accessible(), &mut |run| {
+                pages.extend(run.step_by(page).map(|at| at / page));
+                true
+            });
+            pages
+        };
+        for pool in [Some(pool(1 << 20, true)), None] {
+            let image = MemoryImage::new(&[(PAGE, &dense)]);
+            let take = || match &pool {
+                Some(pool) => pool.take(5 * PAGE, image.as_ref()),
+                None => Space::single(6 * PAGE, 5 * PAGE, image.as_ref()),
+            };
+            for round in 0..8 {
+                let space = take().unwrap();
+                space.set_untouched();
+                space.touch();
+                if round >= 3 {
+                    assert_eq!(own(&space), [0, 20, 21], "round {round}");
+                }
+                let expected = expected(5 * PAGE, &[(PAGE, &dense)]);
+                assert_eq!(bytes(&space), expected, "round {round}");
+                for at in [0, 20, 21, 30 + round] {
+                    if round < 3 || at < 30 {
+                        write(&space, at * page + 9, 1);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl InstanceAllocationStrategy {
                 most: usize::MAX,
                 keep: 0,
                 keep_resident: 0,
-                scan: false,
+                scan: true,
             },
             InstanceAllocationStrategy::Pooling(pool) => MemoryPoolConfig {
                 most: pool.total_memories,

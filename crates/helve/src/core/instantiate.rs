@@ -75,11 +75,13 @@ pub(crate) unsafe fn instantiate(
     run_segments(module.inner(), &data.vm, images)?;
     let Some(start) = module.inner().info.start else {
         // Only a component instance says when its code runs.
-        if part.is_some() && (images.is_some() || !has_active_data(module)) {
-            data.vm.set_untouched();
+        match part.is_some() && (images.is_some() || !has_active_data(module)) {
+            true => data.vm.set_untouched(),
+            false => data.vm.touch(),
         }
         return Ok(id);
     };
+    data.vm.touch();
     let Some(Extern::Func(start)) = data.entity(store.id(), EntityIndex::Func(start)) else {
         return Err(Bug("a start function without a reference".into()).into());
     };
