@@ -310,9 +310,36 @@ impl<F: FlagStorage> Instances<F> {
         callee: InstanceId,
         caller: Option<InstanceId>,
     ) -> Result<(), InstanceError> {
-        self.check_enter(callee, caller)?;
-        self.set_may_enter(callee, caller, false);
-        Ok(())
+        let locked = self.is_locked_down(callee);
+        let end = caller.and_then(|caller| self.common(callee, caller));
+        let mut next = Some(callee);
+        while let Some(id) = next.filter(|id| Some(*id) != end) {
+            if locked || !self.flags.may_enter(id) {
+                return self.cannot_enter(callee, caller, id);
+            }
+            self.flags.set_may_enter(id, false);
+            next = self.parent(id);
+        }
+        match locked {
+            false => Ok(()),
+            true => self.check_enter(callee, caller),
+        }
+    }
+
+    /// It can't enter `at`, and so leaves again what it has entered before.
+    #[cold]
+    fn cannot_enter(
+        &mut self,
+        callee: InstanceId,
+        caller: Option<InstanceId>,
+        at: InstanceId,
+    ) -> Result<(), InstanceError> {
+        let mut next = Some(callee);
+        while let Some(id) = next.filter(|id| *id != at) {
+            self.flags.set_may_enter(id, true);
+            next = self.parent(id);
+        }
+        self.check_enter(callee, caller)
     }
 
     /// The call leaves `callee`, back to `caller`.

@@ -77,6 +77,18 @@ impl Drop for Return {
     }
 }
 
+/// Runs `work` with the store of this number, where that is at hand and nobody uses it.
+pub(super) fn taking<R>(id: StoreId, work: impl FnOnce(StorePtr) -> R) -> Option<R> {
+    let (at, store) = list(|open| {
+        let at = open.iter().rposition(|open| open.id == id)?;
+        let open = &mut open[at];
+        let free = !std::mem::replace(&mut open.taken, true);
+        free.then_some((at, open.store))
+    })?;
+    let _return = Return(at);
+    Some(work(store))
+}
+
 /// A host's way to its store while other things of that store run: what an async host
 /// function gets instead of the store itself.
 ///

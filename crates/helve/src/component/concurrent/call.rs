@@ -16,11 +16,12 @@
 //! Instances and lifted functions stay where they are as long as their store; what is
 //! queued is in the store.
 
+use super::accessor::taking;
 use super::mailbox::{Letter, Mailbox};
 use super::side::{Ending, HostEnd, HostSide};
 use super::slots::Key;
 use super::starts::Place;
-use super::{abandoned, fiber_call};
+use super::{Concurrent, abandoned, event_loop, exclusive, fiber_call};
 use crate::component::call::enter::{CallShape, LiftedFunc};
 use crate::component::call::lane::Lane;
 use crate::component::drive::{call as drive_call, run};
@@ -30,7 +31,7 @@ use crate::component::lower::LowerContext;
 use crate::component::part::cannot_enter;
 use crate::component::state::InstanceData;
 use crate::component::store::StoreShared;
-use crate::core::store::StorePtr;
+use crate::core::store::{StoreId, StorePtr};
 use helve_base::{Bug, Error, Result};
 use helve_model::{Ended, TaskId};
 use std::future::Future;
@@ -169,6 +170,8 @@ impl std::error::Error for Cancelled {}
 pub struct Call<R> {
     slot: Arc<Slot<R>>,
     mailbox: Arc<Mailbox>,
+    /// Its store, until it has been polled once.
+    store: Option<StoreId>,
     over: bool,
 }
 
@@ -221,6 +224,7 @@ impl<R> Call<R> {
         Call {
             slot: Slot::new(Some(Err(error))),
             mailbox: Arc::default(),
+            store: None,
             over: false,
         }
     }
@@ -230,6 +234,10 @@ impl<R> Future for Call<R> {
     type Output = Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R>> {
+        if let Some(store) = self.store.take() {
+            let progress = &self.slot.progress;
+            taking(store, |store| start_at_once(store, progress));
+        }
         let result = {
             let mut inner = self.slot.progress.lock();
             if !inner.over {
@@ -344,7 +352,7 @@ impl Start {
 
 /// A call, and the side that gives it its result.
 pub(super) fn slot<R, L, U>(
-    mailbox: &Arc<Mailbox>,
+    (mailbox, store): (&Arc<Mailbox>, StoreId),
     lower: L,
     lift: U,
 ) -> (Call<R>, SlotSide<L, U, R>) {
@@ -358,6 +366,7 @@ pub(super) fn slot<R, L, U>(
     let call = Call {
         slot,
         mailbox: mailbox.clone(),
+        store: Some(store),
         over: false,
     };
     (call, side)
@@ -376,7 +385,7 @@ where
     U: FnOnce(&CallShape, &mut LiftContext<'_>, &[Lane]) -> Result<R> + Send + 'static,
 {
     let mailbox = &instance.shared().concurrent.mailbox;
-    let (call, mut side) = slot(mailbox, lower, lift);
+    let (call, mut side) = slot((mailbox, instance.store_id()), lower, lift);
     let watch = lifted.watch.as_ref();
     let watched = watch.map(|watch| WatchedCall::new(watch, call.slot.clone()));
     side.watched = watched.clone().map(|call| (call, mailbox.clone()));
@@ -504,6 +513,42 @@ pub(super) fn start(store: StorePtr, shared: &StoreShared, at: Place) {
             shared.concurrent.mailbox.send(Letter::Cancel(asked));
         }
     });
+}
+
+/// A call that has not begun is waited for: where it is all that the loop has to do, its turn
+/// is taken right here.
+fn start_at_once(store: StorePtr, progress: &Arc<Progress>) {
+    let shared = event_loop::shared(store);
+    let concurrent = &shared.concurrent;
+    if exclusive::owner(&shared).is_some() || !concurrent.has_one_start(progress) {
+        return;
+    }
+    {
+        let drive = shared.drive.state();
+        let model = &drive.model;
+        if model.is_seeded() || model.is_inside() || !model.is_idle() || model.host_is_woken() {
+            return;
+        }
+    }
+    if concurrent.takes_turn_at_once()
+        && let Some(place) = startable(&shared)
+    {
+        start(store, &shared, place);
+    }
+}
+
+impl Concurrent {
+    /// Whether this call is the one that the loop can begin, and it has nothing else to do.
+    fn has_one_start(&self, progress: &Arc<Progress>) -> bool {
+        let state = self.state.borrow();
+        let only = || {
+            let mut starts = state.starts.iter();
+            let first = starts.next();
+            let found = first.is_some_and(|start| Arc::ptr_eq(&start.progress, progress));
+            found && starts.next().is_none()
+        };
+        self.is_undisturbed(&state) && only()
+    }
 }
 
 /// Begins a call.

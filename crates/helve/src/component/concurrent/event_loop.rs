@@ -420,9 +420,14 @@ impl super::Concurrent {
     /// nobody wants to know what the loop does.
     fn is_quiet(&self) -> bool {
         let state = self.state.borrow();
+        state.starts.is_empty() && self.is_undisturbed(&state)
+    }
+
+    /// The same, whatever calls have not begun.
+    #[inline]
+    pub(super) fn is_undisturbed(&self, state: &super::State) -> bool {
         self.mailbox.is_empty()
             && self.yielded.get().is_none()
-            && state.starts.is_empty()
             && state.discarded.is_empty()
             && state.trace.is_none()
             && !state.clock.is_virtual()

@@ -204,6 +204,12 @@ impl Concurrent {
         true
     }
 
+    /// The same for whoever waits for a call of the host, and looks after this turn.
+    pub fn takes_turn_at_once(&self) -> bool {
+        self.here.news.set(false);
+        self.takes_turn_here()
+    }
+
     /// A seed schedules: the clock is a virtual one from now on.
     pub fn make_virtual(&self) {
         self.state.borrow_mut().clock.make_virtual();

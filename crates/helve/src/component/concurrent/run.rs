@@ -82,12 +82,13 @@ where
     L: FnOnce(&CallShape, &mut LowerContext<'_>, &mut [Lane]) -> Result<()>,
     U: FnOnce(&CallShape, &mut LiftContext<'_>, &[Lane]) -> Result<R>,
 {
-    let (mailbox, token) = {
+    let (mailbox, token, id) = {
+        let id = store.opaque().id();
         let shared = store.opaque().components.shared();
         let concurrent = &shared.concurrent;
-        (concurrent.mailbox.clone(), concurrent.tokens.make())
+        (concurrent.mailbox.clone(), concurrent.tokens.make(), id)
     };
-    let (call, mut side) = call::slot(&mailbox, lower, lift);
+    let (call, mut side) = call::slot((&mailbox, id), lower, lift);
     {
         // SAFETY: the token is current while this future is polled, and `side` lives as
         // long as the future.

@@ -6,7 +6,7 @@
 //! is held until the thread's function has returned. A suspended thread is resumed only when the reply
 //! stands in its array.
 
-use super::call;
+use super::call::{self, Known, LANES};
 use super::frame::Frame;
 use super::{Handed, Reply, State, Stopped, noted, other_trap};
 use crate::component::call::enter::CoreFunc;
@@ -181,35 +181,69 @@ pub(super) fn failed_native(instance: &InstanceData, error: Error) -> Error {
 
 fn start(instance: &InstanceData, thread: ThreadId, entry: Entry) -> Result<Effect> {
     let drive = &instance.shared().drive;
+    let call = match entry {
+        Entry::Task(task) => drive
+            .0
+            .borrow()
+            .calls
+            .get(task)
+            .cloned()
+            .map(|call| (task, call)),
+        Entry::Function(number) => return start_function(instance, thread, number),
+    };
+    let (task, call) = call.ok_or_else(|| bug("a task without a call"))?;
+    let lifted = call.lifted();
+    if !lifted.own_stack && has_room(instance) && !may_wait(&drive.0.borrow(), thread) {
+        let mut lanes = [Lane::ZERO; LANES];
+        if let Err(error) = prepare(instance, (thread, task), &call, &mut lanes) {
+            return call::not_begun(&call, task, error);
+        }
+        swap_context(instance, thread)?;
+        let func = lifted.core;
+        on_this_stack(instance, || func.call(instance.store(), &mut lanes))?;
+        swap_context(instance, thread)?;
+        return returned(instance, thread, &mut lanes);
+    }
     let stack = drive.take_stack(instance)?;
     // SAFETY: nothing runs on the stack yet.
     let lanes = unsafe { &mut (*Frame::of(&stack)).lanes };
     lanes.fill(Lane::ZERO);
-    let func = match entry {
-        Entry::Task(task) => {
-            let call = drive.0.borrow().calls.get(task).cloned();
-            let call = call.ok_or_else(|| bug("a task without a call"))?;
-            swap_context(instance, thread)?;
-            let lowered = call::arguments(&call, lanes);
-            swap_context(instance, thread)?;
-            if let Err(error) = lowered {
-                return call::not_begun(&call, task, error);
-            }
-            let mut state = drive.0.borrow_mut();
-            call::keep_loans(&mut state, &call, task)?;
-            if call.lifted().callback.is_some() {
-                state.callbacks.insert(task, NonNull::from(call.lifted()));
-            }
-            call.lifted().core
-        }
-        Entry::Function(number) => {
-            let state = drive.0.borrow();
-            let found = state.functions.get(number as usize).copied();
-            let (func, argument) = found.ok_or_else(|| bug("a thread without a function"))?;
-            lanes[0] = argument;
-            func
-        }
-    };
+    if let Err(error) = prepare(instance, (thread, task), &call, lanes) {
+        return call::not_begun(&call, task, error);
+    }
+    enter(instance, thread, lifted.core, stack)
+}
+
+/// Makes the arguments of a task that starts.
+fn prepare(
+    instance: &InstanceData,
+    (thread, task): (ThreadId, TaskId),
+    call: &Known,
+    lanes: &mut [Lane],
+) -> Result<()> {
+    let drive = &instance.shared().drive;
+    swap_context(instance, thread)?;
+    let lowered = call::arguments(call, lanes);
+    swap_context(instance, thread)?;
+    lowered?;
+    let mut state = drive.0.borrow_mut();
+    call::keep_loans(&mut state, call, task)?;
+    if call.lifted().callback.is_some() {
+        state.callbacks.insert(task, NonNull::from(call.lifted()));
+    }
+    Ok(())
+}
+
+/// A thread that was made explicitly runs its function.
+fn start_function(instance: &InstanceData, thread: ThreadId, number: u64) -> Result<Effect> {
+    let drive = &instance.shared().drive;
+    let stack = drive.take_stack(instance)?;
+    let found = drive.0.borrow().functions.get(number as usize).copied();
+    let (func, argument) = found.ok_or_else(|| bug("a thread without a function"))?;
+    // SAFETY: nothing runs on the stack yet.
+    let lanes = unsafe { &mut (*Frame::of(&stack)).lanes };
+    lanes.fill(Lane::ZERO);
+    lanes[0] = argument;
     enter(instance, thread, func, stack)
 }
 
