@@ -22,6 +22,25 @@ use crate::thread::{ThreadId, Wait};
 use crate::trap::Trap;
 use crate::waitable::WaitableId;
 
+/// How a callee comes to wait that nobody has seen run: see [`Store::adopt_waiting`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstWait {
+    /// Its function has returned this callback code.
+    Callback(u32),
+    /// `thread.yield`.
+    Yield {
+        /// Whether it can be told to cancel instead.
+        cancellable: bool,
+    },
+    /// `waitable-set.wait`.
+    Set {
+        /// The set's index.
+        index: u32,
+        /// As above.
+        cancellable: bool,
+    },
+}
+
 /// What an asynchronous operation returns that goes on.
 pub const BLOCKED: u32 = u32::MAX;
 
@@ -77,41 +96,24 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok((task, thread))
     }
 
-    /// As [`Store::adopt`] and then [`Store::callback_returned`] at once, of a callee that
-    /// nobody has seen run: it waits, as `packed` says, with these context slots, and is never
-    /// the current thread. `None`: that is for those two; nothing has changed. Else the
-    /// callee's task and what comes next, which is its caller's.
+    /// As [`Store::adopt`] and then at once what `first` says, of a callee that nobody has
+    /// seen run: it waits with these context slots, and is never the current thread. `None`:
+    /// that is for those two; nothing has changed. Else the callee's task and thread, and what
+    /// comes next, which is its caller's.
     pub fn adopt_waiting(
         &mut self,
         callee: Callee,
         is_async: bool,
-        packed: u32,
-        slots: [u64; 2],
-    ) -> Result<Option<(TaskId, Effect)>, Trap> {
+        (first, slots): (FirstWait, [u64; 2]),
+    ) -> Result<Option<(TaskId, ThreadId, Effect)>, Trap> {
         // Choices that a seed or a recording makes are made step by step.
-        if !matches!(self.queue.schedule(), Schedule::InOrder) || callee.abi != Abi::Callback {
+        if !matches!(self.queue.schedule(), Schedule::InOrder) {
             return Ok(None);
         }
         let (caller, _) = self.current()?;
         let from = self.thread(caller)?.instance;
-        let wait = match packed & 15 {
-            YIELD => Wait::CallbackYield,
-            WAIT => {
-                let index = packed >> 4;
-                let arena = &mut self.arena;
-                let begun = self.tables.with(callee.instance, |table| {
-                    let set = table.waitable_set(index)?;
-                    match arena.set_has_event(set) {
-                        true => Ok(None),
-                        false => table.begin_wait(arena, index).map(Some),
-                    }
-                });
-                let Some(Ok(Some(set))) = begun else {
-                    return Ok(None);
-                };
-                Wait::CallbackSet(set)
-            }
-            _ => return Ok(None),
+        let Some((wait, cancellable)) = self.first_wait(callee, first)? else {
+            return Ok(None);
         };
         let subtask = self.arena.subtask_new()?;
         let by = Caller::Guest {
@@ -126,17 +128,56 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let waiting = self.thread_mut(thread)?;
         waiting.begun = true;
         waiting.storage = slots;
-        self.start_waiting(thread, wait, true)?;
+        self.start_waiting(thread, wait, cancellable)?;
         self.instances.leave_to(callee.instance, Some(from));
         if is_async {
             let index =
                 self.with_table(from, |table, arena| table.subtask_insert(arena, subtask))?;
             let value = Value::Number(SubtaskState::Started as u32 | index << 4);
-            let thread = caller;
-            return Ok(Some((task, Effect::Continue { thread, value })));
+            let effect = Effect::Continue {
+                thread: caller,
+                value,
+            };
+            return Ok(Some((task, thread, effect)));
         }
         let next = self.wait_until(Wait::Call(subtask), false);
-        Ok(Some((task, self.follow(next)?)))
+        Ok(Some((task, thread, self.follow(next)?)))
+    }
+
+    /// What a callee that nobody has seen run waits for, and whether cancellation ends that.
+    fn first_wait(
+        &mut self,
+        callee: Callee,
+        first: FirstWait,
+    ) -> Result<Option<(Wait, bool)>, Trap> {
+        let arena = &mut self.arena;
+        let mut set = |index| {
+            let begun = self.tables.with(callee.instance, |table| {
+                let set = table.waitable_set(index)?;
+                match arena.set_has_event(set) {
+                    true => Ok(None),
+                    false => table.begin_wait(arena, index).map(Some),
+                }
+            });
+            begun.and_then(Result::ok).flatten()
+        };
+        let wait = match (first, callee.abi) {
+            (FirstWait::Callback(YIELD), Abi::Callback) => Some((Wait::CallbackYield, true)),
+            (FirstWait::Callback(packed), Abi::Callback) if packed & 15 == WAIT => {
+                set(packed >> 4).map(|set| (Wait::CallbackSet(set), true))
+            }
+            (FirstWait::Yield { cancellable }, Abi::Stackful) => Some((Wait::Turn, cancellable)),
+            (FirstWait::Set { index, cancellable }, Abi::Stackful) => {
+                set(index).map(|set| (Wait::Set(set), cancellable))
+            }
+            _ => None,
+        };
+        if let Some((Wait::CallbackYield | Wait::Turn, _)) = wait
+            && self.goes_on(true)?
+        {
+            return Ok(None);
+        }
+        Ok(wait)
     }
 
     /// The host calls a guest's function. The effects that follow end with

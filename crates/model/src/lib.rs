@@ -59,6 +59,7 @@ pub mod waitable;
 pub mod waitable_set;
 mod waiting;
 
+pub use canon_lower::FirstWait;
 pub use copy_end::{CopyResult, CopyState, Copying, Direction, EndType};
 pub use effect::{Caller, Effect, Entry, Returning, Value};
 pub use error::{HandleError, Names, Refusal};

@@ -255,7 +255,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Whether a thread whose wait is over already, or that yields, goes on at once.
-    fn goes_on(&mut self, yields: bool) -> Result<bool, Trap> {
+    pub(crate) fn goes_on(&mut self, yields: bool) -> Result<bool, Trap> {
         match self.readings.settled_waits {
             true => Ok(!yields),
             false => self.choose_keep(!yields),

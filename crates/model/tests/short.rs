@@ -113,14 +113,31 @@ impl Program {
             .instances
             .enter_from(callee.instance, Some(caller));
         entered.unwrap();
-        let packed = self.packed(to);
+        let callee = Callee {
+            abi: [CALLBACK, CALLBACK, Abi::Stackful][self.random.below(3) as usize],
+            ..callee
+        };
+        let (packed, sets) = (self.packed(to), self.sets[to].clone());
+        let first = match (callee.abi, self.one_of(&sets)) {
+            (Abi::Stackful, Some(index)) => FirstWait::Set {
+                index,
+                cancellable: false,
+            },
+            (Abi::Stackful, None) => FirstWait::Yield { cancellable: true },
+            _ => FirstWait::Callback(packed),
+        };
         let mut twin = self.store.clone();
         let (_, thread) = twin.adopt(callee, is_async, false).unwrap();
         *twin.context_mut(thread).unwrap() = [7, 9];
-        let long = twin.callback_returned(packed).unwrap();
-        let short = self.store.adopt_waiting(callee, is_async, packed, [7, 9]);
+        let long = match first {
+            FirstWait::Callback(packed) => twin.callback_returned(packed),
+            FirstWait::Yield { cancellable } => twin.thread_yield(cancellable),
+            FirstWait::Set { index, cancellable } => twin.waitable_set_wait(index, cancellable),
+        };
+        let long = long.unwrap();
+        let short = self.store.adopt_waiting(callee, is_async, (first, [7, 9]));
         let effect = match short.unwrap() {
-            Some((task, effect)) => {
+            Some((task, _, effect)) => {
                 self.shortened += 1;
                 assert_eq!(effect, long);
                 assert_eq!(Some(task), twin.last_task());

@@ -12,6 +12,7 @@
 use super::answer::answer_to;
 use super::builtins::Function;
 use super::call::Known;
+use super::noted::park_stackful;
 use super::{Reply, State, refused};
 use crate::component::call::lane::Lane;
 use crate::component::hot::HotStorage;
@@ -22,7 +23,7 @@ use helve_base::Result;
 use helve_base::vmctx::{HostCall, VMHostContext, ValRaw};
 use helve_model::error::HandleError;
 use helve_model::handles::Table;
-use helve_model::{Arena, Effect};
+use helve_model::{Arena, Effect, FirstWait};
 use helve_vm::traps::host_call_waiting;
 
 /// The entry of a built-in, if it has one of its own.
@@ -111,9 +112,15 @@ impl Called<'_> {
     #[inline(always)]
     fn by_thread(
         &self,
-        waits: &mut bool,
+        (first, waits): (Option<FirstWait>, &mut bool),
         work: impl FnOnce(&mut super::Model, bool) -> std::result::Result<Effect, helve_model::Trap>,
     ) -> Result<()> {
+        if let Some(first) = first
+            && let Some(effect) = park_stackful(self.store, first)?
+        {
+            let to = self.reply();
+            return answer_to(self.instance, effect, to, waits);
+        }
         let shared = self.instance.shared();
         State::materialize(shared, self.store)?;
         let effect = {
@@ -122,11 +129,15 @@ impl Called<'_> {
             work(&mut state.model, self.function.is_cancellable())
         };
         let effect = effect.map_err(|trap| refused(self.instance, self.function.owner, trap))?;
-        let to = Reply {
+        answer_to(self.instance, effect, self.reply(), waits)
+    }
+
+    #[inline]
+    fn reply(&self) -> Reply {
+        Reply {
             lanes: self.lanes.as_ptr().cast_mut(),
             event: self.function.event_place(self.lanes.get(1)),
-        };
-        answer_to(self.instance, effect, to, waits)
+        }
     }
 }
 
@@ -179,9 +190,11 @@ unsafe extern "C" fn waitable_set_wait(context: *mut VMHostContext, args: *mut V
     // SAFETY: as for `run`.
     unsafe {
         run(context, args, |called, waits| {
-            let set = called.number(0);
-            called.by_thread(waits, |model, cancellable| {
-                model.waitable_set_wait(set, cancellable)
+            let index = called.number(0);
+            let cancellable = called.function.is_cancellable();
+            let first = FirstWait::Set { index, cancellable };
+            called.by_thread((Some(first), waits), |model, cancellable| {
+                model.waitable_set_wait(index, cancellable)
             })
         })
     }
@@ -192,7 +205,7 @@ unsafe extern "C" fn waitable_set_poll(context: *mut VMHostContext, args: *mut V
     unsafe {
         run(context, args, |called, waits| {
             let set = called.number(0);
-            called.by_thread(waits, |model, cancellable| {
+            called.by_thread((None, waits), |model, cancellable| {
                 model.waitable_set_poll(set, cancellable)
             })
         })
@@ -203,7 +216,11 @@ unsafe extern "C" fn thread_yield(context: *mut VMHostContext, args: *mut ValRaw
     // SAFETY: as for `run`.
     unsafe {
         run(context, args, |called, waits| {
-            called.by_thread(waits, |model, cancellable| model.thread_yield(cancellable))
+            let cancellable = called.function.is_cancellable();
+            let first = FirstWait::Yield { cancellable };
+            called.by_thread((Some(first), waits), |model, cancellable| {
+                model.thread_yield(cancellable)
+            })
         })
     }
 }

@@ -34,7 +34,7 @@ use crate::core::backtrace::component_exit_error;
 use crate::core::store::StorePtr;
 use helve_base::adapter::VMCallRecord;
 use helve_base::{Bug, Error, Result};
-use helve_model::{Abi, Callee, Effect, ThreadId};
+use helve_model::{Abi, Callee, Effect, FirstWait, ThreadId};
 use helve_vm::fibers::{FiberResult, Suspended};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
@@ -119,7 +119,7 @@ pub(crate) unsafe fn settle(
     let shared = instance.shared();
     if lifted.abi == Abi::Callback
         && packed & 15 != 0
-        && let Some(effect) = park(context, packed)?
+        && let Some((_, effect)) = park(context, FirstWait::Callback(packed))?
     {
         // SAFETY: as below.
         unsafe { unlink(instance.store()) };
@@ -165,18 +165,20 @@ pub(crate) unsafe fn settle(
     answer_to(instance, effect, Reply { lanes, event: None }, waits)
 }
 
-/// The same of a call that nobody knows yet, and whose callee now waits: its task is there
-/// from now on. `None`: it is known, or that is not so simple.
-fn park(context: &AdapterContext, packed: u32) -> Result<Option<Effect>> {
+/// The innermost call on the stack that runs, which is `context`'s, is one that nobody knows
+/// yet, and its callee now waits: its task is there from now on. The callee's thread, and what
+/// comes next. `None`: it is known, or that is not so simple.
+fn park(context: &AdapterContext, first: FirstWait) -> Result<Option<(ThreadId, Effect)>> {
     let (instance, lifted) = (context.instance(), context.lifted());
     let (shared, store) = (instance.shared(), instance.store());
     // SAFETY: the innermost record is this call's.
-    let (previous, to) = unsafe {
+    let (record, previous, to) = unsafe {
         let record = (*store.vm()).calls.cast::<VMCallRecord>();
         if (*record).thread != 0 || (*record).returned != 0 {
             return Ok(None);
         }
-        ((*record).previous.cast::<VMCallRecord>(), (*record).to)
+        let previous = (*record).previous.cast::<VMCallRecord>();
+        (record, previous, (*record).to)
     };
     // SAFETY: as above.
     if !previous.is_null() && unsafe { (*previous).thread } == 0 {
@@ -189,17 +191,49 @@ fn park(context: &AdapterContext, packed: u32) -> Result<Option<Effect>> {
         is_async: lifted.is_async,
         abi: lifted.abi,
     };
-    state.asker = state.model.current_thread();
-    let slots = part.context.get();
+    let caller = state.model.current_thread();
+    let slots = match lifted.abi {
+        Abi::Callback => part.context.get(),
+        // They are in the part until the stack is left.
+        _ => [0; 2],
+    };
     let parked = state
         .model
-        .adopt_waiting(callee, context.caller_async, packed, slots);
-    let Some((task, effect)) = parked.map_err(|trap| refused(instance, lifted.owner, trap))? else {
+        .adopt_waiting(callee, context.caller_async, (first, slots));
+    let parked = parked.map_err(|trap| refused(instance, lifted.owner, trap))?;
+    let Some((task, thread, effect)) = parked else {
         return Ok(None);
     };
+    // SAFETY: as above.
+    unsafe {
+        (*record).thread = thread.0 + 1;
+        (*record).caller = caller.map_or(0, |thread| thread.0);
+    }
+    if lifted.callback.is_some() {
+        state.callbacks.insert(task, NonNull::from(lifted));
+    }
     let adapter = context.ptr();
-    state.callbacks.insert(task, NonNull::from(lifted));
     state.calls.insert(task, Known::Noted { adapter, to });
+    state.asker = caller;
+    Ok(Some((thread, effect)))
+}
+
+/// The same of a function without a callback, which a built-in lets wait.
+pub(super) fn park_stackful(store: StorePtr, first: FirstWait) -> Result<Option<Effect>> {
+    // SAFETY: a guest of the store has called; see the module.
+    let head = unsafe { (*store.vm()).calls.cast::<VMCallRecord>() };
+    if head.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as above; its context is an adapter's, and lives as long as its instance.
+    let context = unsafe { &*(*head).context.cast::<AdapterContext>() };
+    if context.lifted().abi != Abi::Stackful {
+        return Ok(None);
+    }
+    let Some((thread, effect)) = park(context, first)? else {
+        return Ok(None);
+    };
+    context.instance().shared().drive.state().asker = Some(thread);
     Ok(Some(effect))
 }
 
