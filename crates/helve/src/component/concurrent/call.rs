@@ -544,7 +544,10 @@ impl Concurrent {
         let only = || {
             let mut starts = state.starts.iter();
             let first = starts.next();
-            let found = first.is_some_and(|start| Arc::ptr_eq(&start.progress, progress));
+            // Who watches it is told of its end from the loop.
+            let found = first.is_some_and(|start| {
+                start.watched.is_none() && Arc::ptr_eq(&start.progress, progress)
+            });
             found && starts.next().is_none()
         };
         self.is_undisturbed(&state) && only()
