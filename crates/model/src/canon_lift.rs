@@ -81,7 +81,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A callback is called: its thread excludes others again.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn callback(&mut self, thread: ThreadId, event: Event) -> Result<Next, Trap> {
         let waking = self.thread(thread)?;
         let (task, instance) = (waking.task, waking.instance);
@@ -94,7 +94,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The event that a thread which waited for a set goes on with.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn event_of(
         &mut self,
         instance: InstanceId,
@@ -115,7 +115,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.follow(next)
     }
 
-    #[inline]
+    #[inline(always)]
     fn callback_next(&mut self, packed: u32) -> Result<Next, Trap> {
         let (thread, task) = self.current()?;
         let callee = self.task(task)?.callee;
@@ -157,7 +157,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The current thread ends.
-    #[inline]
+    #[inline(always)]
     fn exit(&mut self) -> Result<Next, Trap> {
         let (id, task_id) = self.current()?;
         let task = self.task_mut(task_id)?;
@@ -179,7 +179,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(Next::Stop(None))
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin_return(&self, id: TaskId) -> Result<Returning, Trap> {
         let task = self.task(id)?;
         task.check_return()?;
@@ -188,7 +188,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(Returning { task: id, to })
     }
 
-    #[inline]
+    #[inline(always)]
     fn check_borrows(&self, task: TaskId) -> Result<(), Trap> {
         match self.task(task)?.scope {
             Some(scope) => Ok(self.scopes.check(scope)?),
@@ -214,7 +214,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The result is with the caller.
-    #[inline]
+    #[inline(always)]
     pub fn finish_return(&mut self, returning: Returning) -> Result<Effect, Trap> {
         self.task(returning.task)?.check_return()?;
         self.resolve(returning.task, false)?;
@@ -235,7 +235,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A task is resolved; its caller sees that.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resolve(&mut self, id: TaskId, cancelled: bool) -> Result<(), Trap> {
         self.check_borrows(id)?;
         let task = self.task_mut(id)?;
@@ -251,7 +251,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A subtask is resolved: whoever waits for it is told.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resolve_subtask(
         &mut self,
         subtask: WaitableId,

@@ -40,7 +40,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Which thread runs next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn choose_thread(&mut self, among: Among) -> Result<Option<ThreadId>, Trap> {
         match self.is_told() {
             false => Ok(self.queue.pick(among)),
@@ -89,6 +89,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Takes one event of a set, which has one.
+    #[inline(always)]
     pub(crate) fn choose_event(
         &mut self,
         instance: InstanceId,

@@ -369,7 +369,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(Effect::Continue { thread, value })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new_task(&mut self, mut task: Task) -> Result<(TaskId, ThreadId), Trap> {
         self.stamp = self.stamp.wrapping_add(1);
         task.stamp = self.stamp;
@@ -384,7 +384,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok((id, thread))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new_thread(
         &mut self,
         (task, instance): (TaskId, InstanceId),
@@ -398,7 +398,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A thread is gone: its index, and whether it was its task's first one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove_thread(&mut self, id: ThreadId) -> Option<(u32, bool)> {
         let thread = self.threads.get(id.0)?;
         let (index, implicit) = (thread.index, thread.function.is_none());
@@ -414,7 +414,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Gives a thread its index.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn register_thread(&mut self, id: ThreadId) -> Result<u32, Trap> {
         let gone = Trap::Misuse("a thread that is gone");
         let thread = self.threads.get_mut(id.0).ok_or(gone)?;
@@ -458,12 +458,16 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Follows frames until something is to be done outside.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn follow(&mut self, next: Result<Next, Trap>) -> Result<Effect, Trap> {
-        let mut next = match next? {
-            Next::Effect(effect) => return Ok(effect),
-            next => next,
-        };
+        match next? {
+            Next::Effect(effect) => Ok(effect),
+            next => self.follow_frames(next),
+        }
+    }
+
+    fn follow_frames(&mut self, next: Next) -> Result<Effect, Trap> {
+        let mut next = next;
         loop {
             next = match next {
                 Next::Effect(effect) => return Ok(effect),
@@ -478,6 +482,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The topmost frame's thread has stopped.
+    #[inline(always)]
     fn stopped(&mut self) -> Result<Next, Trap> {
         let nobody = Trap::Misuse("a stop of nobody");
         let frame = self.frames.pop().ok_or(nobody)?;
@@ -512,7 +517,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.instances.enter_from(instance, None)?;
         let then = Then::Tick(instance);
         self.frames.push(Frame { thread, then });
-        let next = self.run(thread, false);
+        let next = self.run_now(thread, false);
         self.follow(next).map(Some)
     }
 

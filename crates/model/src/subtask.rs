@@ -180,7 +180,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// Tells the caller the newest state; if that is a resolution, the loans end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deliver_subtask(
         &mut self,
         arena: &mut Arena,

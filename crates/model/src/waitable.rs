@@ -510,7 +510,7 @@ impl<S: Storage> Table<S> {
     }
 
     /// Delivers the pending event of a waitable, which is or was in this table.
-    #[inline]
+    #[inline(always)]
     pub fn take_event(&mut self, arena: &mut Arena, id: WaitableId) -> Result<Event, HandleError> {
         if !arena.waitable(id)?.pending {
             return Err(HandleError::Misuse {

@@ -85,7 +85,7 @@ impl<S: Storage> Table<S> {
 
     /// Delivers one event of a set, if there is one: `waitable-set.poll`, short of
     /// cancellation. Without `choose`, members take turns.
-    #[inline]
+    #[inline(always)]
     pub fn poll_set(
         &mut self,
         arena: &mut Arena,

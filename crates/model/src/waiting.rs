@@ -69,7 +69,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Whether the condition that a thread waits for holds.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn holds(&self, wait: Wait, thread: ThreadId) -> Result<bool, Trap> {
         Ok(match wait {
             Wait::Turn => true,
@@ -98,7 +98,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Where a thread is while it can run and waits for its turn.
-    #[inline]
+    #[inline(always)]
     fn own_list(&self, thread: ThreadId) -> Result<ListId, Trap> {
         let component = self.component(self.thread(thread)?.instance)?;
         Ok(match component.exclusive() == Some(thread) {
@@ -108,7 +108,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The list that a thread waits in, if it can be in one already.
-    #[inline]
+    #[inline(always)]
     fn list_for(&mut self, wait: Wait, thread: ThreadId) -> Result<Option<ListId>, Trap> {
         let waiting = self.thread(thread)?;
         let (task, instance) = (waiting.task, waiting.instance);
@@ -139,7 +139,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The ready list of a set's waiters in one line, made when first needed.
-    #[inline]
+    #[inline(always)]
     fn set_list(&mut self, id: SetId, line: Line, instance: InstanceId) -> Result<ListId, Trap> {
         let gone = Trap::Misuse("a waitable set that is gone");
         let set = self.arena.sets.get_mut(id.0).ok_or(gone)?;
@@ -160,7 +160,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A thread starts to wait.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn start_waiting(
         &mut self,
         thread: ThreadId,
@@ -208,8 +208,13 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A stopped thread runs, in the topmost frame: what it does then.
-    #[inline]
     pub(crate) fn run(&mut self, id: ThreadId, cancelled: bool) -> Result<Next, Trap> {
+        self.run_now(id, cancelled)
+    }
+
+    /// The same, for where it is most often done.
+    #[inline(always)]
+    pub(crate) fn run_now(&mut self, id: ThreadId, cancelled: bool) -> Result<Next, Trap> {
         let thread = self.thread_mut(id)?;
         if thread.is_running() {
             return Err(Trap::Misuse("a thread that is resumed while it runs"));
@@ -263,7 +268,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// What a thread does when its wait is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn after_wait(
         &mut self,
         thread: ThreadId,

@@ -141,6 +141,7 @@ fn only_threads(shared: &StoreShared) -> Turn {
 
 /// The same from within a host call of a thread that waits: what is to be done. `None`: the
 /// loop itself is needed.
+#[inline(always)]
 pub(crate) fn turn_here(shared: &StoreShared) -> helve_base::Result<Option<Effect>> {
     let concurrent = &shared.concurrent;
     if !concurrent.is_quiet() || !concurrent.takes_turn_here() {
@@ -418,13 +419,14 @@ fn is_kept_alive(shared: &StoreShared) -> bool {
 impl super::Concurrent {
     /// Whether the host has nothing for the loop to do, its clock is the machine's, and
     /// nobody wants to know what the loop does.
+    #[inline(always)]
     fn is_quiet(&self) -> bool {
         let state = self.state.borrow();
         state.starts.is_empty() && self.is_undisturbed(&state)
     }
 
     /// The same, whatever calls have not begun.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_undisturbed(&self, state: &super::State) -> bool {
         self.mailbox.is_empty()
             && self.yielded.get().is_none()

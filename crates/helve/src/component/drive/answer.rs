@@ -26,7 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Poll;
 
 /// Writes what a built-in returns.
-#[inline]
+#[inline(always)]
 pub(super) fn reply(state: &mut State, to: Reply, value: Value) -> Result<()> {
     let put = |at: usize, lane: Lane| {
         // SAFETY: the array has room for all results, and its fiber is suspended, or the
@@ -90,6 +90,7 @@ pub(crate) fn answer(
 }
 
 /// Whether the guest that calls could be suspended.
+#[inline(always)]
 fn is_on_fiber(instance: &InstanceData) -> bool {
     // SAFETY: in a host call of the store.
     unsafe { can_suspend(instance.store().vm()) }
@@ -169,11 +170,17 @@ pub(super) fn pass_on(
 
 /// A guest waits, and nothing of the host's does: what the store's loop would do next is done
 /// from here, on top of the guest's stack, until it goes on or the loop is needed.
+#[inline(always)]
 fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
     let shared = instance.shared();
     let turns = || -> Result<Effect> {
         let mut slots = None;
         while let Some(effect) = event_loop::turn_here(shared)? {
+            if let Effect::Continue { thread, .. } = effect
+                && thread == asker
+            {
+                return Ok(effect);
+            }
             let _ = slots.get_or_insert_with(|| SlotsBelow::of(instance, asker));
             if let Some(value) = perform_until(instance, effect, Some(asker))? {
                 let thread = asker;

@@ -168,6 +168,7 @@ pub(crate) unsafe fn settle(
 /// The innermost call on the stack that runs, which is `context`'s, is one that nobody knows
 /// yet, and its callee now waits: its task is there from now on. The callee's thread, and what
 /// comes next. `None`: it is known, or that is not so simple.
+#[inline(always)]
 fn park(context: &AdapterContext, first: FirstWait) -> Result<Option<(ThreadId, Effect)>> {
     let (instance, lifted) = (context.instance(), context.lifted());
     let (shared, store) = (instance.shared(), instance.store());

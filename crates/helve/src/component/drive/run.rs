@@ -120,6 +120,7 @@ fn by_thread<R>(instance: &InstanceData, thread: ThreadId, work: impl FnOnce() -
 }
 
 /// Performs one effect: the next one.
+#[inline(always)]
 fn perform_one(instance: &InstanceData, effect: Effect) -> Result<Effect> {
     match effect {
         Effect::Start { thread, entry } => start(instance, thread, entry),
@@ -247,6 +248,7 @@ fn start_function(instance: &InstanceData, thread: ThreadId, number: u64) -> Res
     enter(instance, thread, func, stack)
 }
 
+#[inline(always)]
 fn callback(
     instance: &InstanceData,
     thread: ThreadId,
@@ -291,7 +293,7 @@ fn callback(
 }
 
 /// The function of a task that has a callback, or that callback, has returned.
-#[inline]
+#[inline(always)]
 fn callback_returned(state: &mut State, task: TaskId, packed: u32) -> Result<Effect> {
     let effect = state.model.callback_returned(packed).map_err(other_trap)?;
     if packed & 15 == 0 {
@@ -301,6 +303,7 @@ fn callback_returned(state: &mut State, task: TaskId, packed: u32) -> Result<Eff
 }
 
 /// Whether the stack that runs has as much room for a guest's code as one of its own.
+#[inline(always)]
 fn has_room(instance: &InstanceData) -> bool {
     let vm = instance.store().vm();
     // SAFETY: the store is alive, and of this thread.
@@ -316,6 +319,7 @@ fn has_room(instance: &InstanceData) -> bool {
 }
 
 /// Runs a guest's code on the stack that runs, which has room for it.
+#[inline(always)]
 fn on_this_stack<R>(instance: &InstanceData, work: impl FnOnce() -> R) -> R {
     let vm = instance.store().vm();
     // SAFETY: the store is alive, and of this thread.
@@ -349,6 +353,7 @@ impl Drop for Back {
 }
 
 /// Whether host functions that a thread can call may have to wait on its stack.
+#[inline(always)]
 fn may_wait(state: &State, thread: ThreadId) -> bool {
     let id = state.model.instance_of(thread);
     let part = id.and_then(|id| state.model.tables.part(id));
@@ -396,7 +401,7 @@ fn swap_context(instance: &InstanceData, thread: ThreadId) -> Result<()> {
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn swap(state: &mut State, thread: ThreadId) {
     // A thread that has ended has none.
     state.model.with_context(thread, |parts, id, slots| {
