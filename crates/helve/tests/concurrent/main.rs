@@ -11,6 +11,7 @@ mod many;
 mod others;
 mod pipes;
 mod schedules;
+mod stacks;
 mod stalls;
 mod streams;
 mod support;
