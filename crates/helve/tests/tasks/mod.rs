@@ -11,6 +11,7 @@ mod text;
 mod types;
 #[path = "../mutants/values.rs"]
 mod values;
+mod wide;
 
 use helve::component::{Accessor, Component, Instance, Linker, Val};
 use helve::{CompileMode, Config, Engine, Error, OptLevel, Result, Store};

@@ -10,10 +10,12 @@
 //! | 5 | returns from a pointer that is none |
 //! | 6 | traps after it has returned |
 //!
-//! Not here: types and values, who calls.
+//! Each has a memory of 32 or of 64 bits: the code is written for the first, and `wide` makes
+//! the other of it. Not here: types and values, who calls.
 
 use super::rng::Rng;
 use super::types::{Named, Ty};
+use super::wide;
 use std::fmt::Write;
 
 /// How B's functions are lifted: not async; async, and synchronously, stackful, with a
@@ -75,6 +77,7 @@ fn callee(named: &str, encoding: &str) -> String {
             (import "" "sub-drop" (func $sub-drop (param i32)))
             (import "" "get" (func $get (result i32)))
             (import "" "put" (func $put (param i32)))
+            ;; functions
             (global $mode (mut i32) (i32.const 0))
             (func (export "mode") (param i32) (global.set $mode (local.get 0)))
             (func $is (param i32) (result i32) (i32.eq (global.get $mode) (local.get 0)))
@@ -261,6 +264,7 @@ fn caller(named: &str, encoding: &str) -> String {
             (import "" "get" (func $get (result i32)))
             (import "" "put" (func $put (param i32)))
             {imports}
+            ;; functions
             (func $room (result i32) (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 16384)))
             ;; The log: how many at 1020, from 1024 on what.
             (func $note (param i32)
@@ -321,6 +325,41 @@ fn caller(named: &str, encoding: &str) -> String {
     text
 }
 
+fn wide_callee(text: &str) -> String {
+    let imports = [
+        ("later-async".into(), "ip", Some('i')),
+        ("return".into(), "p", None),
+    ];
+    let exports = LIFTS.map(|lift| {
+        let result = match lift {
+            "w" => None,
+            "c" | "d" => Some('i'),
+            _ => Some('p'),
+        };
+        (lift.into(), "p", result)
+    });
+    wide::component(text, &imports, &exports)
+}
+
+fn wide_caller(text: &str) -> String {
+    let mut imports = vec![
+        ("return".to_string(), "p", None),
+        ("wait".to_string(), "ip", Some('i')),
+    ];
+    let mut exports = vec![("log".to_string(), "", Some('p'))];
+    for lift in LIFTS {
+        imports.push((format!("{lift}-sync"), "pp", None));
+        exports.push((format!("sync-{lift}"), "p", Some('p')));
+        if lift != "s" {
+            imports.push((format!("{lift}-async"), "pp", Some('i')));
+            exports.push((format!("async-{lift}"), "p", Some('p')));
+            exports.push((format!("cancel-{lift}"), "p", Some('p')));
+            exports.push((format!("callback-{lift}"), "p", Some('i')));
+        }
+    }
+    wide::component(text, &imports, &exports)
+}
+
 /// The whole component.
 pub fn component(rng: &mut Rng, named: &Named, ty: &Ty) -> String {
     // Types with names are imported: then exports may name them.
@@ -334,16 +373,25 @@ pub fn component(rng: &mut Rng, named: &Named, ty: &Ty) -> String {
     }
     let _ = writeln!(own, "(type $p (tuple {} (list u8 17)))", ty.text());
     let [a, b] = [(); 2].map(|()| *rng.pick(&ENCODINGS));
+    let [wide_a, wide_b] = [(); 2].map(|()| rng.chance(1, 3));
     let mut text = String::from(
         "(component (import \"later\" (func $later async (param \"n\" u32) (result u32)))\n",
     );
     text += &own;
-    text += &callee(&own, b);
+    let mut inner = callee(&own, b);
+    if wide_b {
+        inner = wide_callee(&inner);
+    }
+    text += &inner;
     let _ = writeln!(
         text,
         "(instance $b (instantiate $B (with \"later\" (func $later)){with}))"
     );
-    text += &caller(&own, a);
+    let mut inner = caller(&own, a);
+    if wide_a {
+        inner = wide_caller(&inner);
+    }
+    text += &inner;
     let _ = write!(text, "(instance $a (instantiate $A{with}");
     for lift in LIFTS {
         let _ = write!(text, " (with \"{lift}\" (func $b \"{lift}\"))");
