@@ -11,7 +11,7 @@ programs FILE` replays what `guest` wrote through compiled components (crates/he
     random.choice, shuffle  ->               Oracle: chooses and writes down (`c` lines)
     core functions          ->               Guest.core: asks the Driver what to do next
 
-A run ends with its first trap or after STEPS actions. HELVE_AIM (0 to 1) is how often what is
+With HELVE_PLOT=1 a run begins as one of `plots.py` says. A run ends with its first trap or after STEPS actions. HELVE_AIM (0 to 1) is how often what is
 done is what was done least often in the state that things are in. `guest` keeps to what one component
 file can express: one root with children, calls and types that can be imported, no resources
 from the host. Which traps and which (operation x state) were met is counted; the table goes
@@ -26,6 +26,7 @@ import random
 import struct
 import sys
 import greenlet
+from plots import Plot
 
 where = os.environ.get("HELVE_DEFINITIONS")
 if not where:
@@ -248,6 +249,7 @@ class Driver:
             self.aim, self.calm = float(os.environ["HELVE_AIM"]), rng.choice([0, 30, 60])
             self.mood = 0.0
             self.goal_rate, self.most = self.aim / 10, 60
+        self.plot = Plot(self, rng, GUEST) if os.environ.get("HELVE_PLOT") else None
         self.log("w " + " ".join("-" if p is None else str(p) for p in self.parents))
         if not GUEST and rng.random() < 0.05:
             most = rng.randint(2, 12)
@@ -356,7 +358,7 @@ class Driver:
                 return args if thread.func.result != "n" else []
             if op == "cb":
                 return args
-            value = getattr(self, "op_" + op)(thread, *args)
+            value = thread.last = getattr(self, "op_" + op)(thread, *args)
             if getattr(thread, "posting", False):
                 # A post-return function can't call the host: its results go to memory.
                 at = 596 + 4 * thread.posting_ops
@@ -387,6 +389,9 @@ class Driver:
             if rng.random() < 0.6:
                 return self.choose_in(thread, inst, n, ["rrep", "binc", "bdec"])
             return rng.choice(self.forbidden(n))
+        planned = self.plot and self.plot.next(thread, inst, n)
+        if planned:
+            return planned
         thread.done = getattr(thread, "done", 0) + 1
         if self.count > self.steps or thread.done > rng.choice([2, 4, 8, 16, 32]):
             return self.ending(thread, inst, n, kind)

@@ -2,6 +2,8 @@
 
     HELVE_DEFINITIONS=/path/to/definitions.py python3 values.py SEED TYPES CASES > FILE
 
+With HELVE_STRINGS=1 there are only strings, whose second or third buffer is bad.
+
 The spec's file is imported from wherever it was fetched to; what is written is data of ours,
 which `helve-fuzz values FILE` and crates/helve/tests/values.rs replay on real components.
 
@@ -72,7 +74,8 @@ PRIMS = {
     "f64": d.F64Type, "char": d.CharType, "string": d.StringType,
 }
 KEYS = ["u8", "string", "s64", "char", "bool"]
-POLICIES = [0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+STRINGS = bool(os.environ.get("HELVE_STRINGS"))
+POLICIES = [8, 9, 10, 11] if STRINGS else [0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 rng = random.Random()
 
 
@@ -409,7 +412,7 @@ def main():
         rng.seed(n)
         KNOWN.clear()
         types = Types()
-        text, ty = types.random(rng.randint(0, 4))
+        text, ty = types.random(rng.randint(0, 4)) if not STRINGS else ("string", d.StringType())
         pair = d.TupleType([ty, d.ListType(d.U8Type(), 17)])
         a, b = ENCODINGS[n % 3], ENCODINGS[n // 3 % 3]
         opts = d.LiftLowerOptions(a, d.MemInst(bytearray(8), "i32"), None)
