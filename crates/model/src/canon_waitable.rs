@@ -212,6 +212,12 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         work: impl FnOnce(&mut Arena) -> Result<R, HandleError>,
     ) -> Result<R, Trap> {
         let done = work(&mut self.arena);
+        self.settled(done)
+    }
+
+    /// The second half of the same: something was done with the arena.
+    #[inline(always)]
+    pub fn settled<R>(&mut self, done: Result<R, HandleError>) -> Result<R, Trap> {
         self.settle()?;
         Ok(done?)
     }

@@ -124,6 +124,15 @@ impl CopyEnd {
             alive: true,
         }
     }
+
+    // Always inlined: as a call it would keep its caller's result in memory.
+    #[inline(always)]
+    fn refused<T>(&self, why: Refusal) -> Result<T, HandleError> {
+        Err(HandleError::Refused {
+            index: self.waitable.index,
+            why,
+        })
+    }
 }
 
 const GONE: HandleError = HandleError::Misuse {
@@ -186,14 +195,6 @@ impl Arena {
         Ok(self.end(id)?.state)
     }
 
-    #[cold]
-    fn refused<T>(&self, id: WaitableId, why: Refusal) -> Result<T, HandleError> {
-        Err(HandleError::Refused {
-            index: self.waitable(id)?.index,
-            why,
-        })
-    }
-
     /// Starts a read or write of an end with a buffer; `instance` is whose memory that is
     /// in, `None` the host's.
     // Always inlined, as most here: what is found once stays in registers, and results are
@@ -206,50 +207,23 @@ impl Arena {
         buffer: Buffer,
         is_async: bool,
     ) -> Result<Copying, HandleError> {
-        let (shared, end, direction) = self.shared(id)?;
-        match end.state {
-            CopyState::Idle => {}
-            CopyState::Done => {
-                let why = Refusal::CopyDone(shared.shape, direction);
-                return self.refused(id, why);
-            }
-            _ => return self.refused(id, Refusal::CopyBusy),
-        }
-        if !is_async && end.waitable.set().is_some() {
-            return self.refused(id, Refusal::SyncAndSet);
-        }
-        if buffer.length > MAX_LENGTH || buffer.progress > buffer.length {
-            return self.refused(id, Refusal::BufferTooLong);
-        }
-        let meeting = match meeting(shared, direction, instance, &buffer) {
-            Some(meeting) => meeting,
-            None => {
-                let why = Refusal::IntraComponent(shared.shape);
-                return self.refused(id, why);
-            }
-        };
         let (shared, direction) = self.shared_mut(id)?;
-        let end = shared.end_mut(direction).ok_or(GONE)?;
-        end.waitable.host = instance.is_none();
-        end.state = CopyState::Copying;
-        end.progress = buffer.progress;
-        match meeting {
-            Meeting::Wait => {}
-            Meeting::Dropped => return self.done(id, CopyResult::Dropped),
-            Meeting::Done => return self.done(id, CopyResult::Completed),
-            Meeting::Replace => self.notify_pending(id, CopyResult::Completed)?,
-            Meeting::Copy(count) => {
-                return Ok(Copying::Copy(CopyJob {
+        Ok(
+            match shared.begin(direction, instance, &buffer, is_async)? {
+                Begun::Done(payload) => Copying::Done(payload),
+                Begun::Waits => Copying::Blocked(id),
+                Begun::Replaces => {
+                    self.set_event(id.other_end())?;
+                    Copying::Blocked(id)
+                }
+                Begun::Copies(count) => Copying::Copy(CopyJob {
                     count,
                     active: id,
                     buffer,
                     instance,
-                }));
-            }
-        }
-        let (shared, direction) = self.shared_mut(id)?;
-        shared.wait(direction, &buffer, instance);
-        Ok(Copying::Blocked(id))
+                }),
+            },
+        )
     }
 
     /// The buffers of a copy that is to be performed.
@@ -273,34 +247,14 @@ impl Arena {
         })
     }
 
-    /// The end's copy is over at once.
-    #[inline(always)]
-    fn done(&mut self, id: WaitableId, result: CopyResult) -> Result<Copying, HandleError> {
-        self.end_mut(id)?.result = result;
-        Ok(Copying::Done(self.deliver_copy(id)?.payload))
-    }
-
     /// A copy was performed: the end that started it is done, the one that waited is told
     /// by an event. Returns what the operation that started it returns.
     #[inline(always)]
     pub fn finish_copy(&mut self, job: CopyJob) -> Result<u32, HandleError> {
-        let (active, waiting) = (job.active, job.active.other_end());
-        let (shared, direction) = self.shared_mut(active)?;
-        let (mine, theirs) = (direction, direction.other());
-        let remain = shared.pending_buffer(theirs).ok_or(GONE)?.remain();
-        shared.end_mut(theirs).ok_or(GONE)?.progress += job.count.min(remain);
-        let end = shared.end_mut(mine).ok_or(GONE)?;
-        end.progress += job.count.min(job.buffer.remain());
-        end.result = CopyResult::Completed;
-        match shared.shape {
-            // The waiting buffer stays where it is until its event is delivered.
-            Shape::Stream => {
-                shared.end_mut(theirs).ok_or(GONE)?.result = CopyResult::Completed;
-                self.set_event(waiting)?;
-            }
-            Shape::Future => self.notify_pending(active, CopyResult::Completed)?,
-        }
-        Ok(self.deliver_copy(active)?.payload)
+        let (shared, direction) = self.shared_mut(job.active)?;
+        let payload = shared.finish(direction, &job).ok_or(GONE)?;
+        self.set_event(job.active.other_end())?;
+        Ok(payload)
     }
 
     /// Ends the copy of the one who waits at the same stream or future as `id` is of, if
@@ -311,49 +265,27 @@ impl Arena {
             return Err(GONE);
         };
         let shared = self.shared.get_mut(shared.0).ok_or(GONE)?;
-        let Some(pending) = shared.pending.take() else {
-            return Ok(());
-        };
-        shared.end_mut(pending).ok_or(GONE)?.result = result;
-        self.set_event(match pending == direction {
-            true => id,
-            false => id.other_end(),
-        })
+        match shared.end_pending(result) {
+            None => Ok(()),
+            Some(told) if told == direction => self.set_event(id),
+            Some(_) => self.set_event(id.other_end()),
+        }
     }
 
     /// What delivering the event of an end does.
     #[inline(always)]
     pub(crate) fn deliver_copy(&mut self, id: WaitableId) -> Result<Event, HandleError> {
         let (shared, direction) = self.shared_mut(id)?;
-        if shared.pending == Some(direction) {
-            shared.pending = None;
-        }
-        let shape = shared.shape;
-        let end = shared.end_mut(direction).ok_or(GONE)?;
-        let result = end.result;
-        let over = match shape {
-            Shape::Stream => result == CopyResult::Dropped,
-            Shape::Future => result != CopyResult::Cancelled,
-        };
-        end.state = if over {
-            CopyState::Done
-        } else {
-            CopyState::Idle
-        };
-        let (code, payload) = match (shape, direction) {
-            (Shape::Stream, direction) => {
-                let payload = result as u32 | end.progress << 4;
-                match direction {
-                    Direction::Readable => (EventCode::StreamRead, payload),
-                    Direction::Writable => (EventCode::StreamWrite, payload),
-                }
-            }
-            (Shape::Future, Direction::Readable) => (EventCode::FutureRead, result as u32),
-            (Shape::Future, Direction::Writable) => (EventCode::FutureWrite, result as u32),
+        let payload = shared.deliver(direction);
+        let code = match (shared.shape, direction) {
+            (Shape::Stream, Direction::Readable) => EventCode::StreamRead,
+            (Shape::Stream, Direction::Writable) => EventCode::StreamWrite,
+            (Shape::Future, Direction::Readable) => EventCode::FutureRead,
+            (Shape::Future, Direction::Writable) => EventCode::FutureWrite,
         };
         Ok(Event {
             code,
-            index: end.waitable.index,
+            index: shared.half(direction).waitable.index,
             payload,
         })
     }
@@ -394,6 +326,7 @@ impl Arena {
     }
 
     /// The buffer with which the other end waits, and whose memory it is in.
+    #[inline(always)]
     pub fn other_buffer(
         &self,
         id: WaitableId,
@@ -416,10 +349,10 @@ impl Arena {
     pub fn cancel_copy(&mut self, id: WaitableId, is_async: bool) -> Result<Copying, HandleError> {
         let end = self.end(id)?;
         if end.state != CopyState::Copying || end.waitable.sync_waiter {
-            return self.refused(id, Refusal::NothingToCancel);
+            return end.refused(Refusal::NothingToCancel);
         }
         if end.waitable.set().is_some() && !is_async {
-            return self.refused(id, Refusal::SyncAndSet);
+            return end.refused(Refusal::SyncAndSet);
         }
         self.end_mut(id)?.state = CopyState::CancellingCopy;
         if !self.has_pending_event(id) {
@@ -447,10 +380,10 @@ impl Arena {
         let (shared, end, direction) = self.shared(id)?;
         match (end.state, shared.shape, direction) {
             (CopyState::Copying | CopyState::CancellingCopy, shape, _) => {
-                self.refused(id, Refusal::DropBusy(shape, direction))
+                end.refused(Refusal::DropBusy(shape, direction))
             }
             (CopyState::Idle, Shape::Future, Direction::Writable) => {
-                self.refused(id, Refusal::DropUnwritten)
+                end.refused(Refusal::DropUnwritten)
             }
             _ => Ok(()),
         }
@@ -485,27 +418,139 @@ impl Arena {
     }
 }
 
-/// How an end that comes with a buffer finds things; `None`: it may not copy here.
-#[inline(always)]
-fn meeting(
-    shared: &Shared,
-    direction: Direction,
-    instance: Option<InstanceId>,
-    buffer: &Buffer,
-) -> Option<Meeting> {
-    if shared.end(direction.other()).is_none() {
-        return Some(Meeting::Dropped);
+/// What a read or write comes to, as far as a stream or future itself knows.
+enum Begun {
+    Done(u32),
+    Waits,
+    /// It waits; the other end is to be told that it is done.
+    Replaces,
+    Copies(u32),
+}
+
+/// The steps of a copy. Each finds its stream or future once, and tells nobody.
+// Always inlined: results stay in registers.
+impl Shared {
+    #[inline(always)]
+    fn begin(
+        &mut self,
+        direction: Direction,
+        instance: Option<InstanceId>,
+        buffer: &Buffer,
+        is_async: bool,
+    ) -> Result<Begun, HandleError> {
+        let shape = self.shape;
+        let end = self.half(direction);
+        match end.state {
+            CopyState::Idle => {}
+            CopyState::Done => return end.refused(Refusal::CopyDone(shape, direction)),
+            _ => return end.refused(Refusal::CopyBusy),
+        }
+        if !is_async && end.waitable.set().is_some() {
+            return end.refused(Refusal::SyncAndSet);
+        }
+        if buffer.length > MAX_LENGTH || buffer.progress > buffer.length {
+            return end.refused(Refusal::BufferTooLong);
+        }
+        let Some(meeting) = self.meeting(direction, instance, buffer) else {
+            return self.half(direction).refused(Refusal::IntraComponent(shape));
+        };
+        let end = self.half(direction);
+        end.waitable.host = instance.is_none();
+        end.state = CopyState::Copying;
+        end.progress = buffer.progress;
+        Ok(match meeting {
+            Meeting::Copy(count) => Begun::Copies(count),
+            Meeting::Wait => {
+                self.wait(direction, buffer, instance);
+                Begun::Waits
+            }
+            Meeting::Replace => {
+                self.end_pending(CopyResult::Completed);
+                self.wait(direction, buffer, instance);
+                Begun::Replaces
+            }
+            Meeting::Dropped => {
+                end.result = CopyResult::Dropped;
+                Begun::Done(self.deliver(direction))
+            }
+            Meeting::Done => {
+                end.result = CopyResult::Completed;
+                Begun::Done(self.deliver(direction))
+            }
+        })
     }
-    let Some(theirs) = shared.pending_buffer(direction.other()) else {
-        return Some(Meeting::Wait);
-    };
-    if !shared.plain && instance.is_some() && instance == shared.pending_instance() {
-        return None;
+
+    /// How an end that comes with a buffer finds things; `None`: it may not copy here.
+    #[inline(always)]
+    fn meeting(
+        &self,
+        direction: Direction,
+        instance: Option<InstanceId>,
+        buffer: &Buffer,
+    ) -> Option<Meeting> {
+        if self.end(direction.other()).is_none() {
+            return Some(Meeting::Dropped);
+        }
+        let Some(theirs) = self.pending_buffer(direction.other()) else {
+            return Some(Meeting::Wait);
+        };
+        if !self.plain && instance.is_some() && instance == self.pending_instance() {
+            return None;
+        }
+        Some(match self.shape {
+            Shape::Stream => meet(buffer, &theirs, direction == Direction::Writable),
+            Shape::Future => crate::future::meet(buffer, &theirs),
+        })
     }
-    Some(match shared.shape {
-        Shape::Stream => meet(buffer, &theirs, direction == Direction::Writable),
-        Shape::Future => crate::future::meet(buffer, &theirs),
-    })
+
+    /// Elements were copied to or from the end that waits, which is to be told: what the
+    /// operation of the other one returns.
+    #[inline(always)]
+    fn finish(&mut self, direction: Direction, job: &CopyJob) -> Option<u32> {
+        let waits = direction.other();
+        let remain = self.pending_buffer(waits)?.remain();
+        let theirs = self.half(waits);
+        theirs.progress += job.count.min(remain);
+        theirs.result = CopyResult::Completed;
+        // A stream's buffer stays where it is until the event is delivered.
+        if self.shape == Shape::Future {
+            self.pending = None;
+        }
+        let mine = self.half(direction);
+        mine.progress += job.count.min(job.buffer.remain());
+        mine.result = CopyResult::Completed;
+        Some(self.deliver(direction))
+    }
+
+    /// Nobody waits any more; who did is to be told.
+    #[inline(always)]
+    fn end_pending(&mut self, result: CopyResult) -> Option<Direction> {
+        let pending = self.pending.take()?;
+        self.half(pending).result = result;
+        Some(pending)
+    }
+
+    /// The copy of an end is over: what it came to.
+    #[inline(always)]
+    fn deliver(&mut self, direction: Direction) -> u32 {
+        if self.pending == Some(direction) {
+            self.pending = None;
+        }
+        let shape = self.shape;
+        let end = self.half(direction);
+        let (over, payload) = match shape {
+            Shape::Stream => (
+                end.result == CopyResult::Dropped,
+                end.result as u32 | end.progress << 4,
+            ),
+            Shape::Future => (end.result != CopyResult::Cancelled, end.result as u32),
+        };
+        end.state = match over {
+            true => CopyState::Done,
+            false => CopyState::Idle,
+        };
+        payload
+    }
 }
 
 impl<S: Storage> Table<S> {
@@ -554,6 +599,7 @@ impl<S: Storage> Table<S> {
     /// The address of the host's buffer, where a copy of the end at `index` could begin and
     /// the host waits at the other one with a buffer of no elements: it may fill or empty the
     /// guest's at once, and nothing here changes.
+    #[inline(always)]
     pub fn host_waits(
         &self,
         arena: &Arena,

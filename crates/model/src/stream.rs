@@ -65,6 +65,14 @@ pub struct CopyJob {
     pub(crate) instance: Option<InstanceId>,
 }
 
+impl CopyJob {
+    /// The end that started it.
+    #[inline(always)]
+    pub const fn active(&self) -> WaitableId {
+        self.active
+    }
+}
+
 /// Where a copy's elements are, and where they go: from each buffer's progress on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopySides {
@@ -148,6 +156,16 @@ impl Shared {
             Direction::Writable => writable,
         };
         end.alive.then_some(end)
+    }
+
+    /// The half that is an end's, whether that is there or not.
+    #[inline(always)]
+    pub fn half(&mut self, direction: Direction) -> &mut CopyEnd {
+        let [readable, writable] = &mut self.ends;
+        match direction {
+            Direction::Readable => readable,
+            Direction::Writable => writable,
+        }
     }
 
     /// Ends alive.

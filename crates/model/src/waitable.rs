@@ -310,11 +310,14 @@ impl Arena {
         if waitable.pending && !waitable.sync_waiter {
             return Ok(());
         }
-        self.tell_event(id)
+        self.tell_event(id);
+        Ok(())
     }
 
-    fn tell_event(&mut self, id: WaitableId) -> Result<(), HandleError> {
-        let waitable = self.waitable_mut(id)?;
+    fn tell_event(&mut self, id: WaitableId) {
+        let Some(waitable) = self.find_mut(id) else {
+            return;
+        };
         waitable.pending = true;
         match waitable.set() {
             _ if waitable.sync_waiter => self.woken.push(Woken::Waiter(id)),
@@ -325,7 +328,6 @@ impl Arena {
             None if waitable.host => self.woken.push(Woken::Host(id)),
             None => {}
         }
-        Ok(())
     }
 
     /// Tells who waits for a set that it has an event. Where a `Store` runs them, the set's

@@ -297,3 +297,50 @@ fn the_highest_index() {
         }
     );
 }
+
+/// Many owned handles taken and made at once, against one by one: the same representations
+/// and indices, the same failures, and the same table afterwards.
+#[test]
+fn many_at_once() {
+    let mut random = Random(0x5EED_0F0A);
+    for round in 0..2000 {
+        let limit = 1 + random.below(40);
+        let mut table = Table::with_storage(VecStorage::new(), limit);
+        for _ in 0..random.below(30) {
+            let _ = table.new_own(ty(random.below(8) / 7), random.next());
+            if random.below(4) == 0 {
+                let _ = table.take_own(random.below(limit), ty(0));
+            }
+            if random.below(12) == 0 {
+                let mut loans = Loans::new();
+                let _ = table.lend(&mut loans, random.below(limit), ty(0));
+            }
+        }
+        let mut twin = table.clone();
+        let indices: Vec<u32> = match random.below(3) {
+            // Whatever there is, once; or anything.
+            0 => (0..random.below(12))
+                .map(|_| random.below(limit + 2))
+                .collect(),
+            _ => table.iter().map(|(index, _)| index).collect(),
+        };
+        let mut reps = Vec::new();
+        let taken = table.take_owns(ty(0), indices.iter().copied(), &mut reps);
+        let mut one_by_one = Vec::new();
+        let take = |index: &u32| twin.take_own(*index, ty(0)).map(|rep| one_by_one.push(rep));
+        assert_eq!(taken, indices.iter().try_for_each(take), "round {round}");
+        assert_eq!(reps, one_by_one);
+        let new: Vec<u32> = (0..random.below(50)).map(|_| random.next()).collect();
+        let (mut given, mut given_one_by_one) = (Vec::new(), Vec::new());
+        let made = table.new_owns(ty(1), &new, |index| given.push(index));
+        let make = |rep: &u32| {
+            let index = twin.new_own(ty(1), *rep);
+            index.map(|index| given_one_by_one.push(index))
+        };
+        assert_eq!(made, new.iter().try_for_each(make), "round {round}");
+        assert_eq!(given, given_one_by_one);
+        assert_eq!(table.storage().header(), twin.storage().header());
+        assert!(table.iter().eq(twin.iter()));
+        table.audit().unwrap();
+    }
+}

@@ -16,7 +16,7 @@
 use crate::component::history::Recorder;
 use helve_model::handles::{Header, MAX_INDEX, Slot, Storage};
 use helve_model::layout::HotBlock;
-use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 /// Slot 0 of a table without memory: free, and never written to.
@@ -121,19 +121,15 @@ impl Storage for HotStorage {
         };
         let slots = std::ptr::with_exposed_provenance_mut::<u8>(block.slots);
         // SAFETY: `new` is not empty; `old` is what the slots were allocated with, if they
-        // were; what is new is zeroed before it counts.
+        // were. What is new is zeros that nobody wrote: pages of a big table that no handle
+        // is in yet take no memory.
         let slots = unsafe {
-            if block.capacity == 0 {
-                alloc_zeroed(new)
-            } else {
-                let slots = realloc(slots, old, new.size());
-                if !slots.is_null() {
-                    slots
-                        .add(old.size())
-                        .write_bytes(0, new.size() - old.size());
-                }
-                slots
+            let fresh = alloc_zeroed(new);
+            if block.capacity > 0 && !fresh.is_null() {
+                fresh.copy_from_nonoverlapping(slots, old.size());
+                dealloc(slots, old);
             }
+            fresh
         };
         if slots.is_null() {
             return false;

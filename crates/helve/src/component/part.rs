@@ -24,7 +24,7 @@ use helve_model::error::{HandleError, Names};
 use helve_model::handles::{Header, MAX_INDEX, Slot, Storage, Table, TypeId};
 use helve_model::layout::HotBlock;
 use helve_model::resource::{Dropped, Loans, ScopeId};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -94,6 +94,12 @@ impl Part {
     #[inline(always)]
     pub fn with_table<R>(&self, work: impl FnOnce(&mut Table<HotStorage>) -> R) -> R {
         work(&mut self.handles.borrow_mut())
+    }
+
+    /// Its handles.
+    #[inline(always)]
+    pub fn table(&self) -> RefMut<'_, Table<HotStorage>> {
+        self.handles.borrow_mut()
     }
 
     /// Counts bytes that are copied between it and the host.

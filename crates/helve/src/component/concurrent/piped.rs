@@ -220,14 +220,34 @@ impl HostBuffer for Piped {
     }
 }
 
+/// A buffer that is at work: nobody else finds it meanwhile, which costs less than counting
+/// one more who has it.
+struct AtWork<'a> {
+    concurrent: &'a super::Concurrent,
+    key: Key,
+    buffer: Option<Arc<dyn HostBuffer>>,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            let mut state = self.concurrent.state.borrow_mut();
+            state.buffers.give_back(self.key, buffer);
+        }
+    }
+}
+
 /// Lets the producer or consumer that waits with the buffer at `address` work on a guest's,
 /// which is at `place`: how many of its `count` elements were moved.
 pub(crate) fn meet(shared: &StoreShared, address: u64, place: Place, count: u32) -> u32 {
-    let buffer = {
-        let mut state = shared.concurrent.state.borrow_mut();
-        state.buffers.get_mut(Key::from_bits(address)).cloned()
+    let (concurrent, key) = (&shared.concurrent, Key::from_bits(address));
+    let buffer = concurrent.state.borrow_mut().buffers.lend(key);
+    let work = AtWork {
+        concurrent,
+        key,
+        buffer,
     };
-    let moved = buffer.map_or(0, |buffer| {
+    let moved = work.buffer.as_ref().map_or(0, |buffer| {
         buffer.at_once(&Side::Guest(place), count as usize)
     });
     u32::try_from(moved).unwrap_or(u32::MAX).min(count)

@@ -89,6 +89,18 @@ impl<V> Slots<V> {
         self.slot(key)?.value.as_mut()
     }
 
+    /// Lends a thing to whoever asks: it is not to be found until it is back.
+    pub fn lend(&mut self, key: Key) -> Option<V> {
+        self.slot(key)?.value.take()
+    }
+
+    /// A thing that was lent is back.
+    pub fn give_back(&mut self, key: Key, value: V) {
+        if let Some(slot) = self.slot(key) {
+            slot.value = Some(value);
+        }
+    }
+
     /// Gives a thing up.
     pub fn remove(&mut self, key: Key) -> Option<V> {
         let slot = self.slot(key)?;

@@ -19,7 +19,6 @@
 
 use super::builtins::type_number;
 use crate::component::call::lane::Lane;
-use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::component::Component;
@@ -398,81 +397,24 @@ impl Ends {
         Ok((about, next))
     }
 
-    /// Moves elements whose bytes are the same on both sides, which runs no guest; `false`:
-    /// they are others.
+    /// Whose a buffer is.
     #[inline(always)]
-    pub fn copy_bytes(&self, sides: &CopySides, count: u32) -> Result<bool> {
-        let about = |buffer: &Buffer| self.about((buffer.address >> ADDRESS_BITS) as u32);
-        let (Some(from), Some(to)) = (about(&sides.from), about(&sides.to)) else {
-            return Err(out_of_bounds());
-        };
-        if !(from.bulk && to.bulk && from.size == to.size) {
-            return Ok(false);
-        }
-        if from.size == 0 {
-            return Ok(true);
-        }
-        let (Some(source), Some(target)) = (from.options.memory, to.options.memory) else {
-            return Err(out_of_bounds());
-        };
-        let range = |about: &About, buffer: &Buffer| {
-            let at = about.next(buffer) as usize;
-            at..at + count as usize * about.size as usize
-        };
-        let (source_range, target_range) = (range(from, &sides.from), range(to, &sides.to));
-        copy_bytes((source, source_range), (target, target_range))?;
-        Ok(true)
+    pub fn of(&self, buffer: &Buffer) -> Option<&About> {
+        self.about((buffer.address >> ADDRESS_BITS) as u32)
     }
 
     /// Moves elements that go without lifting and lowering each: bytes, and owned resources.
     /// Runs no guest; `false`: they are others.
-    #[inline(always)]
     pub fn copy_at_once(&mut self, sides: &CopySides, count: u32) -> Result<bool> {
-        Ok(self.copy_bytes(sides, count)? || self.move_owned(sides, count)?)
-    }
-
-    /// Moves owned resources: all out of the writer's table, then all into the reader's.
-    fn move_owned(&mut self, sides: &CopySides, count: u32) -> Result<bool> {
-        let Ends { about, reps, .. } = self;
-        let about = |buffer: &Buffer| {
-            let number = (buffer.address >> ADDRESS_BITS) as usize;
-            about.get(number.checked_sub(1)?)?.as_ref()
-        };
-        let (Some(from), Some(to)) = (about(&sides.from), about(&sides.to)) else {
+        let (Some(from), Some(to)) = (self.of(&sides.from), self.of(&sides.to)) else {
             return Err(out_of_bounds());
         };
-        let Some(ty) = from.own.filter(|_| from.own == to.own) else {
-            return Ok(false);
-        };
-        let (Some(source), Some(target)) = (from.options.memory, to.options.memory) else {
-            return Err(out_of_bounds());
-        };
-        // SAFETY: both are of the store that the copy is in.
-        let (giver, taker) = unsafe { (from.part(), to.part()) };
-        let range = |about: &About, buffer: &Buffer| {
-            let at = about.next(buffer) as usize;
-            at..at + count as usize * size_of::<u32>()
-        };
-        // SAFETY: no guest runs, nor does the slice outlive its use.
-        let handles = unsafe { source.bytes() }.get(range(from, &sides.from));
-        let handles = handles.ok_or_else(out_of_bounds)?.chunks_exact(4);
-        let indices = handles.map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
-        reps.clear();
-        giver
-            .with_table(|table| table.take_owns(ty, indices, reps))
-            .map_err(|error| giver.refused(error))?;
-        // SAFETY: as above; the other slice is gone.
-        let places = unsafe { target.bytes_mut() }.get_mut(range(to, &sides.to));
-        let mut places = places.ok_or_else(out_of_bounds)?.chunks_exact_mut(4);
-        let give = |index: u32| {
-            if let Some(place) = places.next() {
-                place.copy_from_slice(&index.to_le_bytes());
-            }
-        };
-        taker
-            .with_table(|table| table.new_owns(ty, reps, give))
-            .map_err(|error| taker.refused(error))?;
-        Ok(true)
+        if copy_bytes((from, &sides.from), (to, &sides.to), count)? {
+            return Ok(true);
+        }
+        let (from, to) = (*from, *to);
+        let reps = &mut self.reps;
+        move_owned((&from, &sides.from), (&to, &sides.to), count, reps)
     }
 
     /// What a copy moves, and from where to where.
@@ -521,24 +463,76 @@ impl Copy {
     }
 }
 
-/// Copies bytes that were checked; the two places may overlap within one memory.
+/// Moves elements whose bytes are the same on both sides, which runs no guest; `false`: they
+/// are others.
 #[inline(always)]
-fn copy_bytes(
-    (from, source): (GuestMemory, std::ops::Range<usize>),
-    (to, target): (GuestMemory, std::ops::Range<usize>),
-) -> Result<()> {
-    // SAFETY: no guest runs; nothing else looks at the memories, and each slice ends
-    // before the next one is made, but for its address.
-    unsafe {
-        let length = source.len();
-        let source = from.bytes().get(source).ok_or_else(out_of_bounds)?.as_ptr();
-        let target = to.bytes_mut().get_mut(target).ok_or_else(out_of_bounds)?;
-        if target.len() != length {
-            return Err(out_of_bounds());
-        }
-        std::ptr::copy(source, target.as_mut_ptr(), length);
+pub(super) fn copy_bytes(
+    (from, source): (&About, &Buffer),
+    (to, target): (&About, &Buffer),
+    count: u32,
+) -> Result<bool> {
+    if !(from.bulk && to.bulk && from.size == to.size) {
+        return Ok(false);
     }
-    Ok(())
+    if from.size == 0 {
+        return Ok(true);
+    }
+    let (Some(from_memory), Some(to_memory)) = (from.options.memory, to.options.memory) else {
+        return Err(out_of_bounds());
+    };
+    let length = count as usize * from.size as usize;
+    let (source, target) = (from.next(source) as usize, to.next(target) as usize);
+    // SAFETY: no guest runs; nothing else looks at the memories, and each slice ends
+    // before the next one is made, but for its address. The two places may overlap within
+    // one memory.
+    unsafe {
+        let source = from_memory.bytes().get(source..source + length);
+        let source = source.ok_or_else(out_of_bounds)?.as_ptr();
+        let target = to_memory.bytes_mut().get_mut(target..target + length);
+        let target = target.ok_or_else(out_of_bounds)?.as_mut_ptr();
+        std::ptr::copy(source, target, length);
+    }
+    Ok(true)
+}
+
+/// Moves owned resources: all out of the writer's table, then all into the reader's; `false`:
+/// they are others.
+fn move_owned(
+    (from, source): (&About, &Buffer),
+    (to, target): (&About, &Buffer),
+    count: u32,
+    reps: &mut Vec<u32>,
+) -> Result<bool> {
+    let Some(ty) = from.own.filter(|_| from.own == to.own) else {
+        return Ok(false);
+    };
+    let (Some(from_memory), Some(to_memory)) = (from.options.memory, to.options.memory) else {
+        return Err(out_of_bounds());
+    };
+    // SAFETY: both are of the store that the copy is in.
+    let (giver, taker) = unsafe { (from.part(), to.part()) };
+    let length = count as usize * size_of::<u32>();
+    let (source, target) = (from.next(source) as usize, to.next(target) as usize);
+    // SAFETY: no guest runs, nor does the slice outlive its use.
+    let handles = unsafe { from_memory.bytes() }.get(source..source + length);
+    let handles = handles.ok_or_else(out_of_bounds)?.chunks_exact(4);
+    let indices = handles.map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+    reps.clear();
+    giver
+        .with_table(|table| table.take_owns(ty, indices, reps))
+        .map_err(|error| giver.refused(error))?;
+    // SAFETY: as above; the other slice is gone.
+    let places = unsafe { to_memory.bytes_mut() }.get_mut(target..target + length);
+    let mut places = places.ok_or_else(out_of_bounds)?.chunks_exact_mut(4);
+    let give = |index: u32| {
+        if let Some(place) = places.next() {
+            place.copy_from_slice(&index.to_le_bytes());
+        }
+    };
+    taker
+        .with_table(|table| table.new_owns(ty, reps, give))
+        .map_err(|error| taker.refused(error))?;
+    Ok(true)
 }
 
 fn no_program() -> Error {

@@ -17,7 +17,7 @@
 //! As for `builtins`.
 
 use super::builtins::Function;
-use super::copy::About;
+use super::copy::{About, copy_bytes};
 use super::{State, refused};
 use crate::component::call::lane::Lane;
 use crate::component::concurrent::piped;
@@ -29,9 +29,10 @@ use helve_base::vmctx::{HostCall, VMHostContext, ValRaw};
 use helve_base::{Bug, Error, Result};
 use helve_model::error::HandleError;
 use helve_model::handles::Table;
-use helve_model::{Arena, CopyJob, CopyResult, Copying, Direction, EndType, InstanceId, Shape};
+use helve_model::{
+    Arena, Buffer, CopyJob, CopyResult, Copying, Direction, EndType, InstanceId, Shape,
+};
 use helve_vm::traps::host_call;
-use std::cell::RefMut;
 
 /// What an asynchronous read or write returns that goes on.
 const BLOCKED: u32 = u32::MAX;
@@ -189,16 +190,17 @@ impl Called<'_> {
         work: impl FnOnce(&mut Table<HotStorage>, &mut Arena) -> std::result::Result<R, HandleError>,
     ) -> Result<R> {
         let mut state = self.shared.drive.0.borrow_mut();
-        let arena = |arena: &mut Arena| self.part.with_table(|table| work(table, arena));
-        match state.model.with_arena(arena) {
+        let done = work(&mut self.part.table(), &mut state.model.arena);
+        let done = state.model.settled(done);
+        drop(state);
+        match done {
             Ok(done) => Ok(done),
-            Err(trap) => self.fails(state, trap),
+            Err(trap) => self.fails(trap),
         }
     }
 
     #[cold]
-    fn fails<R>(&self, state: RefMut<'_, State>, trap: helve_model::Trap) -> Result<R> {
-        drop(state);
+    fn fails<R>(&self, trap: helve_model::Trap) -> Result<R> {
         let Function {
             instance, owner, ..
         } = self.function;
@@ -220,34 +222,60 @@ impl Called<'_> {
             Some(here) => here,
             None => self.get_known()?,
         };
-        let mut state = self.shared.drive.0.borrow_mut();
         let (index, end) = (self.index(), about.end(shape, direction));
-        let begun = match about.buffer(shape, self.lanes) {
-            Ok(buffer) => state.model.with_arena(|arena| {
-                part.with_table(|table| table.copy(arena, index, end, here, buffer, true))
-            }),
-            Err(trap) => Err(trap),
+        let buffer = match about.buffer(shape, self.lanes) {
+            Ok(buffer) => buffer,
+            Err(trap) => return self.fails(trap),
         };
-        let payload = match begun {
+        let mut state = self.shared.drive.0.borrow_mut();
+        let arena = &mut state.model.arena;
+        // Step by step, not by closures: what comes back then needs no memory.
+        let begun = part.table().copy(arena, index, end, here, buffer, true);
+        let payload = match state.model.settled(begun) {
             Ok(Copying::Done(payload)) => payload,
             Ok(Copying::Blocked(_)) => BLOCKED,
             Ok(Copying::Copy(job)) => {
-                let sides = state.model.arena.copy_sides(&job)?;
-                let of_guests = sides.from_instance.is_some() && sides.to_instance.is_some();
-                if !of_guests || !state.ends.copy_at_once(&sides, job.count)? {
+                if !self.copies(&state, (direction, buffer), &job)? {
                     drop(state);
                     return self.copy_elements(job);
                 }
                 match state.model.copied(job) {
                     Ok(payload) => payload,
-                    Err(trap) => return self.fails(state, trap),
+                    Err(trap) => {
+                        drop(state);
+                        return self.fails(trap);
+                    }
                 }
             }
-            Err(trap) => return self.fails(state, trap),
+            Err(trap) => {
+                drop(state);
+                return self.fails(trap);
+            }
         };
         drop(state);
         self.give(Lane::from_u32(payload));
         Ok(())
+    }
+
+    /// Copies elements that are bytes, between guests; `false`: they are others.
+    #[inline(always)]
+    fn copies(
+        &self,
+        state: &State,
+        (direction, mine): (Direction, Buffer),
+        job: &CopyJob,
+    ) -> Result<bool> {
+        let Some((theirs, Some(_))) = state.model.arena.other_buffer(job.active())? else {
+            return Ok(false);
+        };
+        let Some(other) = state.ends.of(&theirs) else {
+            return Ok(false);
+        };
+        let (mine, theirs) = ((self.about, &mine), (other, &theirs));
+        match direction {
+            Direction::Writable => copy_bytes(mine, theirs, job.count),
+            Direction::Readable => copy_bytes(theirs, mine, job.count),
+        }
     }
 
     /// The model gets to know the caller's component instance.
