@@ -403,7 +403,8 @@ fn elem_segment(elem: wasmparser::Element<'_>) -> Result<ElemSegment> {
 }
 
 fn const_expr(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr> {
-    let mut ops = Vec::new();
+    // Nearly all are of one instruction, and a module may have tens of thousands.
+    let mut ops = Vec::with_capacity(1);
     for op in expr.get_operators_reader() {
         ops.push(match op? {
             Operator::I32Const { value } => ConstOp::I32Const(value),
