@@ -2,13 +2,15 @@
 //! must agree.
 //!
 //! Loops and recursion are bounded inside the modules (`ensure_termination`: a counter in
-//! a global that traps when it is used up), so both engines stop at the same place.
+//! a global that traps when it is used up), so both engines stop at the same place. How much of
+//! the language they have in them is counted by `met`.
 
 use crate::mutants::rng::Rng;
 use crate::watch::State;
 use arbitrary::Unstructured;
 use helve::core::{Extern, Instance, Linker, Module, Val};
 use helve::{CompileMode, Config, Engine, ErrorKind, Limits, OptLevel, Store, Trap};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The module of a seed.
@@ -398,6 +400,57 @@ fn compare(engines: &[Engine], seed: u64) -> Option<(bool, Option<String>)> {
         }
     }
     Some((true, None))
+}
+
+/// What the modules had in them so far: where it grows no more, more seeds show little.
+#[derive(Default)]
+struct Met {
+    modules: u64,
+    instructions: HashSet<String>,
+    pairs: HashSet<(String, String)>,
+    triples: HashSet<(String, String, String)>,
+}
+
+impl Met {
+    fn add(&mut self, wasm: &[u8]) {
+        self.modules += 1;
+        let name = |op: wasmparser::Operator<'_>| {
+            let text = format!("{op:?}");
+            let end = text.find([' ', '{', '(']).unwrap_or(text.len());
+            text[..end].to_owned()
+        };
+        for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+            let Ok(wasmparser::Payload::CodeSectionEntry(body)) = payload else {
+                continue;
+            };
+            let Ok(mut reader) = body.get_operators_reader() else {
+                continue;
+            };
+            let (mut before, mut last) = (String::new(), String::new());
+            while let Ok(op) = reader.read() {
+                let op = name(op);
+                self.triples.insert((before, last.clone(), op.clone()));
+                self.pairs.insert((last.clone(), op.clone()));
+                self.instructions.insert(op.clone());
+                (before, last) = (last, op);
+            }
+        }
+        if self.modules.is_power_of_two() || self.modules.is_multiple_of(2000) {
+            println!(
+                "met in {} modules: {} instructions, {} pairs, {} triples",
+                self.modules,
+                self.instructions.len(),
+                self.pairs.len(),
+                self.triples.len()
+            );
+        }
+    }
+}
+
+/// What modules of these seeds have in them, without running any.
+pub fn met(seeds: std::ops::Range<u64>) {
+    let mut met = Met::default();
+    seeds.filter_map(module).for_each(|wasm| met.add(&wasm));
 }
 
 pub fn worker(from: u64, to: u64, mut state: State) {

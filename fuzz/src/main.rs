@@ -6,6 +6,7 @@
 //! helve-fuzz mutant N [FILE]        one of them, aloud; its bytes to FILE
 //! helve-fuzz core FROM TO           core modules of wasm-smith, against wasmi
 //! helve-fuzz core-one N [FILE]
+//! helve-fuzz core-met FROM TO       what those modules have in them
 //! helve-fuzz values FILE            vectors of values.py, on real components
 //! helve-fuzz programs FILE          whole programs of programs.py, through components
 //! helve-fuzz faults FILE STEPS     a fault at every step, up to so many, of such programs
@@ -51,6 +52,7 @@ fn main() {
         }
         ["mutant", n] => mutant_runs::one(number(n), None),
         ["mutant", n, file] => mutant_runs::one(number(n), Some(file)),
+        ["core-met", from, to] => core::met(number(from)..number(to)),
         ["core-one", n] => core::one(number(n), None),
         ["core-one", n, file] => core::one(number(n), Some(file)),
         ["values", file] => values(file),

@@ -14,6 +14,7 @@ use crate::component::component::Component;
 use crate::component::drive;
 use crate::component::func::{Func, TypedFunc};
 use crate::component::link::{Binding, Bindings};
+use crate::component::reexport;
 use crate::component::resource::ResourceType;
 use crate::component::span::Span;
 use crate::component::state::{InstanceData, InstanceKey};
@@ -225,21 +226,33 @@ impl Instance {
     }
 
     /// The exported function, if it is one.
+    ///
+    /// That may be a function of the host's that the component exports as it has imported it.
+    /// Such a one is made callable when it is first looked up, by a small component of its
+    /// own, which counts among the store's; `None` where the store's limits leave no room for
+    /// that.
     pub fn get_func(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<Func> {
-        let store = store.as_context();
-        match self.index(store.opaque(), name)?.1 {
-            Item::Func(FuncItem {
-                func: FuncRef::Lifted(id),
-                ..
-            }) => Some(Func::new(self.data(store.opaque())?, id)),
-            Item::Func(FuncItem {
-                func: FuncRef::Imported(id),
-                ..
-            }) => match self.data(store.opaque())?.imported_funcs.get(id)?.get()? {
-                Binding::Guest(func) => Some(*func),
-                Binding::Host(_) => None,
-            },
-            _ => None,
+        self.find_func(store, name)?.ok()
+    }
+
+    /// `None`: no such function.
+    fn find_func(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<Result<Func>> {
+        let context = store.as_context();
+        let Item::Func(FuncItem { func, .. }) = self.index(context.opaque(), name)?.1 else {
+            return None;
+        };
+        let data = self.data(context.opaque())?;
+        let id = match func {
+            FuncRef::Lifted(id) => return Some(Ok(Func::new(data, id))),
+            FuncRef::Imported(id) => id,
+        };
+        match data.imported_funcs.get(id)?.get()? {
+            Binding::Guest(func) => Some(Ok(*func)),
+            Binding::Host(_) => {
+                let data = data.ptr();
+                // SAFETY: instances stay where they are as long as their store, which is here.
+                Some(reexport::func(unsafe { data.get() }, id, store))
+            }
         }
     }
 
@@ -282,10 +295,9 @@ impl Instance {
                 .0
         };
         let path = ImportPath(index.0.clone());
-        let func = self.get_func(&mut store, &index);
-        let func = func.ok_or_else(|| {
-            Error::msg(format!("the export `{path}` is no function of the guest's"))
-        })?;
+        let func = self.find_func(&mut store, &index);
+        let func =
+            func.ok_or_else(|| Error::msg(format!("the export `{path}` is no function")))??;
         func.typed(store)
             .with_context(|| format!("typing the export `{path}`"))
     }

@@ -466,11 +466,11 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
             let Some(index) = instance.get_export(&mut *store, parent, &name) else {
                 continue;
             };
-            if let Some(func) = instance.get_func(&mut *store, &index) {
-                self.func(&name, func)?;
-            } else if let Some(func) = instance.host_func(&mut *store, &index) {
+            if let Some(func) = instance.host_func(&mut *store, &index) {
                 // One that the instance imports itself and passes on.
                 self.define(&name, Definition::Func(func))?;
+            } else if let Some(func) = instance.get_func(&mut *store, &index) {
+                self.func(&name, func)?;
             } else if let Some(module) = instance.get_module(&mut *store, &index) {
                 self.module(&name, &module)?;
             } else if let Some(ty) = instance.get_resource(&mut *store, &index) {
@@ -523,7 +523,7 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
         }
     }
 
-    fn define(&mut self, name: &str, definition: Definition) -> Result<()> {
+    pub(super) fn define(&mut self, name: &str, definition: Definition) -> Result<()> {
         if !self.shadowing
             && let Some(other) = self.names.get_exact(name)
         {

@@ -53,6 +53,7 @@ mod lower;
 mod making;
 mod meter;
 mod part;
+mod reexport;
 mod resource;
 mod resource_table;
 mod span;

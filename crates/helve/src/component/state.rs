@@ -23,6 +23,7 @@ use crate::component::call::enter::LiftedFunc;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::component::Component;
+use crate::component::func::Func;
 use crate::component::fused::Fused;
 use crate::component::handles::{HostHandles, ResourceKey};
 use crate::component::hook::{Hook, Watch};
@@ -39,6 +40,7 @@ use helve_abi::types::{ResourceTypeId, Types};
 use helve_base::{Bug, EntityRef, Error, PrimaryMap, Result};
 use helve_decode::plan::*;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,6 +64,8 @@ pub(crate) struct InstanceData {
     pub options: PrimaryMap<OptionsId, OnceCell<CallOptions>>,
     pub imported_funcs: PrimaryMap<ImportedFuncId, OnceCell<Binding>>,
     pub imported_modules: PrimaryMap<ImportedModuleId, OnceCell<core::Module>>,
+    /// Host functions that it exports, as functions of guests: those that were looked up.
+    pub reexports: RefCell<HashMap<ImportedFuncId, Func>>,
     /// What its modules import of it, until it is called.
     pub late: Lates,
     /// Contexts of generated adapters.
@@ -127,6 +131,7 @@ impl InstanceData {
             options: cells(&plan.options),
             imported_funcs: cells(&plan.imported_funcs),
             imported_modules: cells(&plan.imported_modules),
+            reexports: RefCell::default(),
             late: Lates::default(),
             fused: Fused::default(),
             hook: shared.hook(),
