@@ -351,7 +351,10 @@ impl Bindings {
             set(&instance.resources, *id, key);
         }
         for (id, func) in &self.hosts {
-            if func.is_async() {
+            // Of an async type it is a subtask, unless it was lowered synchronously: then its
+            // caller's code is known to block.
+            let ty = instance.plan().imported_funcs[*id].ty;
+            if func.is_async() && !instance.types()[ty].is_async {
                 instance.may_wait.set(true);
             }
             set(&instance.imported_funcs, *id, Binding::Host(func.clone()));

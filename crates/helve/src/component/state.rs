@@ -82,7 +82,7 @@ pub(crate) struct InstanceData {
     pub linked: Cell<bool>,
     /// Whether calls of it are tasks.
     tasks: Cell<bool>,
-    /// Whether a function it imports may wait.
+    /// Whether a function it imports may wait with its caller's whole stack.
     pub may_wait: Cell<bool>,
     /// See [`helve_model::Readings`].
     pub no_donuts: bool,

@@ -69,6 +69,16 @@ struct Inner {
     abandon: bool,
 }
 
+/// How a call that has not begun is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Wanted,
+    /// Not at all.
+    Off,
+    /// Not at all, and its tree is to be locked down.
+    Abandoned,
+}
+
 /// How a call and its store learn of each other, whatever its result is.
 #[derive(Debug)]
 pub(super) struct Progress(Mutex<Inner>);
@@ -96,8 +106,14 @@ impl Progress {
         inner.gone || inner.cancel || inner.abandon
     }
 
-    fn is_abandoned(&self) -> bool {
-        self.lock().abandon
+    /// How a call is to begin.
+    fn how(&self) -> How {
+        let inner = self.lock();
+        match inner.gone || inner.cancel {
+            _ if inner.abandon => How::Abandoned,
+            true => How::Off,
+            false => How::Wanted,
+        }
     }
 
     /// It has begun; `true`: it is to be cancelled.
@@ -488,11 +504,10 @@ pub(super) fn start(store: StorePtr, shared: &StoreShared, at: Place) {
     };
     let (instance, lifted) = start.parts();
     let progress = start.progress;
-    if progress.is_abandoned() {
-        return lock_tree(shared, instance, lifted);
-    }
-    if progress.is_off() {
-        return start.side.end(&shared.concurrent.tokens, Ending::Cancelled);
+    match progress.how() {
+        How::Abandoned => return lock_tree(shared, instance, lifted),
+        How::Off => return start.side.end(&shared.concurrent.tokens, Ending::Cancelled),
+        How::Wanted => {}
     }
     if start.side.is_gone(&shared.concurrent.tokens) {
         return;

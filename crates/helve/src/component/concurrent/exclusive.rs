@@ -127,7 +127,16 @@ impl Exclusive {
 
 /// The function that has the store, seen from where the caller is; what was held back
 /// while it had is woken once it has not.
+#[inline]
 pub(super) fn owner(shared: &StoreShared) -> Option<Key> {
+    let exclusive = &shared.concurrent.exclusive;
+    match exclusive.waiting.borrow().is_empty() && exclusive.held.borrow().is_empty() {
+        true => None,
+        false => owner_among(shared),
+    }
+}
+
+fn owner_among(shared: &StoreShared) -> Option<Key> {
     let concurrent = &shared.concurrent;
     let exclusive = &concurrent.exclusive;
     let depth = exclusive.depth.get();

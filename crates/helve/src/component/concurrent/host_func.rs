@@ -14,7 +14,8 @@
 //! # Safety
 //!
 //! As for `drive::builtins`: compiled code of the store calls. The argument array stands
-//! in the trampoline's frame, which stays while its fiber does.
+//! in the trampoline's frame, which stays while its fiber does. A host's future stands in one
+//! box with its result, and is pinned there.
 
 use super::Concurrent;
 use super::accessor::{Accessor, open};
@@ -69,7 +70,8 @@ pub(crate) type ExclusiveFuture<'a, R> = Box<dyn Future<Output = Result<R>> + Se
 
 /// A future of one of these, and its result.
 struct Work<Fut, R> {
-    future: Pin<Box<Fut>>,
+    /// Pinned with the whole.
+    future: Fut,
     result: Option<R>,
 }
 
@@ -77,67 +79,93 @@ impl<Fut, R> Work<Fut, R>
 where
     Fut: Future<Output = Result<R>>,
 {
-    fn poll_it(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match self.future.as_mut().poll(cx) {
+    fn new(future: Fut) -> Self {
+        let result = None;
+        Work { future, result }
+    }
+
+    #[inline]
+    fn poll_it(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        // SAFETY: the future stays where it is: it is only reached through this pin, and
+        // dropped in its place. The result is not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        // SAFETY: as above.
+        let future = unsafe { Pin::new_unchecked(&mut this.future) };
+        match future.poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(result)) => {
-                self.result = Some(result);
+                this.result = Some(result);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
     }
 
-    fn take(&mut self) -> Result<R> {
-        let result = self.result.take();
+    fn take(self: Pin<&mut Self>) -> Result<R> {
+        // SAFETY: as above.
+        let result = unsafe { self.get_unchecked_mut() }.result.take();
         result.ok_or_else(|| Error::new(Bug("a host function without a result".into())))
     }
 }
 
-impl<Fut, R> Unpin for Work<Fut, R> {}
-
 /// A typed one.
+#[repr(transparent)]
 struct TypedWork<Fut, R>(Work<Fut, R>);
+
+impl<Fut, R> TypedWork<Fut, R> {
+    fn work(self: Pin<&mut Self>) -> Pin<&mut Work<Fut, R>> {
+        // SAFETY: it is pinned with the whole, which is nothing else.
+        unsafe { self.map_unchecked_mut(|this| &mut this.0) }
+    }
+}
 
 impl<Fut, R> HostWait for TypedWork<Fut, R>
 where
     Fut: Future<Output = Result<R>> + Send,
     R: ComponentNamedList + Lower + Send,
 {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.poll_it(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.work().poll_it(cx)
     }
 
     fn lower(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         call: HostCall<'_>,
         scope: &mut CallScope,
         to: Lane,
         lanes: &mut [Lane],
     ) -> Result<()> {
-        lower_typed_result(call, scope, &self.0.take()?, to, lanes)
+        lower_typed_result(call, scope, &self.work().take()?, to, lanes)
     }
 }
 
 /// A dynamic one.
+#[repr(transparent)]
 struct DynamicWork<Fut>(Work<Fut, Vec<Val>>);
+
+impl<Fut> DynamicWork<Fut> {
+    fn work(self: Pin<&mut Self>) -> Pin<&mut Work<Fut, Vec<Val>>> {
+        // SAFETY: as above.
+        unsafe { self.map_unchecked_mut(|this| &mut this.0) }
+    }
+}
 
 impl<Fut> HostWait for DynamicWork<Fut>
 where
     Fut: Future<Output = Result<Vec<Val>>> + Send,
 {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.poll_it(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.work().poll_it(cx)
     }
 
     fn lower(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         call: HostCall<'_>,
         scope: &mut CallScope,
         to: Lane,
         lanes: &mut [Lane],
     ) -> Result<()> {
-        let results = self.0.take()?;
+        let results = self.work().take()?;
         let expected = call.shape.result.iter().len();
         ensure!(
             results.len() == expected,
@@ -178,9 +206,8 @@ where
         let params = lift_params::<P>(call, scope, lanes)?;
         // SAFETY: the store is one of `T`, as the caller says, and nothing borrows from it.
         let accessor = Accessor::new(unsafe { call.instance.store().context::<T>() });
-        let future = Box::pin((self.func)(accessor, params));
-        let result = None;
-        Ok(Box::pin(TypedWork(Work { future, result })))
+        let future = (self.func)(accessor, params);
+        Ok(Box::pin(TypedWork(Work::new(future))))
     }
 
     fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {
@@ -219,9 +246,8 @@ where
         // SAFETY: the store is one of `T`, as the caller says, and nothing borrows from it;
         // nothing else of the store runs until the future is gone (`exclusive`).
         let store = unsafe { call.instance.store().context::<T>() };
-        let future = Box::pin(Box::into_pin((self.func)(store, params)));
-        let result = None;
-        Ok(Box::pin(TypedWork(Work { future, result })))
+        let future = Box::into_pin((self.func)(store, params));
+        Ok(Box::pin(TypedWork(Work::new(future))))
     }
 
     fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {
@@ -259,9 +285,8 @@ where
         )?;
         // SAFETY: the store is one of `T`, as the caller says, and nothing borrows from it.
         let accessor = Accessor::new(unsafe { call.instance.store().context::<T>() });
-        let future = Box::pin((self.func)(accessor, params.into_vec()));
-        let result = None;
-        Ok(Box::pin(DynamicWork(Work { future, result })))
+        let future = (self.func)(accessor, params.into_vec());
+        Ok(Box::pin(DynamicWork(Work::new(future))))
     }
 
     fn lower(self: Arc<Self>, store: &mut StoreOpaque, caller: Caller) -> Result<core::Func> {

@@ -306,7 +306,7 @@ impl State {
     fn take(&mut self, key: Key) -> Option<HostTask> {
         let task = self.tasks.remove(key)?;
         match &task.purpose {
-            Purpose::Subtask { subtask, .. } => drop(self.by_subtask.remove(subtask)),
+            Purpose::Subtask { subtask, .. } => drop(self.by_subtask.remove(*subtask)),
             Purpose::Parked { parked, .. } | Purpose::Yielded(Yielded::Thread { parked, .. }) => {
                 self.by_parked.remove(parked);
             }

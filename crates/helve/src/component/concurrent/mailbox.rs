@@ -56,8 +56,10 @@ struct Inner {
 #[derive(Default)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
-    /// How much is in it: changed under the lock, so that looking needs none.
-    there: AtomicUsize,
+    /// How much of each is in it: changed under the lock, so that looking needs none.
+    woken: AtomicUsize,
+    letters: AtomicUsize,
+    over: AtomicUsize,
     /// Whether a call that has not begun is not to any more.
     off: AtomicBool,
     /// Producers and consumers of the store.
@@ -84,14 +86,17 @@ impl Mailbox {
     }
 
     fn count(&self, inner: &Inner) {
-        let there = inner.woken.len() + inner.letters.len() + inner.over.len();
-        self.there.store(there, Ordering::SeqCst);
+        self.woken.store(inner.woken.len(), Ordering::Release);
+        self.letters.store(inner.letters.len(), Ordering::Release);
+        self.over.store(inner.over.len(), Ordering::Release);
     }
 
     /// Whether nothing is in it.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.there.load(Ordering::SeqCst) == 0
+        self.woken() == 0
+            && self.letters.load(Ordering::Acquire) == 0
+            && self.over.load(Ordering::Acquire) == 0
     }
 
     pub fn send(&self, letter: Letter) {
@@ -104,8 +109,9 @@ impl Mailbox {
     }
 
     /// Those calls.
+    #[inline]
     pub fn take_over(&self) -> Vec<Arc<WatchedCall>> {
-        if self.is_empty() {
+        if self.over.load(Ordering::Acquire) == 0 {
             return Vec::new();
         }
         let mut inner = self.lock();
@@ -118,8 +124,9 @@ impl Mailbox {
         self.put(|inner| inner.woken.push_back(woken));
     }
 
+    #[inline]
     pub fn take_letter(&self) -> Option<Letter> {
-        if self.is_empty() {
+        if self.letters.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut inner = self.lock();
@@ -155,11 +162,9 @@ impl Mailbox {
     }
 
     /// How many are to be polled.
+    #[inline]
     pub fn woken(&self) -> usize {
-        match self.is_empty() {
-            true => 0,
-            false => self.lock().woken.len(),
-        }
+        self.woken.load(Ordering::Acquire)
     }
 
     /// One of those to be polled, by place.

@@ -46,6 +46,7 @@ pub use pipe::{Destination, Flat, Source, StreamConsumer, StreamProducer, Stream
 pub use stall::{Stall, StalledTask, StalledThread};
 pub use stream_host::{StreamReader, StreamWriter, stream};
 
+use crate::component::drive::by_number::ByNumber;
 use crate::component::drive::copy;
 use crate::component::state::InstanceData;
 use crate::component::value::Vals;
@@ -113,7 +114,7 @@ pub(super) struct State {
     /// Host futures that wait.
     tasks: Slots<HostTask>,
     /// Those of async calls by guests.
-    by_subtask: HashMap<WaitableId, Key>,
+    by_subtask: ByNumber<WaitableId, Key>,
     /// Those for which a stack waits.
     by_parked: HashMap<ParkedId, Key>,
     /// Futures that are done, whose guests can't be told yet.
@@ -245,7 +246,7 @@ impl Concurrent {
 
     /// A guest cancels its call of a host function: whether the future is gone already.
     pub fn cancel(&self, subtask: WaitableId) -> bool {
-        let key = self.state.borrow().by_subtask.get(&subtask).copied();
+        let key = self.state.borrow().by_subtask.get(subtask).copied();
         key.is_none_or(|key| host_task::give_up(self, key))
     }
 
@@ -253,7 +254,7 @@ impl Concurrent {
     pub fn give_up(&self, calls: &[WaitableId], parked: &[ParkedId]) {
         let keys: Vec<Key> = {
             let state = self.state.borrow();
-            let calls = calls.iter().filter_map(|id| state.by_subtask.get(id));
+            let calls = calls.iter().filter_map(|id| state.by_subtask.get(*id));
             let parked = parked.iter().filter_map(|id| state.by_parked.get(id));
             calls.chain(parked).copied().collect()
         };

@@ -82,7 +82,7 @@ pub(crate) fn answer(
     let lanes = lanes.as_mut_ptr();
     let event = None;
     let mut waits = false;
-    answer_to(instance, effect, Reply { lanes, event }, &mut waits)?;
+    answer_to(instance, &effect, Reply { lanes, event }, &mut waits)?;
     Ok(match waits {
         true => Poll::Pending,
         false => Poll::Ready(()),
@@ -100,16 +100,17 @@ fn is_on_fiber(instance: &InstanceData) -> bool {
 #[inline]
 pub(super) fn answer_to(
     instance: &InstanceData,
-    effect: Effect,
+    effect: &Effect,
     to: Reply,
     waits: &mut bool,
 ) -> Result<()> {
     let mut state = instance.shared().drive.0.borrow_mut();
-    match (effect, state.asker) {
-        (Effect::Continue { thread, value }, Some(asker)) if thread == asker => {
-            reply(&mut state, to, value)
+    let asker = state.asker;
+    match effect {
+        Effect::Continue { thread, value } if Some(*thread) == asker => {
+            reply(&mut state, to, *value)
         }
-        (effect, asker) => {
+        effect => {
             drop(state);
             answer_later(instance, (effect, asker), to, waits)
         }
@@ -119,7 +120,7 @@ pub(super) fn answer_to(
 /// The same, where something else runs first.
 fn answer_later(
     instance: &InstanceData,
-    (effect, asker): (Effect, Option<ThreadId>),
+    (effect, asker): (&Effect, Option<ThreadId>),
     to: Reply,
     waits: &mut bool,
 ) -> Result<()> {
@@ -132,7 +133,7 @@ fn answer_later(
     }
     let next = match (effect, asker) {
         (Effect::ToHost, Some(asker)) => turns_here(instance, asker),
-        _ => Handed::Effect(effect),
+        _ => Handed::Effect(*effect),
     };
     let mut state = instance.shared().drive.0.borrow_mut();
     state.asker = asker;
@@ -157,7 +158,7 @@ pub(super) fn pass_on(
     waits: &mut bool,
 ) -> Result<()> {
     match next {
-        Handed::Effect(effect) => answer_to(instance, effect, to, waits),
+        Handed::Effect(effect) => answer_to(instance, &effect, to, waits),
         next if is_on_fiber(instance) => {
             instance.shared().drive.0.borrow_mut().handed = Some((next, to));
             *waits = true;
@@ -173,21 +174,24 @@ pub(super) fn pass_on(
 #[inline(always)]
 fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
     let shared = instance.shared();
-    let turns = || -> Result<Effect> {
+    let turns = || -> Result<Option<Value>> {
         let mut slots = None;
-        while let Some(effect) = event_loop::turn_here(shared)? {
-            if let Effect::Continue { thread, .. } = effect
-                && thread == asker
+        loop {
+            let turn = event_loop::turn_here(shared);
+            let effect = match &turn {
+                Ok(Some(effect)) => effect,
+                _ => return turn.map(|_| None),
+            };
+            if let Effect::Continue { thread, value } = effect
+                && *thread == asker
             {
-                return Ok(effect);
+                return Ok(Some(*value));
             }
             let _ = slots.get_or_insert_with(|| SlotsBelow::of(instance, asker));
             if let Some(value) = perform_until(instance, effect, Some(asker))? {
-                let thread = asker;
-                return Ok(Effect::Continue { thread, value });
+                return Ok(Some(value));
             }
         }
-        Ok(Effect::ToHost)
     };
     let concurrent = &shared.concurrent;
     if shared.drive.state().model.is_inside() {
@@ -197,7 +201,11 @@ fn turns_here(instance: &InstanceData, asker: ThreadId) -> Handed {
         return Handed::Effect(Effect::ToHost);
     };
     match catch_unwind(AssertUnwindSafe(turns)) {
-        Ok(Ok(effect)) => Handed::Effect(effect),
+        Ok(Ok(Some(value))) => Handed::Effect(Effect::Continue {
+            thread: asker,
+            value,
+        }),
+        Ok(Ok(None)) => Handed::Effect(Effect::ToHost),
         Ok(Err(error)) => Handed::Failed(error),
         Err(panic) => Handed::Panicked(panic),
     }

@@ -247,7 +247,7 @@ impl Function {
                 }
             }
         };
-        answer_to(instance, effect, to, waits)
+        answer_to(instance, &effect, to, waits)
     }
 
     /// Does what a built-in does. What is left of it is `later`'s; else its reply is given.

@@ -374,7 +374,7 @@ pub(crate) fn on_native_stack<R>(
     };
     let effect = ended.map_err(|trap| refused(instance, part, trap))?;
     let _slots = caller.map(|caller| SlotsBelow::of(instance, caller));
-    match (perform_until(instance, effect, caller), by_guest) {
+    match (perform_until(instance, &effect, caller), by_guest) {
         (Ok(None), true) => Err(Error::new(helve_base::Trap::Deadlock)),
         (Ok(_), _) => Ok(result),
         (Err(error), true) => Err(error),

@@ -119,7 +119,7 @@ impl Called<'_> {
             && let Some(effect) = park_stackful(self.store, first)?
         {
             let to = self.reply();
-            return answer_to(self.instance, effect, to, waits);
+            return answer_to(self.instance, &effect, to, waits);
         }
         let shared = self.instance.shared();
         State::materialize(shared, self.store)?;
@@ -128,8 +128,10 @@ impl Called<'_> {
             state.asker = state.model.current_thread();
             work(&mut state.model, self.function.is_cancellable())
         };
-        let effect = effect.map_err(|trap| refused(self.instance, self.function.owner, trap))?;
-        answer_to(self.instance, effect, self.reply(), waits)
+        match &effect {
+            Ok(effect) => answer_to(self.instance, effect, self.reply(), waits),
+            Err(trap) => Err(refused(self.instance, self.function.owner, *trap)),
+        }
     }
 
     #[inline]

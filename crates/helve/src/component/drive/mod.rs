@@ -23,7 +23,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod builtins;
-mod by_number;
+pub(crate) mod by_number;
 pub(crate) mod call;
 pub(crate) mod copy;
 pub(crate) mod destructor;

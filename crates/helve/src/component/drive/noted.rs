@@ -124,7 +124,7 @@ pub(crate) unsafe fn settle(
         // SAFETY: as below.
         unsafe { unlink(instance.store()) };
         let lanes = out;
-        return answer_to(instance, effect, Reply { lanes, event: None }, waits);
+        return answer_to(instance, &effect, Reply { lanes, event: None }, waits);
     }
     State::materialize(shared, instance.store())?;
     let trap = |trap| refused(instance, lifted.owner, trap);
@@ -162,7 +162,7 @@ pub(crate) unsafe fn settle(
     // SAFETY: the innermost record is this call's.
     unsafe { unlink(instance.store()) };
     let lanes = out;
-    answer_to(instance, effect, Reply { lanes, event: None }, waits)
+    answer_to(instance, &effect, Reply { lanes, event: None }, waits)
 }
 
 /// The innermost call on the stack that runs, which is `context`'s, is one that nobody knows

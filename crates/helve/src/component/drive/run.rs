@@ -49,7 +49,7 @@ fn perform_next(instance: &InstanceData, first: impl FnOnce() -> Result<Effect>)
     let concurrent = &instance.shared().concurrent;
     let went = concurrent.running(None, || {
         catch_unwind(AssertUnwindSafe(|| {
-            perform_until(instance, first()?, None).map(|_| ())
+            perform_until(instance, &first()?, None).map(|_| ())
         }))
     });
     match went {
@@ -63,30 +63,44 @@ fn perform_next(instance: &InstanceData, first: impl FnOnce() -> Result<Effect>)
 }
 
 /// The same, or until a thread goes on that runs on the native stack: what it gets.
+// Effects are looked at where they are: one that is put together field by field and moved as a
+// whole right away costs more than what it is for.
 pub(super) fn perform_until(
     instance: &InstanceData,
-    effect: Effect,
+    first: &Effect,
     native: Option<ThreadId>,
 ) -> Result<Option<Value>> {
     let watched = instance.is_metered() || instance.traces();
-    let mut effect = effect;
+    let over = |effect: &Effect| match effect {
+        Effect::ToHost => Some(None),
+        Effect::Continue { thread, value } if Some(*thread) == native => Some(Some(*value)),
+        _ => None,
+    };
+    if let Some(value) = over(first) {
+        return Ok(value);
+    }
+    let mut last;
+    let mut effect = first;
     loop {
-        effect = match effect {
-            Effect::ToHost => return Ok(None),
-            Effect::Continue { thread, value } if Some(thread) == native => {
-                return Ok(Some(value));
-            }
-            effect if !watched => perform_one(instance, effect)?,
-            effect => perform_watched(instance, effect)?,
+        let next = match watched {
+            false => perform_one(instance, effect),
+            true => perform_watched(instance, effect),
         };
+        if let Ok(next) = &next
+            && let Some(value) = over(next)
+        {
+            return Ok(value);
+        }
+        last = next?;
+        effect = &last;
     }
 }
 
 /// Performs one effect where somebody wants to know who runs.
-fn perform_watched(instance: &InstanceData, effect: Effect) -> Result<Effect> {
-    match effect_thread(&effect) {
+fn perform_watched(instance: &InstanceData, effect: &Effect) -> Result<Effect> {
+    match effect_thread(effect) {
         Some(thread) => by_thread(instance, thread, || {
-            span(instance, &effect).within(|| perform_one(instance, effect))
+            span(instance, effect).within(|| perform_one(instance, effect))
         }),
         None => perform_one(instance, effect),
     }
@@ -121,8 +135,8 @@ fn by_thread<R>(instance: &InstanceData, thread: ThreadId, work: impl FnOnce() -
 
 /// Performs one effect: the next one.
 #[inline(always)]
-fn perform_one(instance: &InstanceData, effect: Effect) -> Result<Effect> {
-    match effect {
+fn perform_one(instance: &InstanceData, effect: &Effect) -> Result<Effect> {
+    match *effect {
         Effect::Start { thread, entry } => start(instance, thread, entry),
         Effect::Callback {
             thread,
