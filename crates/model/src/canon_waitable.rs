@@ -5,7 +5,7 @@ use crate::canon_lower::BLOCKED;
 use crate::copy_end::{Copying, EndType};
 use crate::effect::{Effect, Value};
 use crate::error::HandleError;
-use crate::handles::TypeId;
+use crate::handles::{Table, TypeId};
 use crate::instance::{FlagStorage, InstanceError, InstanceId, Instances};
 use crate::store::{Next, Store};
 use crate::stream::{Buffer, CopyJob, Shape};
@@ -61,6 +61,27 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let set = self.with_table(instance, |table, arena| table.begin_wait(arena, index))?;
         let next = self.wait_until(Wait::Set(set), cancellable);
         self.follow(next)
+    }
+
+    /// `waitable-set.wait`, not cancellable, of a guest whose table the caller has at hand:
+    /// the event, where one is there and no choice is to be made. The thread goes on then,
+    /// so nobody asks which one it is. `None`: [`Store::waitable_set_wait`] knows, and nothing
+    /// is changed.
+    #[inline(always)]
+    pub fn event_at_once(
+        &mut self,
+        table: &mut Table<T::Slots>,
+        index: u32,
+    ) -> Result<Option<Event>, Trap> {
+        let set = match table.waitable_set(index) {
+            Ok(set) if self.arena.set_has_event(set) && !self.readings.block_early => set,
+            _ => return Ok(None),
+        };
+        if !self.queue.keeps_on() {
+            return Ok(None);
+        }
+        let event = table.poll_set(&mut self.arena, set, None);
+        self.settled(event)
     }
 
     /// `waitable-set.poll`.

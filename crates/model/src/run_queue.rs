@@ -637,6 +637,15 @@ impl RunQueue {
         keep
     }
 
+    /// The same of one that goes on by default, as long as neither a seed nor a replay
+    /// decides; `false`: it is to be asked as usual, and nothing is changed.
+    #[inline(always)]
+    pub fn keeps_on(&mut self) -> bool {
+        let keeps = matches!(self.schedule, Schedule::InOrder) && self.kept < KEEP;
+        self.kept += u32::from(keeps);
+        keeps
+    }
+
     /// All threads that can run. Slow: for replays and audits.
     pub fn ready(&self, among: Among) -> Vec<ThreadId> {
         let lists: Vec<u32> = match among {

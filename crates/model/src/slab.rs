@@ -73,7 +73,7 @@ impl<T> Slab<T> {
     }
 
     /// The same, of one that nobody needs any more; whether there was one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn discard(&mut self, number: u32) -> bool {
         match self.items.get_mut(number as usize) {
             Some(place @ Some(_)) => {

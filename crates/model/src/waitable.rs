@@ -154,11 +154,10 @@ impl Event {
 pub(crate) struct Waitable {
     /// Its index in the table it is in; 0: in none.
     pub index: u32,
-    /// The set it is in, or `NOBODY`; its place among the members.
+    /// The set it is in, or `NOBODY`.
     set: SetId,
+    /// Its place among the set's members; in no set: the thread that waits, or `NOBODY`.
     place: u32,
-    /// See [`Waitable::waiter`]; or `NOBODY`.
-    waiter: ThreadId,
     /// Whether an event is pending.
     pub pending: bool,
     /// Whether a thread waits for just this one.
@@ -175,8 +174,7 @@ impl Waitable {
         Waitable {
             index: 0,
             set: SetId(NOBODY),
-            place: 0,
-            waiter: ThreadId(NOBODY),
+            place: NOBODY,
             pending: false,
             sync_waiter: false,
             host: false,
@@ -190,16 +188,19 @@ impl Waitable {
     }
 
     /// The thread that waits for just this one, or that waits for a call which has no
-    /// index, if a `Store` runs them.
+    /// index, if a `Store` runs them. One in a set has none.
     #[inline]
     pub(crate) fn waiter(&self) -> Option<ThreadId> {
-        (self.waiter.0 != NOBODY).then_some(self.waiter)
+        let alone = self.set.0 == NOBODY && self.place != NOBODY;
+        alone.then_some(ThreadId(self.place))
     }
 
     /// See [`Waitable::waiter`].
     #[inline]
     pub(crate) fn set_waiter(&mut self, thread: Option<ThreadId>) {
-        self.waiter = thread.unwrap_or(ThreadId(NOBODY));
+        if self.set.0 == NOBODY {
+            self.place = thread.map_or(NOBODY, |thread| thread.0);
+        }
     }
 }
 
@@ -398,7 +399,7 @@ impl Arena {
         }
         let waitable = self.waitable_mut(id)?;
         let (set, place) = (waitable.set, waitable.place as usize);
-        waitable.set = SetId(NOBODY);
+        (waitable.set, waitable.place) = (SetId(NOBODY), NOBODY);
         if let Some(set) = self.sets.get_mut(set.0)
             && place < set.members.len()
         {
@@ -470,13 +471,13 @@ impl<S: Storage> Table<S> {
     }
 
     /// The waitable at `index`, of this kind and type.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn waitable_of(&self, index: u32, want: Found) -> Result<WaitableId, HandleError> {
         Ok(WaitableId(self.expect(index, want.kind, want.ty)?.rep()))
     }
 
     /// Gives a waitable an index.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert_waitable(
         &mut self,
         arena: &mut Arena,

@@ -18,7 +18,6 @@ use super::mailbox::Mailbox;
 use super::pipe::{Side, StreamState};
 use super::slots::Key;
 use super::stream_host::CancelOnDrop;
-use crate::component::drive::copy::Place;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
 use crate::component::store::StoreShared;
@@ -238,8 +237,8 @@ impl Drop for AtWork<'_> {
 }
 
 /// Lets the producer or consumer that waits with the buffer at `address` work on a guest's,
-/// which is at `place`: how many of its `count` elements were moved.
-pub(crate) fn meet(shared: &StoreShared, address: u64, place: Place, count: u32) -> u32 {
+/// the other side: how many of its `count` elements were moved.
+pub(crate) fn meet(shared: &StoreShared, address: u64, guest: &Side, count: u32) -> u32 {
     let (concurrent, key) = (&shared.concurrent, Key::from_bits(address));
     let buffer = concurrent.state.borrow_mut().buffers.lend(key);
     let work = AtWork {
@@ -247,9 +246,8 @@ pub(crate) fn meet(shared: &StoreShared, address: u64, place: Place, count: u32)
         key,
         buffer,
     };
-    let moved = work.buffer.as_ref().map_or(0, |buffer| {
-        buffer.at_once(&Side::Guest(place), count as usize)
-    });
+    let buffer = work.buffer.as_ref();
+    let moved = buffer.map_or(0, |buffer| buffer.at_once(guest, count as usize));
     u32::try_from(moved).unwrap_or(u32::MAX).min(count)
 }
 

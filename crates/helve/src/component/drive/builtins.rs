@@ -22,6 +22,7 @@ use crate::component::call::memory::GuestMemory;
 use crate::component::call::options::CallOptions;
 use crate::component::call::scope::CallScope;
 use crate::component::concurrent;
+use crate::component::concurrent::pipe::Side;
 use crate::component::func::Func;
 use crate::component::fused;
 use crate::component::history::History;
@@ -388,7 +389,7 @@ impl Function {
             let address = state.model.host_waits(index, end, is_async)?;
             (address, state.place(&buffer).ok()?, count)
         };
-        let moved = concurrent::piped::meet(shared, address, place, count);
+        let moved = concurrent::piped::meet(shared, address, &Side::Guest(place), count);
         let completed = helve_model::CopyResult::Completed as u32;
         (moved > 0).then_some(completed | moved << 4)
     }

@@ -9,7 +9,7 @@
 //!
 //! As for `builtins`.
 
-use super::answer::answer_to;
+use super::answer::{answer_to, reply};
 use super::builtins::Function;
 use super::call::Known;
 use super::noted::park_stackful;
@@ -23,7 +23,7 @@ use helve_base::Result;
 use helve_base::vmctx::{HostCall, VMHostContext, ValRaw};
 use helve_model::error::HandleError;
 use helve_model::handles::Table;
-use helve_model::{Arena, Effect, FirstWait};
+use helve_model::{Arena, Effect, FirstWait, Value};
 use helve_vm::traps::host_call_waiting;
 
 /// The entry of a built-in, if it has one of its own.
@@ -106,6 +106,25 @@ impl Called<'_> {
             state.model.with_arena(arena)
         };
         done.map_err(|trap| refused(self.instance, self.function.owner, trap))
+    }
+
+    /// `waitable-set.wait` where an event is there: whether that was all.
+    #[inline(always)]
+    fn event_at_once(&self) -> Result<bool> {
+        let part = self.instance.part(self.function.owner);
+        let set = self.number(0);
+        let mut state = self.instance.shared().drive.state();
+        match state.model.event_at_once(&mut part.table(), set) {
+            Ok(None) => Ok(false),
+            Ok(Some(event)) => {
+                reply(&mut state, self.reply(), Value::Event(event))?;
+                Ok(true)
+            }
+            Err(trap) => {
+                drop(state);
+                Err(refused(self.instance, self.function.owner, trap))
+            }
+        }
     }
 
     /// Does something that concerns the thread that calls.
@@ -194,6 +213,9 @@ unsafe extern "C" fn waitable_set_wait(context: *mut VMHostContext, args: *mut V
         run(context, args, |called, waits| {
             let index = called.number(0);
             let cancellable = called.function.is_cancellable();
+            if !cancellable && called.event_at_once()? {
+                return Ok(());
+            }
             let first = FirstWait::Set { index, cancellable };
             called.by_thread((Some(first), waits), |model, cancellable| {
                 model.waitable_set_wait(index, cancellable)

@@ -20,6 +20,7 @@ use super::builtins::Function;
 use super::copy::{About, copy_bytes};
 use super::{State, refused};
 use crate::component::call::lane::Lane;
+use crate::component::concurrent::pipe::Side;
 use crate::component::concurrent::piped;
 use crate::component::hot::HotStorage;
 use crate::component::part::Part;
@@ -292,20 +293,19 @@ impl Called<'_> {
     /// What a read or write of a stream returns, which a producer or consumer of the host's
     /// could serve at once.
     fn at_once(&self, direction: Direction) -> Option<u32> {
-        let (address, place, count) = {
-            let state = &mut *self.shared.drive.state();
+        let buffer = self.about.buffer(Shape::Stream, self.lanes).ok()?;
+        let count = Some(buffer.remain()).filter(|count| *count > 0)?;
+        let end = self.about.end(Shape::Stream, direction);
+        let address = {
+            let state = self.shared.drive.state();
             if state.model.is_seeded() {
                 return None;
             }
-            let buffer = self.about.buffer(Shape::Stream, self.lanes).ok()?;
-            let count = Some(buffer.remain()).filter(|count| *count > 0)?;
-            let end = self.about.end(Shape::Stream, direction);
-            let (arena, index) = (&state.model.arena, self.index());
-            let waits = |table: &mut Table<HotStorage>| table.host_waits(arena, index, end, true);
-            let address = self.part.with_table(waits).ok()??;
-            (address, self.about.place(&buffer), count)
+            let (table, arena) = (self.part.table(), &state.model.arena);
+            table.host_waits(arena, self.index(), end, true).ok()??
         };
-        let moved = piped::meet(self.shared, address, place, count);
+        let guest = Side::Guest(self.about.place(&buffer));
+        let moved = piped::meet(self.shared, address, &guest, count);
         (moved > 0).then_some(CopyResult::Completed as u32 | moved << 4)
     }
 
