@@ -175,6 +175,10 @@ class Plot:
         words = self.rng.choice([lambda thread, inst, n: ["rnew", n + 1, 7], lambda *_: ["ecnew"]])
         return [("T", self.keep("it", words)), ("T", lambda *_: ["join", self.last("it"), 0])]
 
+    def no_set(self):
+        words = self.rng.choice([lambda thread, inst, n: ["rnew", n + 1, 7], lambda *_: ["ecnew"]])
+        return self.as_t([self.new(), ("T", self.keep("it", words)), ("T", lambda *_: ["join", self.end(self.way), self.last("it")])])
+
     def too_many(self):
         self.shape = "s"
         return self.as_t([self.new(), ("T", lambda *_: ["copyat", "s", self.way, self.ty, self.end(self.way), 1 << 28, 1, 4096])])
@@ -191,4 +195,4 @@ class Plot:
 
 PLOTS = ["awaited_end"] * 4 + ["done_end"] * 2 + ["end_with_event"] * 2 + ["end_in_set"] * 2 + ["cancelled"] * 5 + [
     "awaited_subtask", "awaited_subtask", "cancelled_subtask", "cancelled_subtask", "lent", "lent", "cancelled_with_borrow",
-    "no_waitable", "too_many", "no_error_context", "busy_end_given"]
+    "no_waitable", "no_set", "too_many", "no_error_context", "busy_end_given"]

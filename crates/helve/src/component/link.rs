@@ -379,7 +379,8 @@ fn enters(instance: &InstanceData, other: &InstanceData) {
         instance.use_tasks();
         other.use_tasks();
     }
-    if other.may_wait.get() {
+    // Functions of it that are not async may wait all the same.
+    if other.may_wait.get() || other.tasks() {
         instance.may_wait.set(true);
     }
 }

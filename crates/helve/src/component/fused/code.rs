@@ -248,6 +248,8 @@ pub(crate) struct Rules {
     context: HashSet<ComponentInstanceId>,
     /// Instances whose code can block on its stack, but for calls that block nobody else.
     blocking: HashSet<ComponentInstanceId>,
+    /// Those whose stack may have to wait all the same: for such calls, too.
+    waiting: HashSet<ComponentInstanceId>,
     /// Whether calls are noted: somebody may see that they are tasks.
     noted: bool,
     readings: Readings,
@@ -266,10 +268,12 @@ impl Rules {
                 _ => false,
             };
         }
+        let blocking = blocking(plan);
         Rules {
             active,
             context,
-            blocking: blocking(plan),
+            waiting: waiting(plan, &blocking),
+            blocking,
             noted: drive::uses_tasks(plan) || !plan.imported_funcs.is_empty(),
             readings: Readings::SPEC,
         }
@@ -280,9 +284,9 @@ impl Rules {
         self.context.contains(&id)
     }
 
-    /// Whether an instance's code can block on its stack while others run.
+    /// Whether the stack of an instance's code may have to wait while others run.
     pub fn can_block(&self, id: ComponentInstanceId) -> bool {
-        self.blocking.contains(&id)
+        self.waiting.contains(&id)
     }
 
     fn pair(&self, plan: &Plan, id: LoweredId) -> Option<Pair> {
@@ -410,6 +414,47 @@ fn blocking(plan: &Plan) -> HashSet<ComponentInstanceId> {
     builtins
         .chain(lowered.map(|lowered| lowered.owner))
         .collect()
+}
+
+/// Those, and instances that call them on their own stack, or drop what they define: others
+/// of the callee's instance may run then, and what they start may come back here.
+fn waiting(plan: &Plan, blocking: &HashSet<ComponentInstanceId>) -> HashSet<ComponentInstanceId> {
+    let calls = plan.lowered.iter().filter_map(|(id, lowered)| {
+        let Meeting::Lift { lifted, .. } = plan.meeting(id) else {
+            return None;
+        };
+        let callee = plan.lifted[lifted].owner;
+        let goes_on = plan.options[lowered.options].is_async && plan.types[lowered.ty].is_async;
+        // Else it is called on a stack of its own, and its caller goes on.
+        (!goes_on || !blocking.contains(&callee)).then_some((lowered.owner, callee))
+    });
+    let drops = plan.builtins.values().filter_map(|def| {
+        let CanonBuiltin::ResourceDrop { resource } = def.op else {
+            return None;
+        };
+        match &plan.resources.get(resource)?.origin {
+            ResourceOrigin::Defined {
+                owner,
+                dtor: Some(_),
+                ..
+            } => Some((def.owner, *owner)),
+            _ => None,
+        }
+    });
+    let mut callers: HashMap<_, Vec<_>> = HashMap::new();
+    for (caller, callee) in calls.chain(drops) {
+        callers.entry(callee).or_default().push(caller);
+    }
+    let mut waiting = blocking.clone();
+    let mut next: Vec<_> = blocking.iter().copied().collect();
+    while let Some(callee) = next.pop() {
+        for caller in callers.remove(&callee).unwrap_or_default() {
+            if waiting.insert(caller) {
+                next.push(caller);
+            }
+        }
+    }
+    waiting
 }
 
 fn same_type(plan: &Plan, a: FuncTypeId, b: FuncTypeId) -> bool {
