@@ -48,6 +48,8 @@ use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw};
 use helve_base::{Error, Result};
 use helve_fiber::{Fiber, PooledStack, RECORD_BYTES, Step, Suspender};
 use std::any::Any;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 
 /// What is kept per fiber, in its stack's record area.
 #[repr(C)]
@@ -65,6 +67,9 @@ pub(crate) struct Continuation {
     left_at: usize,
     /// About where the stack that resumed it ended then.
     resumed_at: usize,
+    /// What owns the stack that this stands on, while the guest is not done: so that a
+    /// suspended guest is one pointer.
+    fiber: MaybeUninit<Fiber>,
 }
 
 /// Bytes that the frames between a recorded stack pointer and the switch itself take at
@@ -148,12 +153,9 @@ pub enum FiberResult {
     Suspended(Suspended),
 }
 
-/// A suspended guest. Dropping it abandons the guest where it is and frees its stack.
-pub struct Suspended {
-    /// Dropped first, as it stands on the fiber's stack.
-    continuation: Owned,
-    fiber: Fiber,
-}
+/// A suspended guest: its continuation, which nothing runs, and the fiber in it. Dropping it
+/// abandons the guest where it is and frees its stack.
+pub struct Suspended(NonNull<Continuation>);
 
 /// How the host function that suspended a guest ends.
 pub enum Resume {
@@ -165,15 +167,15 @@ pub enum Resume {
     Panic(Box<dyn Any + Send>),
 }
 
-/// A continuation that nothing runs.
-struct Owned(*mut Continuation);
-
-impl Drop for Owned {
+impl Drop for Suspended {
     fn drop(&mut self) {
-        // SAFETY: the fiber, and with it its stack, is still there and not running.
+        let this = self.0.as_ptr();
+        // SAFETY: the fiber, and with it its stack, is there and not running; it is taken out
+        // of its place on that stack before it goes.
         unsafe {
-            exception::resumed((*self.0).store, self.0);
-            (*self.0).activation.outcome = None;
+            exception::resumed((*this).store, this);
+            (*this).activation.outcome = None;
+            drop((*this).fiber.assume_init_read());
         }
     }
 }
@@ -226,10 +228,14 @@ pub unsafe fn enter_on_fiber(
             },
             left_at: 0,
             resumed_at: 0,
+            fiber: MaybeUninit::uninit(),
         });
         (*this).activation.fiber = this;
-        let fiber = Fiber::new(stack, run, this.cast());
-        switch(fiber, this, status::RETURNED)
+        let fiber = &raw mut (*this).fiber;
+        fiber
+            .cast::<Fiber>()
+            .write(Fiber::new(stack, run, this.cast()));
+        switch(this, status::RETURNED)
     }
 }
 
@@ -266,12 +272,13 @@ unsafe extern "C" fn run(this: *mut u8, suspender: &Suspender, _first: usize) ->
 ///
 /// # Safety
 ///
-/// `this` is the continuation of `fiber`, which is not running; its store is live, on
+/// `this` is a continuation with its fiber, which is not running; its store is live, on
 /// this thread, and no reference to it is held.
-unsafe fn switch(mut fiber: Fiber, this: *mut Continuation, status: u32) -> FiberResult {
+unsafe fn switch(this: *mut Continuation, status: u32) -> FiberResult {
     // SAFETY: by contract.
     unsafe {
         let store = (*this).store;
+        let fiber = (&raw mut (*this).fiber).cast::<Fiber>();
         let outer = Fields::of(store);
         let activation = &raw mut (*this).activation;
         (*activation).previous = outer.activation.cast();
@@ -280,24 +287,21 @@ unsafe fn switch(mut fiber: Fiber, this: *mut Continuation, status: u32) -> Fibe
         (*this).inner.put(store);
         exception::resumed(store, this);
         (*this).resumed_at = arch::stack_pointer();
-        let saved = thread::begin_on(store, fiber.low(), this.addr());
-        let step = fiber.resume(status as usize);
+        let saved = thread::begin_on(store, (*fiber).low(), this.addr());
+        let step = (*fiber).resume(status as usize);
         thread::end_on(&saved);
         (*this).inner = Fields::of(store);
         outer.put(store);
         match step {
             Step::Finished(left) => {
                 let result = (*activation).finish(left as u32);
-                FiberResult::Done(result, fiber.into_stack())
+                FiberResult::Done(result, fiber.read().into_stack())
             }
             Step::Suspended => {
                 // The outer activation may be gone when it is resumed, or walked.
                 (*activation).previous = std::ptr::null_mut();
                 exception::suspended(store, this);
-                FiberResult::Suspended(Suspended {
-                    continuation: Owned(this),
-                    fiber,
-                })
+                FiberResult::Suspended(Suspended(NonNull::new_unchecked(this)))
             }
         }
     }
@@ -315,16 +319,12 @@ impl Suspended {
             Resume::Return => None,
             Resume::Fail(error) => {
                 // SAFETY: the store outlives its fibers.
-                let store = unsafe { (*self.continuation.0).store };
+                let store = unsafe { (*self.0.as_ptr()).store };
                 Some(host_exit(store, error, self.backtrace()))
             }
             Resume::Panic(panic) => Some(Exit::Panic(panic)),
         };
-        let Suspended {
-            continuation,
-            fiber,
-        } = self;
-        let this = std::mem::ManuallyDrop::new(continuation).0;
+        let this = std::mem::ManuallyDrop::new(self).0.as_ptr();
         let status = if exit.is_some() {
             status::FAILED
         } else {
@@ -338,19 +338,19 @@ impl Suspended {
             }
         }
         // SAFETY: by contract.
-        unsafe { switch(fiber, this, status) }
+        unsafe { switch(this, status) }
     }
 
     /// Its stack's [`room`].
     pub fn room(&self) -> *mut u8 {
-        let record = self.continuation.0.cast::<u8>();
+        let record = self.0.as_ptr().cast::<u8>();
         record.wrapping_add(RECORD_BYTES - ROOM_BYTES)
     }
 
     /// The innermost call that adapters have noted on its stack, or null.
     pub fn calls(&self) -> *mut u8 {
         // SAFETY: it is suspended, so its continuation is there and nothing writes to it.
-        unsafe { (*self.continuation.0).inner.calls }
+        unsafe { (*self.0.as_ptr()).inner.calls }
     }
 
     /// The wasm frames on its stack, innermost first.
@@ -358,7 +358,7 @@ impl Suspended {
         // SAFETY: it is suspended in a host call, so its exit record is that of live
         // frames; the activation has no outer one now.
         unsafe {
-            let inner = (*self.continuation.0).inner;
+            let inner = (*self.0.as_ptr()).inner;
             let start = Start {
                 pc: inner.exit_pc,
                 fp: inner.exit_fp,

@@ -176,7 +176,7 @@ struct Stopped {
     /// The thread that its stack was made for.
     base: ThreadId,
     /// Context slots of parts that noted calls on the stack are in.
-    contexts: noted::Contexts,
+    contexts: Option<Box<noted::Contexts>>,
 }
 
 /// What is to be done once a guest has suspended.

@@ -403,7 +403,9 @@ fn go_on(instance: &InstanceData, thread: ThreadId, value: Value) -> Result<Effe
 
 fn resume(instance: &InstanceData, stopped: Stopped, how: Resume) -> Result<Effect> {
     swap_context(instance, stopped.base)?;
-    noted::restore(&stopped.contexts);
+    if let Some(contexts) = &stopped.contexts {
+        noted::restore(contexts);
+    }
     // SAFETY: see the module.
     let went = unsafe { stopped.guest.resume(how) };
     after(instance, stopped.base, went)
@@ -453,6 +455,7 @@ pub(super) fn suspended(
     guest: Suspended,
 ) -> Result<Handed> {
     let contexts = noted::contexts(&guest);
+    let contexts = (!contexts.is_empty()).then(|| Box::new(contexts));
     swap_context(instance, base)?;
     let mut state = instance.shared().drive.0.borrow_mut();
     let handed = state.handed.take();
