@@ -13,6 +13,9 @@ pub(crate) struct Slab<T> {
     free: Vec<u32>,
 }
 
+/// Items of a slab that is a mapping of its own, or nearly.
+const BIG: usize = 1 << 12;
+
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Slab<T> {
         Slab {
@@ -45,13 +48,20 @@ impl<T> Slab<T> {
     #[cold]
     fn more(&mut self) -> Result<u32, HandleError> {
         let number = u32::try_from(self.items.len()).map_err(|_| HandleError::OutOfMemory)?;
-        self.items
-            .try_reserve(1)
-            .map_err(|_| HandleError::OutOfMemory)?;
+        // Room that is not used costs nothing, while small blocks that were outgrown stay in
+        // the heap.
+        let (len, room) = (self.items.len(), self.items.capacity());
+        if len == room {
+            let more = if len < BIG { 3 * len.max(1) } else { len };
+            let reserved = self.items.try_reserve_exact(more);
+            reserved.map_err(|_| HandleError::OutOfMemory)?;
+        }
         // So that giving a number back never needs memory.
-        self.free
-            .try_reserve(self.items.len() + 1)
-            .map_err(|_| HandleError::OutOfMemory)?;
+        let room = self.items.capacity();
+        if self.free.capacity() < room {
+            let reserved = self.free.try_reserve_exact(room - self.free.len());
+            reserved.map_err(|_| HandleError::OutOfMemory)?;
+        }
         self.items.push(None);
         Ok(number)
     }

@@ -103,7 +103,11 @@ impl<S: Storage> Table<S> {
                 set.turn
             }
         };
-        let id = *set.members.get(chosen % set.ready).ok_or(GONE)?;
+        let chosen = match set.ready {
+            1 => 0,
+            ready => chosen % ready,
+        };
+        let id = *set.members.get(chosen).ok_or(GONE)?;
         self.take_event(arena, id).map(Some)
     }
 

@@ -28,6 +28,9 @@ struct Aligned([u32; 4]);
 /// Fewest slots that memory is got for.
 const FIRST: u32 = 16;
 
+/// Slots of a table that is a mapping of its own.
+const BIG: u32 = 1 << 14;
+
 /// Slots and header of one component instance's table.
 pub(crate) struct HotStorage(NonNull<HotBlock>, Option<Recorder>);
 
@@ -114,7 +117,11 @@ impl Storage for HotStorage {
         if index < block.capacity {
             return true;
         }
-        let wanted = (index + 1).max(FIRST).max(block.capacity.saturating_mul(2));
+        // What no handle is in costs nothing, while small blocks that were outgrown stay in
+        // the heap.
+        let times = if block.capacity < BIG { 4 } else { 2 };
+        let more = block.capacity.saturating_mul(times);
+        let wanted = (index + 1).max(FIRST).max(more);
         let wanted = wanted.min(MAX_INDEX + 1);
         let (Ok(old), Ok(new)) = (layout(block.capacity), layout(wanted)) else {
             return false;

@@ -16,7 +16,9 @@ use super::noted::park_stackful;
 use super::{Reply, State, refused};
 use crate::component::call::lane::Lane;
 use crate::component::hot::HotStorage;
+use crate::component::part::Part;
 use crate::component::state::InstanceData;
+use crate::component::store::StoreShared;
 use crate::core::store::StorePtr;
 use helve_abi::canon::CanonBuiltin;
 use helve_base::Result;
@@ -45,6 +47,8 @@ pub(super) fn entry(op: CanonBuiltin) -> Option<HostCall> {
 struct Called<'a> {
     function: &'a Function,
     instance: &'a InstanceData,
+    part: &'a Part,
+    shared: &'a StoreShared,
     store: StorePtr,
     lanes: &'a mut [Lane],
 }
@@ -65,13 +69,16 @@ unsafe fn run(
         let vm = (*context).store;
         let function = &*(*context).data.cast::<Function>();
         host_call_waiting(vm, |waits| {
+            let (part, shared) = function.here.get();
+            part.check_leave()?;
             let instance = function.instance.get();
-            instance.part(function.owner).check_leave()?;
             let lanes = std::slice::from_raw_parts_mut(args.cast::<Lane>(), function.slots);
             let store = StorePtr::from_vm(vm);
             let called = Called {
                 function,
                 instance,
+                part,
+                shared,
                 store,
                 lanes,
             };
@@ -99,22 +106,20 @@ impl Called<'_> {
         &self,
         work: impl FnOnce(&mut Table<HotStorage>, &mut Arena) -> std::result::Result<R, HandleError>,
     ) -> Result<R> {
-        let part = self.instance.part(self.function.owner);
-        let done = {
-            let mut state = self.instance.shared().drive.state();
-            let arena = |arena: &mut Arena| part.with_table(|table| work(table, arena));
-            state.model.with_arena(arena)
-        };
+        let mut state = self.shared.drive.state();
+        let done = work(&mut self.part.table(), &mut state.model.arena);
+        let done = state.model.settled(done);
+        drop(state);
         done.map_err(|trap| refused(self.instance, self.function.owner, trap))
     }
 
     /// `waitable-set.wait` where an event is there: whether that was all.
     #[inline(always)]
     fn event_at_once(&self) -> Result<bool> {
-        let part = self.instance.part(self.function.owner);
         let set = self.number(0);
-        let mut state = self.instance.shared().drive.state();
-        match state.model.event_at_once(&mut part.table(), set) {
+        let mut state = self.shared.drive.state();
+        let event = state.model.event_at_once(&mut self.part.table(), set);
+        match event {
             Ok(None) => Ok(false),
             Ok(Some(event)) => {
                 reply(&mut state, self.reply(), Value::Event(event))?;
