@@ -388,3 +388,11 @@ fn host_functions_have_their_stack_at_any_depth() {
         });
     }
 }
+
+#[test]
+fn the_guide_has_every_trap() {
+    let page = include_str!("../../../docs/src/errors.md");
+    for trap in Trap::ALL {
+        assert!(page.contains(trap.text()), "{}", trap.text());
+    }
+}
