@@ -25,6 +25,8 @@ pub struct Limits {
     pub instances: usize,
     /// Handles in one component instance's table (default 10,000,000; at most 2^28 - 1).
     pub handles: u32,
+    /// Calls of one component instance's async functions that are not over (default 1,000,000).
+    pub tasks: u32,
     /// Bytes of all linear memories of one component instance (default 4 GiB).
     pub instance_memory_bytes: u64,
     /// Elements of all tables of one component instance (default 10,000,000).
@@ -57,6 +59,7 @@ impl Default for Limits {
             tables: 10_000,
             instances: 10_000,
             handles: 10_000_000,
+            tasks: 1_000_000,
             instance_memory_bytes: 4 << 30,
             instance_table_elements: 10_000_000,
             guest_stack_bytes: 1 << 20,
@@ -81,6 +84,8 @@ pub struct InstanceLimits {
     /// Handles in its table: resources, ends of streams and futures, subtasks and the like
     /// (at most 2^28 - 1).
     pub handles: u32,
+    /// Calls of its async functions that are not over, whoever made them. One more traps.
+    pub tasks: u32,
     /// Bytes that lifting one call's values may make the host allocate.
     pub lifted_bytes: usize,
 }
@@ -91,6 +96,7 @@ impl From<&Limits> for InstanceLimits {
             memory_bytes: limits.instance_memory_bytes,
             table_elements: limits.instance_table_elements,
             handles: limits.handles,
+            tasks: limits.tasks,
             lifted_bytes: limits.lifted_bytes,
         }
     }

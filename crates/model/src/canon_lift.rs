@@ -75,8 +75,9 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     pub(crate) fn never_enter(&mut self, thread: ThreadId, task: TaskId) -> Result<Next, Trap> {
         self.task(task)?.check_cancel()?;
         self.remove_thread(thread);
+        let instance = self.task(task)?.callee.instance;
         self.resolve(task, true)?;
-        self.tasks.discard(task.number);
+        self.discard_task(task, instance)?;
         Ok(Next::Stop(None))
     }
 
@@ -174,7 +175,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             self.set_exclusive(callee.instance, None)?;
         }
         if last {
-            self.tasks.discard(task_id.number);
+            self.discard_task(task_id, callee.instance)?;
         }
         Ok(Next::Stop(None))
     }

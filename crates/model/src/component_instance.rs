@@ -55,6 +55,10 @@ pub(crate) struct ComponentInstance {
     pub lists: Lists,
     /// Tasks that wait to enter.
     pub num_waiting_to_enter: u32,
+    /// Tasks that are not over.
+    tasks: u32,
+    /// Most of these.
+    most_tasks: u32,
     /// Whether none of its threads may run: a stack that waits in the host runs through it.
     closed: bool,
     /// Whether tasks between two calls of their callbacks may run during a call of a
@@ -80,10 +84,40 @@ impl ComponentInstance {
             threads: Threads::default(),
             lists,
             num_waiting_to_enter: 0,
+            tasks: 0,
+            most_tasks: u32::MAX,
             closed: false,
             callbacks,
             exclusive: None,
         })
+    }
+
+    /// How many tasks are not over.
+    pub fn tasks(&self) -> u32 {
+        self.tasks
+    }
+
+    /// Bounds them.
+    pub fn set_most_tasks(&mut self, most: u32) {
+        self.most_tasks = most;
+    }
+
+    /// One more task.
+    #[inline]
+    pub fn add_task(&mut self) -> Result<(), HandleError> {
+        if self.tasks >= self.most_tasks {
+            return Err(HandleError::TooMany {
+                what: "tasks in one component instance: raise `Limits::tasks`",
+            });
+        }
+        self.tasks += 1;
+        Ok(())
+    }
+
+    /// A task is over.
+    #[inline]
+    pub fn remove_task(&mut self) {
+        self.tasks = self.tasks.saturating_sub(1);
     }
 
     /// The thread that excludes others.

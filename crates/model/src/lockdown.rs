@@ -141,6 +141,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     fn end_task(&mut self, id: TaskId, root: InstanceId, ended: &mut Ended) -> Result<(), Trap> {
         let task = self.tasks.remove(id.number);
         let task = task.ok_or(Trap::Misuse("a task that is gone"))?;
+        self.component_mut(task.callee.instance)?.remove_task();
         if let Some(scope) = task.scope {
             self.scopes.discard(scope);
         }

@@ -168,6 +168,26 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         Ok(())
     }
 
+    /// Most calls of an instance that are under way at a time; a further one traps. Without
+    /// this, as many as there are numbers for.
+    ///
+    /// # Errors
+    ///
+    /// Where the instance is another store's.
+    pub fn set_task_limit(&mut self, id: InstanceId, most: u32) -> Result<(), Trap> {
+        self.component_mut(id)?.set_most_tasks(most);
+        Ok(())
+    }
+
+    /// How many calls of an instance are not over.
+    ///
+    /// # Errors
+    ///
+    /// Where the instance is another store's.
+    pub fn task_count(&self, id: InstanceId) -> Result<u32, Trap> {
+        Ok(self.component(id)?.tasks())
+    }
+
     /// How free choices are made from now on.
     pub fn set_schedule(&mut self, schedule: Schedule) {
         self.queue.set_schedule(schedule);
@@ -374,6 +394,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         self.stamp = self.stamp.wrapping_add(1);
         task.stamp = self.stamp;
         let instance = task.callee.instance;
+        self.component_mut(instance)?.add_task()?;
         let id = TaskId {
             number: self.tasks.insert(task)?,
             stamp: self.stamp,
@@ -382,6 +403,14 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
         let thread = self.new_thread((id, instance), None)?;
         self.task_mut(id)?.implicit = thread;
         Ok((id, thread))
+    }
+
+    /// A task is over.
+    #[inline]
+    pub(crate) fn discard_task(&mut self, id: TaskId, instance: InstanceId) -> Result<(), Trap> {
+        self.component_mut(instance)?.remove_task();
+        self.tasks.discard(id.number);
+        Ok(())
     }
 
     #[inline(always)]

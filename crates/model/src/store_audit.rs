@@ -31,6 +31,7 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             self.audit_task(number, task)?;
         }
         self.audit_sets()?;
+        self.audit_task_counts()?;
         for number in 0..self.components.len() {
             let id = InstanceId::from_number(number);
             self.audit_instance(id)?;
@@ -38,6 +39,18 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
             table.unwrap_or(Err("instance without a table"))?;
         }
         self.audit_idle()
+    }
+
+    fn audit_task_counts(&self) -> Audit {
+        let mut counted: Vec<u32> = self.components.iter().map(|_| 0).collect();
+        for (_, task) in self.tasks.iter() {
+            if let Some(count) = counted.get_mut(task.callee.instance.get() as usize) {
+                *count += 1;
+            }
+        }
+        let mut both = self.components.iter().zip(&counted);
+        let same = both.all(|(it, count)| it.tasks() == *count);
+        ensure(same, "an instance that counts other tasks than it has")
     }
 
     fn audit_thread(&self, id: ThreadId, thread: &Thread) -> Audit {

@@ -137,6 +137,8 @@ pub struct Usage {
     /// Calls of its functions that are not over; of components without anything async,
     /// none are counted.
     pub tasks: u32,
+    /// Most of them.
+    pub task_limit: u32,
 }
 
 impl Instance {
@@ -250,6 +252,7 @@ fn usage(store: &StoreOpaque, data: &InstanceData, id: ComponentInstanceId, part
         stream_ends: count(|kind| kind.has_payload()),
         subtasks: count(|kind| *kind == HandleKind::Subtask),
         tasks: data.shared().drive.state().tasks_of(data, id),
+        task_limit: part.most_tasks(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::component::hot::HotStorage;
 use crate::component::store::StoreShared;
 use crate::core::limits::{LimiterBox, PartLimiter};
 use helve_base::error::GuestTrap;
+use helve_base::limits::InstanceLimits;
 use helve_base::{Error, Result, Trap};
 use helve_model::InstanceId;
 use helve_model::error::{HandleError, Names};
@@ -49,6 +50,7 @@ pub(crate) struct Part {
     pub gate: Cell<u32>,
     handles: RefCell<Table<HotStorage>>,
     most_handles: u32,
+    most_tasks: u32,
     /// Its memories and tables, in number.
     pub limiter: LimiterBox<PartLimiter>,
     /// Fuel that it has used up, where that is counted.
@@ -64,9 +66,10 @@ impl Part {
     pub fn new(
         path: Arc<str>,
         shared: Rc<StoreShared>,
-        (most_handles, limiter): (u32, PartLimiter),
+        (limits, limiter): (&InstanceLimits, PartLimiter),
         recorder: Option<Recorder>,
     ) -> Part {
+        let most_handles = limits.handles;
         Part {
             path,
             may_enter: Cell::new(true),
@@ -81,12 +84,18 @@ impl Part {
                 most_handles,
             )),
             most_handles,
+            most_tasks: limits.tasks,
             limiter: LimiterBox::new(limiter),
             fuel: Cell::new(0),
             copied: Cell::new(0),
             spare: Cell::default(),
             shared,
         }
+    }
+
+    /// Calls of its functions that may be under way.
+    pub fn most_tasks(&self) -> u32 {
+        self.most_tasks
     }
 
     /// Does something with its handles.

@@ -120,7 +120,7 @@ impl InstanceData {
                 .map(|info| {
                     let limiter = PartLimiter::new(&opaque.limiter, limits);
                     let path = info.path.clone();
-                    Part::new(path, shared.clone(), (limits.handles, limiter), recorder())
+                    Part::new(path, shared.clone(), (limits, limiter), recorder())
                 })
                 .collect(),
             core: cells(&plan.core_instances),

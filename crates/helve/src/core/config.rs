@@ -485,6 +485,13 @@ impl Config {
         self
     }
 
+    /// Calls of one component instance's async functions that are not over, whoever made
+    /// them: from its caller's call until its last thread is done, beyond its result too.
+    pub fn max_tasks(&mut self, count: u32) -> &mut Config {
+        self.limits.tasks = count;
+        self
+    }
+
     /// Bytes of all linear memories of one component instance.
     pub fn max_instance_memory_bytes(&mut self, bytes: u64) -> &mut Config {
         self.limits.instance_memory_bytes = bytes;

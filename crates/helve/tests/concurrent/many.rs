@@ -2,8 +2,8 @@
 //! are in `fuzz/`.)
 
 use crate::support::{TASKS, block_on, instantiate, wait};
-use helve::Store;
-use helve::component::{Accessor, Instance, Linker, StreamReader, future, stream};
+use helve::component::{Accessor, Component, Instance, Linker, StreamReader, future, stream};
+use helve::{Config, Engine, Store};
 
 type Func = helve::component::TypedFunc<(u32,), (u32,)>;
 
@@ -59,6 +59,54 @@ pub fn at_once(name: &str, count: u32) {
             let text = format!("{error:?}");
             assert!(name == "block" && text.contains("stack"), "{text}");
         }
+    }
+}
+
+/// As many calls as an instance may have under way are made; one more fails, and says why.
+#[test]
+fn calls_are_bounded_by_instance() {
+    for (name, count, fits) in [
+        ("start", 20, true),
+        ("start", 21, false),
+        ("block", 20, true),
+        ("block", 21, false),
+    ] {
+        let mut config = Config::new();
+        config.all_features(true).max_tasks(20);
+        let engine = Engine::new(&config).unwrap();
+        let mut linker = Linker::new(&engine);
+        define(&mut linker);
+        let component = Component::new(&engine, TASKS).unwrap();
+        // Nobody goes on before all are there.
+        let mut store = Store::new(
+            &engine,
+            Data {
+                there: 0,
+                all: count,
+            },
+        );
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        let run: Func = instance.get_typed_func(&mut store, name).unwrap();
+        let failure = block_on(store.run_concurrent(async |accessor| {
+            let calls: Vec<_> = (0..count)
+                .map(|_| run.call_concurrent(accessor, (7,)))
+                .collect();
+            // The last one first: the others wait for it.
+            for call in calls.into_iter().rev() {
+                if let Err(error) = call.await {
+                    return Some(format!("{error:?}"));
+                }
+            }
+            None
+        }))
+        .unwrap();
+        assert_eq!(failure.is_none(), fits, "{name}, {count}: {failure:?}");
+        if let Some(text) = failure {
+            assert!(text.contains("raise `Limits::tasks`"), "{name}: {text}");
+            continue;
+        }
+        let usage = instance.usage(&mut store).unwrap();
+        assert_eq!((usage[0].tasks, usage[0].task_limit), (0, 20));
     }
 }
 

@@ -321,9 +321,7 @@ impl State {
         let Some(id) = instance.part(part).model_id.get() else {
             return 0;
         };
-        let tasks = self.model.task_infos();
-        let count = tasks.iter().filter(|task| task.instance == id).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        self.model.task_count(id).unwrap_or(0)
     }
 
     pub(crate) fn any_instance(&self) -> Option<InstancePtr> {
@@ -384,6 +382,9 @@ impl State {
                 self.model.add_instance(parent)?
             }
         };
+        let most = instance.part(part).most_tasks();
+        let limited = self.model.set_task_limit(id, most);
+        limited.map_err(other_trap)?;
         instance.part(part).model_id.set(Some(id));
         Ok(id)
     }
