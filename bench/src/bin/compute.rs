@@ -85,16 +85,28 @@ struct Side {
     call: Box<dyn FnMut(usize, u32) -> u64>,
 }
 
-fn helve_side(component: &[u8], programs: usize) -> Side {
-    use helve::component::{Component, Linker};
+fn helve_engine() -> helve::Engine {
     let mut config = helve::Config::new();
     if std::env::var_os("COMPUTE_PERF").is_some() {
         config.profiler(helve::ProfilingStrategy::PerfMap);
     }
-    let engine = helve::Engine::new(&config).expect("an engine");
-    let component = Component::from_binary(&engine, component).expect("compiles");
-    let mut store = helve::Store::new(&engine, ());
-    let instance = Linker::new(&engine).instantiate(&mut store, &component);
+    helve::Engine::new(&config).expect("an engine")
+}
+
+fn helve_side(component: &[u8], programs: usize) -> Side {
+    let engine = helve_engine();
+    let component = helve::component::Component::from_binary(&engine, component);
+    helve_programs(&engine, &component.expect("compiles"), programs)
+}
+
+fn helve_programs(
+    engine: &helve::Engine,
+    component: &helve::component::Component,
+    programs: usize,
+) -> Side {
+    use helve::component::Linker;
+    let mut store = helve::Store::new(engine, ());
+    let instance = Linker::new(engine).instantiate(&mut store, component);
     let instance = instance.expect("an instance");
     let funcs: Vec<_> = (0..programs)
         .map(|i| {
@@ -109,11 +121,19 @@ fn helve_side(component: &[u8], programs: usize) -> Side {
 }
 
 fn wasmtime_side(component: &[u8], programs: usize) -> Side {
-    use wasmtime::component::{Component, Linker};
     let engine = wasmtime::Engine::default();
-    let component = Component::from_binary(&engine, component).expect("compiles");
-    let mut store = wasmtime::Store::new(&engine, ());
-    let instance = Linker::new(&engine).instantiate(&mut store, &component);
+    let component = wasmtime::component::Component::from_binary(&engine, component);
+    wasmtime_programs(&engine, &component.expect("compiles"), programs)
+}
+
+fn wasmtime_programs(
+    engine: &wasmtime::Engine,
+    component: &wasmtime::component::Component,
+    programs: usize,
+) -> Side {
+    use wasmtime::component::Linker;
+    let mut store = wasmtime::Store::new(engine, ());
+    let instance = Linker::new(engine).instantiate(&mut store, component);
     let instance = instance.expect("an instance");
     let funcs: Vec<_> = (0..programs)
         .map(|i| {
@@ -251,14 +271,42 @@ fn ask(what: Ask) {
 #[cfg(not(target_arch = "x86_64"))]
 fn ask(_: Ask) {}
 
-/// In the process that is counted: compiles the component, not counted, then runs each
-/// program, of which callgrind writes one file.
-fn child(engine: &str, component: &str, programs: &str) {
+/// In a process of its own: compiles the component for the machine that this looks like, to
+/// a file.
+fn compile(engine: &str, component: &str, to: &str) {
     let bytes = std::fs::read(component).expect("the component");
+    let compiled = match engine {
+        "helve" => {
+            let component = helve::component::Component::from_binary(&helve_engine(), &bytes);
+            component.expect("compiles").serialize().expect("compiled")
+        }
+        _ => {
+            let engine = wasmtime::Engine::default();
+            let component = wasmtime::component::Component::from_binary(&engine, &bytes);
+            component.expect("compiles").serialize().expect("compiled")
+        }
+    };
+    std::fs::write(to, compiled).expect("a temporary file");
+}
+
+/// In the process that is counted: loads what was compiled, not counted, then runs each
+/// program, of which callgrind writes one file.
+fn child(engine: &str, compiled: &str, programs: &str) {
+    let bytes = std::fs::read(compiled).expect("the compiled component");
     let programs = programs.parse().expect("a number");
     let mut side = match engine {
-        "helve" => helve_side(&bytes, programs),
-        _ => wasmtime_side(&bytes, programs),
+        "helve" => {
+            let engine = helve_engine();
+            // SAFETY: the bytes are what `compile` has just written.
+            let component = unsafe { helve::component::Component::deserialize(&engine, &bytes) };
+            helve_programs(&engine, &component.expect("loads"), programs)
+        }
+        _ => {
+            let engine = wasmtime::Engine::default();
+            // SAFETY: as above.
+            let component = unsafe { wasmtime::component::Component::deserialize(&engine, &bytes) };
+            wasmtime_programs(&engine, &component.expect("loads"), programs)
+        }
     };
     for which in 0..programs {
         ask(Ask::Start);
@@ -286,27 +334,42 @@ fn count(files: &[PathBuf]) -> ExitCode {
     table.end(1.02)
 }
 
-/// Instructions of each program on one engine.
-fn counted(engine: &str, component: &[u8], programs: usize) -> Vec<f64> {
-    let folder = std::env::temp_dir().join(format!("compute-{}-{engine}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a temporary folder");
-    let (file, out) = (folder.join("component"), folder.join("counts"));
-    std::fs::write(&file, component).expect("a temporary file");
+/// Runs this program again, in Valgrind.
+fn in_valgrind(tool: &[&str], args: &[&str]) {
     let ran = Command::new("valgrind")
-        .args(["--tool=callgrind", "--instr-atstart=no", "--smc-check=none"])
-        .arg(format!("--callgrind-out-file={}", out.display()))
+        .args(tool)
+        .arg("--smc-check=all-non-file")
         .arg(std::env::current_exe().expect("this program"))
-        .args(["--child", engine, &file.display().to_string()])
-        .arg(programs.to_string())
+        .args(args)
         .output()
         .expect("valgrind is installed");
-    assert!(
-        ran.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ran.stderr)
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+}
+
+/// Instructions of each program on one engine. It is compiled in Valgrind too, which looks
+/// like another machine, but without being counted: that would take hours.
+fn counted(engine: &str, bytes: &[u8], programs: usize) -> Vec<f64> {
+    let folder = std::env::temp_dir().join(format!("compute-{}-{engine}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (component, compiled, out) = (file("component"), file("compiled"), file("counts"));
+    std::fs::write(&component, bytes).expect("a temporary file");
+    in_valgrind(
+        &["--tool=none"],
+        &["--compile", engine, &component, &compiled],
+    );
+    let tool = [
+        "--tool=callgrind",
+        "--instr-atstart=no",
+        &format!("--callgrind-out-file={out}"),
+    ];
+    in_valgrind(
+        &tool,
+        &["--child", engine, &compiled, &programs.to_string()],
     );
     let total = |i: usize| {
-        let profile = std::fs::read_to_string(format!("{}.{}", out.display(), i + 1));
+        let profile = std::fs::read_to_string(format!("{out}.{}", i + 1));
         let profile = profile.expect("callgrind's file");
         let total = profile.lines().find_map(|line| {
             line.strip_prefix("totals: ")
@@ -325,8 +388,12 @@ fn main() -> ExitCode {
     let texts: Vec<&str> = args.iter().map(String::as_str).collect();
     let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
     match texts[..] {
-        ["--child", engine, component, programs] => {
-            child(engine, component, programs);
+        ["--compile", engine, component, to] => {
+            compile(engine, component, to);
+            ExitCode::SUCCESS
+        }
+        ["--child", engine, compiled, programs] => {
+            child(engine, compiled, programs);
             ExitCode::SUCCESS
         }
         ["--count", ref rest @ ..] if !rest.is_empty() => count(&files(rest)),

@@ -172,17 +172,19 @@ fn load_narrow(t: &mut FuncTranslator<'_>, memarg: &MemArg, from: Type, to: Type
     t.stack.push(value);
 }
 
-/// Stores the low bytes of the top value.
+/// Stores the low bytes of the top value. Where those are not all, by an instruction that
+/// says so: the optimiser would compute a narrowed value again, beside the whole one.
 fn store(t: &mut FuncTranslator<'_>, memarg: &MemArg, ty: Type) {
     let value = t.stack.pop();
     let at = address(t, memarg, ty.bytes());
     let from = t.b.func.dfg.value_type(value);
-    let value = if from.bits() > ty.bits() {
-        t.b.ins().ireduce(ty, value)
-    } else {
-        value
+    let ins = t.b.ins();
+    match ty {
+        _ if from == ty => ins.store(at.flags, value, at.base, at.offset),
+        I8 => ins.istore8(at.flags, value, at.base, at.offset),
+        I16 => ins.istore16(at.flags, value, at.base, at.offset),
+        _ => ins.istore32(at.flags, value, at.base, at.offset),
     };
-    t.b.ins().store(at.flags, value, at.base, at.offset);
 }
 
 fn store_vector(t: &mut FuncTranslator<'_>, memarg: &MemArg) {
