@@ -126,6 +126,9 @@ impl About {
     }
 }
 
+/// An element type as an instance knows it.
+type ElementKey = (InstancePtr, Option<InterfaceType>);
+
 /// All such built-ins of a store, and the element types they are about.
 #[derive(Default)]
 pub(super) struct Ends {
@@ -135,7 +138,9 @@ pub(super) struct Ends {
     /// Element types seen so far, one of each: where there is one. None where there is none
     /// any more.
     types: Vec<Option<Seen>>,
-    ids: HashMap<(InstancePtr, Option<InterfaceType>), TypeId>,
+    ids: HashMap<ElementKey, TypeId>,
+    /// Those of them that were asked for last, and which goes next.
+    recent: ([Option<(ElementKey, TypeId)>; 2], usize),
     /// Room for the resources of one copy, kept for the next.
     reps: Vec<u32>,
 }
@@ -306,9 +311,22 @@ impl Ends {
     /// The model's number of an element type.
     pub fn type_id(&mut self, instance: &InstanceData, payload: Option<InterfaceType>) -> TypeId {
         let key = (instance.ptr(), payload);
-        if let Some(id) = self.ids.get(&key) {
-            return *id;
+        for (known, id) in self.recent.0.iter().flatten() {
+            if *known == key {
+                return *id;
+            }
         }
+        let id = match self.ids.get(&key) {
+            Some(id) => *id,
+            None => self.new_type_id(instance, payload),
+        };
+        let (recent, next) = &mut self.recent;
+        recent[*next & 1] = Some((key, id));
+        *next ^= 1;
+        id
+    }
+
+    fn new_type_id(&mut self, instance: &InstanceData, payload: Option<InterfaceType>) -> TypeId {
         let known =
             |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.is(instance, payload));
         let found = self.types.iter().position(known);
@@ -321,7 +339,7 @@ impl Ends {
             self.types.push(Some(Seen::new(instance, payload)));
             self.types.len() - 1
         }));
-        self.ids.insert(key, id);
+        self.ids.insert((instance.ptr(), payload), id);
         id
     }
 
@@ -343,6 +361,7 @@ impl Ends {
             }
         }
         self.ids.retain(|(other, _), _| *other != instance);
+        self.recent = Default::default();
         for place in &mut self.types {
             let Some(seen) = place.as_mut().filter(|seen| seen.instance == instance) else {
                 continue;
