@@ -321,6 +321,7 @@ pub struct Programs {
 
 impl Index<ProgramId> for Programs {
     type Output = Program;
+    #[inline]
     fn index(&self, id: ProgramId) -> &Program {
         &self.programs[id]
     }

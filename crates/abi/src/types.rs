@@ -402,6 +402,7 @@ macro_rules! interner {
 
         $(impl Index<$id> for Types {
             type Output = $ty;
+            #[inline]
             fn index(&self, id: $id) -> &$ty {
                 &self.$field.items[id]
             }
@@ -461,6 +462,7 @@ interner! {
 
 impl Index<FuncTypeId> for Types {
     type Output = FuncType;
+    #[inline]
     fn index(&self, id: FuncTypeId) -> &FuncType {
         &self.funcs[id]
     }

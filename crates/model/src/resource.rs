@@ -44,25 +44,55 @@ pub struct Lent {
 /// The indices a call has loans of, in the table of the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loans {
-    indices: Vec<u32>,
+    /// The first, which most calls have no second beside; 0 where there are none.
+    first: u32,
+    more: Vec<u32>,
 }
 
 impl Loans {
     /// None.
     pub const fn new() -> Loans {
         Loans {
-            indices: Vec::new(),
+            first: 0,
+            more: Vec::new(),
         }
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.indices.is_empty()
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.first == 0
     }
 
     /// The indices, one for each loan.
-    pub fn indices(&self) -> &[u32] {
-        &self.indices
+    pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
+        let first = (self.first != 0).then_some(self.first);
+        first.into_iter().chain(self.more.iter().copied())
+    }
+
+    /// The index of the only loan, if there is just one.
+    #[inline]
+    pub fn only(&self) -> Option<u32> {
+        (self.first != 0 && self.more.is_empty()).then_some(self.first)
+    }
+
+    /// One more: of a handle that whoever keeps the slots has lent already.
+    #[inline]
+    pub fn add(&mut self, index: u32) -> Result<(), HandleError> {
+        if self.first == 0 {
+            self.first = index;
+            return Ok(());
+        }
+        let room = self.more.try_reserve(1);
+        room.map_err(|_| HandleError::OutOfMemory)?;
+        self.more.push(index);
+        Ok(())
+    }
+
+    /// The only loan has ended.
+    #[inline]
+    pub fn end_only(&mut self) {
+        self.first = 0;
     }
 }
 
@@ -329,11 +359,7 @@ impl<S: Storage> Table<S> {
             .lends
             .checked_add(1)
             .ok_or(HandleError::TooMany { what: "loans" })?;
-        loans
-            .indices
-            .try_reserve(1)
-            .map_err(|_| HandleError::OutOfMemory)?;
-        loans.indices.push(index);
+        loans.add(index)?;
         self.update(index, slot);
         Ok(Lent {
             rep: slot.rep,
@@ -344,7 +370,9 @@ impl<S: Storage> Table<S> {
     /// Ends the loans of a call; `loans` is empty afterwards.
     pub fn end_loans(&mut self, loans: &mut Loans) -> Result<(), HandleError> {
         // A lent handle stays where it is, so these are what they were when lent.
-        for index in loans.indices.drain(..) {
+        let first = core::mem::take(&mut loans.first);
+        let first = (first != 0).then_some(first);
+        for index in first.into_iter().chain(loans.more.drain(..)) {
             let mut slot = self.get(index)?;
             let ended = slot
                 .lends

@@ -173,7 +173,7 @@ impl Pair {
             entry.lends += 1;
             twin_loans.push(index);
         }
-        assert_eq!(loans.indices(), *twin_loans);
+        assert!(loans.indices().eq(twin_loans.iter().copied()));
     }
 
     fn end_loans(&mut self, random: &mut Random) {

@@ -56,6 +56,7 @@ use helve_base::limits::Limits;
 use helve_base::vmctx::{CodePtr, EntryTrampoline, VMStoreContext, ValRaw};
 use helve_base::{Bug, Error, Result, Trap};
 use std::any::Any;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicU64;
@@ -225,8 +226,9 @@ pub unsafe fn enter(
     callee: *mut u8,
     args: *mut ValRaw,
 ) -> Result<(), Exit> {
-    let mut activation = Activation::new();
-    let this = &raw mut activation;
+    // What is in it to be dropped `finish` has taken out.
+    let mut activation = ManuallyDrop::new(Activation::new());
+    let this: *mut Activation = &raw mut *activation;
     // SAFETY: by contract; `activation` outlives its being linked, and is only reached
     // through `this` until then.
     unsafe {

@@ -73,7 +73,7 @@ impl Func {
     ///
     /// The result outlives the borrow of the store: instances stay where they are while
     /// guests run.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resolve<'a>(
         &self,
         store: &mut StoreOpaque,

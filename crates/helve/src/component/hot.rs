@@ -15,7 +15,7 @@
 
 use crate::component::history::Recorder;
 use helve_model::handles::{Header, MAX_INDEX, Slot, Storage};
-use helve_model::layout::HotBlock;
+use helve_model::layout::{HotBlock, SLOT_LENDS, SLOT_REP, SLOT_SCOPE, SLOT_TAG};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
@@ -75,6 +75,101 @@ impl HotStorage {
         (index < block.capacity).then(|| unsafe { slots.add(index as usize) })
     }
 }
+
+/// The common operations on resources as generated code does them: on the published layout,
+/// with nothing changed before it is known that they can be done. Everything else, and every
+/// error, is the table's ([`HotStorage`], `helve_model`).
+#[derive(Clone, Copy)]
+pub(crate) struct HotSlots(NonNull<HotBlock>);
+
+impl HotSlots {
+    /// Those of a table whose changes nobody is told of.
+    pub fn of(storage: &HotStorage) -> Option<HotSlots> {
+        storage.1.is_none().then_some(HotSlots(storage.0))
+    }
+
+    /// The words of a slot that is or was in use.
+    #[inline(always)]
+    fn slot(self, index: u32) -> Option<*mut [u32; 4]> {
+        let block = self.0.as_ptr();
+        // SAFETY: the block is as old as its table; slots below `len` are there, and slot 0
+        // is never written to, because it is free.
+        unsafe {
+            let slots = std::ptr::with_exposed_provenance_mut::<[u32; 4]>((*block).slots);
+            (index < (*block).len).then(|| slots.add(index as usize))
+        }
+    }
+
+    /// Lends the resource with this tag (of an owner) at `index`: its representation.
+    #[inline]
+    pub fn lend(self, tag: u32, index: u32) -> Option<u32> {
+        let slot = self.slot(index)?;
+        // SAFETY: as `slot` says. Owned and borrowed ones differ in bit 0.
+        unsafe {
+            let lends = (*slot)[LENDS];
+            if (*slot)[TAG] | 1 != tag | 1 || lends == u32::MAX {
+                return None;
+            }
+            (*slot)[LENDS] = lends + 1;
+            Some((*slot)[REP])
+        }
+    }
+
+    /// Ends a loan of the resource at `index`.
+    #[inline]
+    pub fn end_loan(self, index: u32) -> Option<()> {
+        let slot = self.slot(index)?;
+        // SAFETY: as `slot` says.
+        unsafe {
+            let lends = (*slot)[LENDS];
+            if (*slot)[TAG] & 14 != 2 || lends == 0 {
+                return None;
+            }
+            (*slot)[LENDS] = lends - 1;
+        }
+        Some(())
+    }
+
+    /// A new owned resource: its index.
+    #[inline]
+    pub fn insert_own(self, tag: u32, rep: u32) -> Option<u32> {
+        let block = self.0.as_ptr();
+        // SAFETY: as `slot` says; the free slot holds the next free one.
+        unsafe {
+            let index = (*block).free;
+            let slot = self.slot(index).filter(|_| index != 0)?;
+            (*block).free = (*slot)[REP];
+            (*slot)[TAG] = tag;
+            (*slot)[REP] = rep;
+            (*slot)[LENDS] = 0;
+            (*slot)[SCOPE] = 0;
+            Some(index)
+        }
+    }
+
+    /// Takes out an owned resource that is not lent: its representation.
+    #[inline]
+    pub fn take_own(self, tag: u32, index: u32) -> Option<u32> {
+        let slot = self.slot(index)?;
+        let block = self.0.as_ptr();
+        // SAFETY: as `slot` says.
+        unsafe {
+            if (*slot)[TAG] != tag || (*slot)[LENDS] != 0 {
+                return None;
+            }
+            let rep = (*slot)[REP];
+            (*slot)[TAG] = 0;
+            (*slot)[REP] = (*block).free;
+            (*block).free = index;
+            Some(rep)
+        }
+    }
+}
+
+const TAG: usize = SLOT_TAG as usize / 4;
+const REP: usize = SLOT_REP as usize / 4;
+const LENDS: usize = SLOT_LENDS as usize / 4;
+const SCOPE: usize = SLOT_SCOPE as usize / 4;
 
 impl Storage for HotStorage {
     #[inline]
@@ -170,6 +265,67 @@ impl Drop for HotStorage {
 mod tests {
     use super::*;
     use helve_model::handles::{Table, TypeId};
+    use helve_model::resource::Loans;
+
+    /// The short ways against the table's rules, on two tables that must stay the same.
+    #[test]
+    fn short_ways_do_what_the_table_does() {
+        let mut short = Table::with_storage(HotStorage::new(40, None), 40);
+        let mut long = Table::with_storage(HotStorage::new(40, None), 40);
+        let hot = HotSlots::of(short.storage()).unwrap();
+        let types = [1, 2].map(|ty| TypeId::new(ty).unwrap());
+        let mut seed = 5u32;
+        let mut random = |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) % below
+        };
+        let mut taken = 0;
+        for round in 0..20_000 {
+            let (ty, index) = (types[random(2) as usize], random(44));
+            let tag = helve_model::layout::resource_tag(ty);
+            let (mut a, mut b) = (Loans::new(), Loans::new());
+            let (shortly, same) = match random(5) {
+                0 | 1 => {
+                    let rep = random(1000);
+                    let new = long.new_own(ty, rep);
+                    let it = hot.insert_own(tag, rep);
+                    (
+                        it.is_some(),
+                        it.map_or_else(|| short.new_own(ty, rep), Ok) == new,
+                    )
+                }
+                2 => {
+                    let rep = long.take_own(index, ty);
+                    let it = hot.take_own(tag, index);
+                    (
+                        it.is_some(),
+                        it.map_or_else(|| short.take_own(index, ty), Ok) == rep,
+                    )
+                }
+                _ => {
+                    let lent = long.lend(&mut b, index, ty);
+                    let it = hot.lend(tag, index);
+                    let rep = match it {
+                        Some(rep) => a.add(index).map(|()| rep),
+                        None => short.lend(&mut a, index, ty).map(|lent| lent.rep),
+                    };
+                    (it.is_some(), rep == lent.map(|lent| lent.rep) && a == b)
+                }
+            };
+            taken += u32::from(shortly);
+            assert!(same, "round {round}");
+            if random(3) > 0 {
+                match a.only().map(|index| hot.end_loan(index)) {
+                    Some(Some(())) => a.end_only(),
+                    _ => short.end_loans(&mut a).unwrap(),
+                }
+                long.end_loans(&mut b).unwrap();
+            }
+            assert!(short.iter().eq(long.iter()), "round {round}");
+            short.audit().unwrap();
+        }
+        assert!(taken > 2_000, "{taken}");
+    }
 
     #[test]
     fn a_table_grows_and_reuses() {

@@ -25,6 +25,7 @@ use crate::core::store::{StoreId, StoreOpaque};
 use helve_abi::names::ExternName;
 use helve_base::{Error, Result, error::Context};
 use helve_decode::plan::*;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// An instance of a component in a store.
@@ -217,11 +218,16 @@ impl Instance {
         Ok(unsafe { instance.get() })
     }
 
-    fn index(&self, store: &StoreOpaque, lookup: impl ExportLookup) -> Option<(ExportIndex, Item)> {
+    fn index<'a>(
+        &self,
+        store: &'a StoreOpaque,
+        lookup: impl ExportLookup,
+    ) -> Option<(ExportIndex, &'a Item)> {
         let plan = self.data(store)?.plan();
         let index = lookup.lookup(self, &mut |path| find_export(plan, path))?;
-        let path: Vec<&str> = index.0.iter().map(|name| &**name).collect();
-        let item = plan.export_item(&path)?.clone();
+        let path: SmallVec<[&str; 4]> = index.0.iter().map(|name| &**name).collect();
+        let item = plan.export_item(&path)?;
+        drop(path);
         Some((index, item))
     }
 
@@ -232,15 +238,16 @@ impl Instance {
     /// own, which counts among the store's; `None` where the store's limits leave no room for
     /// that.
     pub fn get_func(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<Func> {
-        self.find_func(store, name)?.ok()
+        let func = {
+            let store = store.as_context();
+            func_ref(self.index(store.opaque(), name)?.1)?
+        };
+        self.func_of(store, func)?.ok()
     }
 
     /// `None`: no such function.
-    fn find_func(&self, store: impl AsContextMut, name: impl ExportLookup) -> Option<Result<Func>> {
+    fn func_of(&self, store: impl AsContextMut, func: FuncRef) -> Option<Result<Func>> {
         let context = store.as_context();
-        let Item::Func(FuncItem { func, .. }) = self.index(context.opaque(), name)?.1 else {
-            return None;
-        };
         let data = self.data(context.opaque())?;
         let id = match func {
             FuncRef::Lifted(id) => return Some(Ok(Func::new(data, id))),
@@ -270,7 +277,7 @@ impl Instance {
         else {
             return None;
         };
-        match self.data(store.opaque())?.imported_funcs.get(id)?.get()? {
+        match self.data(store.opaque())?.imported_funcs.get(*id)?.get()? {
             Binding::Host(func) => Some(func.clone()),
             Binding::Guest(_) => None,
         }
@@ -287,15 +294,14 @@ impl Instance {
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
-        let index = {
+        let (index, func) = {
             let store = store.as_context();
             let found = self.index(store.opaque(), &name);
-            found
-                .ok_or_else(|| self.no_such_export(store.opaque(), &name))?
-                .0
+            let (index, item) = found.ok_or_else(|| self.no_such_export(store.opaque(), &name))?;
+            (index, func_ref(item))
         };
-        let path = ImportPath(index.0.clone());
-        let func = self.find_func(&mut store, &index);
+        let path = ImportPath(index.0);
+        let func = func.and_then(|func| self.func_of(&mut store, func));
         let func =
             func.ok_or_else(|| Error::msg(format!("the export `{path}` is no function")))??;
         func.typed(store)
@@ -347,7 +353,7 @@ impl Instance {
         let store = store.as_context();
         match self.index(store.opaque(), name)?.1 {
             Item::Type(TypeItem::Resource(id)) => {
-                Some(self.data(store.opaque())?.resource_type(id))
+                Some(self.data(store.opaque())?.resource_type(*id))
             }
             _ => None,
         }
@@ -362,8 +368,8 @@ impl Instance {
         let store = store.as_context();
         let data = self.data(store.opaque())?;
         match self.index(store.opaque(), name)?.1 {
-            Item::Module(ModuleRef::Static(id)) => data.component.module(id).ok().cloned(),
-            Item::Module(ModuleRef::Imported(id)) => data.imported_modules.get(id)?.get().cloned(),
+            Item::Module(ModuleRef::Static(id)) => data.component.module(*id).ok().cloned(),
+            Item::Module(ModuleRef::Imported(id)) => data.imported_modules.get(*id)?.get().cloned(),
             _ => None,
         }
     }
@@ -427,6 +433,14 @@ impl Instance {
                 }
             }
         }
+    }
+}
+
+/// What function an item is, if it is one.
+fn func_ref(item: &Item) -> Option<FuncRef> {
+    match item {
+        Item::Func(FuncItem { func, .. }) => Some(*func),
+        _ => None,
     }
 }
 

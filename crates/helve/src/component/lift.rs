@@ -182,11 +182,9 @@ impl<'a> LiftContext<'a> {
     }
 
     /// The representation of a handle that the guest lends for the rest of the call.
+    #[inline]
     pub fn lift_borrow(&mut self, index: u32, ty: ResourceTypeId) -> Result<u32> {
         let part = self.instance.part(self.options.owner);
-        if self.scope.loans.is_empty() {
-            self.scope.loans = part.new_loans();
-        }
         part.lend(&mut self.scope.loans, self.instance.resource(ty)?, index)
     }
 

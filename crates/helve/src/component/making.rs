@@ -11,7 +11,7 @@
 
 use crate::component::builtins;
 use crate::component::call::adapter;
-use crate::component::call::enter::{CallShape, CoreFunc, LiftedFunc};
+use crate::component::call::enter::{CallShape, CoreFunc, LiftedFunc, PartPtr};
 use crate::component::call::host::{Caller, HostFunc};
 use crate::component::call::lane::lanes_mut;
 use crate::component::call::memory::GuestMemory;
@@ -271,12 +271,22 @@ impl InstanceData {
     }
 
     /// A lifted function, ready to be called.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lifted_func(&self, store: &mut StoreOpaque, id: LiftedId) -> Result<&LiftedFunc> {
+        match self.lifted.get(id).and_then(OnceCell::get) {
+            Some(lifted) => Ok(lifted),
+            None => self.make_lifted(store, id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_lifted(&self, store: &mut StoreOpaque, id: LiftedId) -> Result<&LiftedFunc> {
         get_or_make(self.lifted.get(id), || {
             let lifted = &self.plan().lifted[id];
             let options = &self.plan().options[lifted.options];
             let callback = options.callback.as_ref();
+            let chain: Box<[_]> = self.ancestors(lifted.owner).collect();
             Ok(LiftedFunc {
                 is_async: self.types()[lifted.ty].is_async,
                 abi: drive::call::abi(options.is_async, callback.is_some()),
@@ -285,7 +295,9 @@ impl InstanceData {
                 core: self.core_func(store, &lifted.core)?,
                 options: self.call_options(store, lifted.options, lifted.owner)?,
                 owner: lifted.owner,
-                chain: self.ancestors(lifted.owner).collect(),
+                part: PartPtr::new(self.part(lifted.owner)),
+                is_root: chain.len() == 1,
+                chain,
                 shape: CallShape::new(self.types(), lifted.ty, self.component.lifted_programs(id)),
                 watch: self
                     .watch(lifted.owner, || self.export_name(id))

@@ -14,7 +14,7 @@
 
 use crate::component::handles::ResourceKey;
 use crate::component::history::Recorder;
-use crate::component::hot::HotStorage;
+use crate::component::hot::{HotSlots, HotStorage};
 use crate::component::store::StoreShared;
 use crate::core::limits::{LimiterBox, PartLimiter};
 use helve_base::error::GuestTrap;
@@ -49,6 +49,8 @@ pub(crate) struct Part {
     /// Not 0 while calls of async functions can't start at once.
     pub gate: Cell<u32>,
     handles: RefCell<Table<HotStorage>>,
+    /// The short ways into the same.
+    slots: Option<HotSlots>,
     most_handles: u32,
     most_tasks: u32,
     /// Its memories and tables, in number.
@@ -57,8 +59,6 @@ pub(crate) struct Part {
     pub fuel: Cell<u64>,
     /// Bytes that were copied between it and the host.
     pub copied: Cell<u64>,
-    /// Room for one call's loans, kept so that lending allocates nothing.
-    spare: Cell<Loans>,
     shared: Rc<StoreShared>,
 }
 
@@ -70,7 +70,9 @@ impl Part {
         recorder: Option<Recorder>,
     ) -> Part {
         let most_handles = limits.handles;
+        let storage = HotStorage::new(most_handles, recorder);
         Part {
+            slots: HotSlots::of(&storage),
             path,
             may_enter: Cell::new(true),
             may_leave: Cell::new(true),
@@ -79,16 +81,12 @@ impl Part {
             model_id: Cell::new(None),
             touched: Cell::new(false),
             gate: Cell::new(0),
-            handles: RefCell::new(Table::with_storage(
-                HotStorage::new(most_handles, recorder),
-                most_handles,
-            )),
+            handles: RefCell::new(Table::with_storage(storage, most_handles)),
             most_handles,
             most_tasks: limits.tasks,
             limiter: LimiterBox::new(limiter),
             fuel: Cell::new(0),
             copied: Cell::new(0),
-            spare: Cell::default(),
             shared,
         }
     }
@@ -145,6 +143,12 @@ impl Part {
     /// A new owned handle: its index.
     #[inline]
     pub fn insert_own(&self, key: ResourceKey, rep: u32) -> Result<u32> {
+        if let Some(index) = self
+            .slots
+            .and_then(|slots| slots.insert_own(key.tag(), rep))
+        {
+            return Ok(index);
+        }
         let index = self.handles.borrow_mut().new_own(type_id(key), rep);
         self.checked(index)
     }
@@ -187,13 +191,27 @@ impl Part {
     }
 
     /// Takes an owned handle out: its representation.
+    #[inline]
     pub fn take_own(&self, key: ResourceKey, index: u32) -> Result<u32> {
+        if let Some(rep) = self
+            .slots
+            .and_then(|slots| slots.take_own(key.tag(), index))
+        {
+            return Ok(rep);
+        }
         let rep = self.handles.borrow_mut().take_own(index, type_id(key));
         self.checked(rep)
     }
 
     /// Drops a handle; what is left to do is the result.
+    #[inline]
     pub fn drop_handle(&self, key: ResourceKey, index: u32) -> Result<Dropped> {
+        if let Some(rep) = self
+            .slots
+            .and_then(|slots| slots.take_own(key.tag(), index))
+        {
+            return Ok(Dropped::Own { rep });
+        }
         let mut scopes = self.shared.scopes.borrow_mut();
         let dropped = self
             .handles
@@ -205,20 +223,28 @@ impl Part {
     /// Lends a handle for as long as the call of `loans` lasts: its representation.
     #[inline]
     pub fn lend(&self, loans: &mut Loans, key: ResourceKey, index: u32) -> Result<u32> {
+        // With room for it: the first needs none.
+        if loans.is_empty()
+            && let Some(rep) = self.slots.and_then(|slots| slots.lend(key.tag(), index))
+        {
+            return self.checked(loans.add(index).map(|()| rep));
+        }
         let lent = self.handles.borrow_mut().lend(loans, index, type_id(key));
         Ok(self.checked(lent)?.rep)
     }
 
-    /// Room for a call's loans.
-    #[inline]
-    pub fn new_loans(&self) -> Loans {
-        self.spare.take()
-    }
-
     /// Ends a call's loans.
+    #[inline]
     pub fn end_loans(&self, loans: &mut Loans) -> Result<()> {
+        let slots = loans.only().zip(self.slots);
+        if slots
+            .and_then(|(index, slots)| slots.end_loan(index))
+            .is_some()
+        {
+            loans.end_only();
+            return Ok(());
+        }
         let ended = self.handles.borrow_mut().end_loans(loans);
-        self.spare.set(std::mem::take(loans));
         self.checked(ended)
     }
 
@@ -277,6 +303,7 @@ impl std::fmt::Debug for Part {
 
 impl ResourceKey {
     /// The tag of a slot that owns a resource of this type.
+    #[inline]
     pub fn tag(self) -> u32 {
         helve_model::layout::resource_tag(type_id(self))
     }

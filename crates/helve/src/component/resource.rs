@@ -135,20 +135,24 @@ impl<T: 'static> ComponentType for Resource<T> {
 }
 
 impl<T: 'static> Resource<T> {
+    #[inline]
     fn index(&self, cx: &mut LowerContext<'_>, ty: InterfaceType) -> Result<u32> {
         match ty {
-            InterfaceType::Own(id) => {
-                ensure!(
-                    self.owned,
-                    "{self:?} is borrowed: a guest that takes `own` needs an owned one"
-                );
-                cx.lower_own(self.rep, id)
-            }
+            InterfaceType::Own(id) if self.owned => cx.lower_own(self.rep, id),
+            InterfaceType::Own(_) => Err(self.is_borrowed()),
             InterfaceType::Borrow(id) => cx.lower_borrow(self.rep, id),
             _ => Err(not_a_handle()),
         }
     }
 
+    #[cold]
+    fn is_borrowed(&self) -> Error {
+        Error::msg(format!(
+            "{self:?} is borrowed: a guest that takes `own` needs an owned one"
+        ))
+    }
+
+    #[inline]
     fn from_index(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Resource<T>> {
         match ty {
             InterfaceType::Own(id) => Ok(Resource::new_own(cx.lift_own(index, id)?)),

@@ -4,17 +4,24 @@
 //!  parent  <-- push_child -- child     a parent can't be deleted before its children
 //! ```
 //!
+//! Values of one type stand in one list, so that making and deleting them allocates nothing
+//! once the list is as long as it gets.
+//!
 //! Mostly one per store, in its data. Typed by what [`Resource`] says, and checked: a
 //! guest can't make one of these operations panic. Not here: guests' handle tables.
 
 use crate::component::resource::Resource;
-use std::any::Any;
+use ResourceTableError::NotPresent;
+use std::any::{Any, TypeId};
 use std::collections::BTreeSet;
 
 /// Rust values that resources stand for.
 #[derive(Debug, Default)]
 pub struct ResourceTable {
     slots: Vec<Slot>,
+    /// The values, by type: there are few, and they are only looked for where a value is
+    /// put in.
+    lists: Vec<(TypeId, Box<dyn List>)>,
     /// The free slot that is used next, if there is one.
     free: Option<usize>,
     used: usize,
@@ -27,24 +34,92 @@ enum Slot {
     Used(Entry),
 }
 
+/// Where a value stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    list: u32,
+    at: u32,
+}
+
+/// Values of one type.
+struct Values<T> {
+    values: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+/// The same, of whatever type.
+trait List: Any + Send {
+    fn get(&self, at: u32) -> Option<&(dyn Any + Send)>;
+    fn get_mut(&mut self, at: u32) -> Option<&mut (dyn Any + Send)>;
+    fn take(&mut self, at: u32) -> Option<Box<dyn Any + Send>>;
+}
+
+impl<T: Send + 'static> List for Values<T> {
+    fn get(&self, at: u32) -> Option<&(dyn Any + Send)> {
+        let value = self.values.get(at as usize)?.as_ref()?;
+        Some(value)
+    }
+
+    fn get_mut(&mut self, at: u32) -> Option<&mut (dyn Any + Send)> {
+        let value = self.values.get_mut(at as usize)?.as_mut()?;
+        Some(value)
+    }
+
+    fn take(&mut self, at: u32) -> Option<Box<dyn Any + Send>> {
+        Some(Box::new(self.remove(at)?))
+    }
+}
+
+impl<T> Values<T> {
+    fn add(&mut self, value: T) -> Option<u32> {
+        if let Some(at) = self.free.pop() {
+            *self.values.get_mut(at as usize)? = Some(value);
+            return Some(at);
+        }
+        let at = u32::try_from(self.values.len()).ok()?;
+        self.values.push(Some(value));
+        Some(at)
+    }
+
+    fn remove(&mut self, at: u32) -> Option<T> {
+        let value = self.values.get_mut(at as usize)?.take()?;
+        self.free.push(at);
+        Some(value)
+    }
+}
+
+impl std::fmt::Debug for dyn List {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("List")
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
-    value: Box<dyn Any + Send>,
+    place: Place,
     parent: Option<u32>,
-    children: BTreeSet<u32>,
+    /// Most have none.
+    #[expect(
+        clippy::box_collection,
+        reason = "room for them in each entry is to be small"
+    )]
+    children: Option<Box<BTreeSet<u32>>>,
 }
 
 impl Entry {
     fn has_children(&self) -> bool {
-        !self.children.is_empty()
+        self.children.is_some()
     }
 
     fn add(&mut self, child: u32) {
-        self.children.insert(child);
+        self.children.get_or_insert_default().insert(child);
     }
 
     fn remove(&mut self, child: u32) {
-        self.children.remove(&child);
+        if let Some(children) = &mut self.children {
+            children.remove(&child);
+        }
+        self.children.take_if(|children| children.is_empty());
     }
 }
 
@@ -101,7 +176,7 @@ impl ResourceTable {
 
     /// Puts a value in.
     pub fn push<T: Send + 'static>(&mut self, value: T) -> Result<Resource<T>, ResourceTableError> {
-        let rep = self.insert(Box::new(value), None)?;
+        let rep = self.insert(value, None)?;
         Ok(Resource::new_own(rep))
     }
 
@@ -112,7 +187,7 @@ impl ResourceTable {
         parent: &Resource<U>,
     ) -> Result<Resource<T>, ResourceTableError> {
         self.entry(parent.rep())?;
-        let rep = self.insert(Box::new(value), Some(parent.rep()))?;
+        let rep = self.insert(value, Some(parent.rep()))?;
         self.entry_mut(parent.rep())?.add(rep);
         Ok(Resource::new_own(rep))
     }
@@ -142,9 +217,13 @@ impl ResourceTable {
 
     /// The value.
     pub fn get<T: 'static>(&self, resource: &Resource<T>) -> Result<&T, ResourceTableError> {
-        self.get_any(resource.rep())?
-            .downcast_ref()
-            .ok_or(ResourceTableError::WrongType)
+        let place = self.entry(resource.rep())?.place;
+        let (_, list) = self.lists.get(place.list as usize).ok_or(NotPresent)?;
+        let list: &dyn Any = &**list;
+        let values = list.downcast_ref::<Values<T>>();
+        let values = &values.ok_or(ResourceTableError::WrongType)?.values;
+        let value = values.get(place.at as usize).and_then(Option::as_ref);
+        value.ok_or(NotPresent)
     }
 
     /// The value, to change.
@@ -152,35 +231,57 @@ impl ResourceTable {
         &mut self,
         resource: &Resource<T>,
     ) -> Result<&mut T, ResourceTableError> {
-        self.get_any_mut(resource.rep())?
-            .downcast_mut()
-            .ok_or(ResourceTableError::WrongType)
+        let place = self.entry(resource.rep())?.place;
+        let values = &mut self.values(place)?.values;
+        let value = values.get_mut(place.at as usize).and_then(Option::as_mut);
+        value.ok_or(NotPresent)
+    }
+
+    /// The list that holds a value, if that is a `T`.
+    #[inline]
+    fn values<T: 'static>(&mut self, place: Place) -> Result<&mut Values<T>, ResourceTableError> {
+        let (_, list) = self.lists.get_mut(place.list as usize).ok_or(NotPresent)?;
+        let list: &mut dyn Any = &mut **list;
+        let values = list.downcast_mut::<Values<T>>();
+        values.ok_or(ResourceTableError::WrongType)
     }
 
     /// The value at a number, of whatever type.
     #[inline]
     pub fn get_any(&self, rep: u32) -> Result<&(dyn Any + Send), ResourceTableError> {
-        Ok(&*self.entry(rep)?.value)
+        let place = self.entry(rep)?.place;
+        let list = self.lists.get(place.list as usize);
+        list.and_then(|(_, list)| list.get(place.at))
+            .ok_or(NotPresent)
     }
 
     /// The value at a number, of whatever type, to change.
     #[inline]
     pub fn get_any_mut(&mut self, rep: u32) -> Result<&mut (dyn Any + Send), ResourceTableError> {
-        Ok(&mut *self.entry_mut(rep)?.value)
+        let place = self.entry(rep)?.place;
+        let list = self.lists.get_mut(place.list as usize);
+        list.and_then(|(_, list)| list.get_mut(place.at))
+            .ok_or(NotPresent)
     }
 
     /// Takes the value out.
     pub fn delete<T: 'static>(&mut self, resource: Resource<T>) -> Result<T, ResourceTableError> {
-        self.get(&resource)?;
-        let value = self.delete_any(resource.rep())?;
-        value
-            .downcast()
-            .map(|value| *value)
-            .map_err(|_| ResourceTableError::WrongType)
+        let place = self.entry(resource.rep())?.place;
+        self.values::<T>(place)?;
+        self.remove_entry(resource.rep())?;
+        self.values::<T>(place)?.remove(place.at).ok_or(NotPresent)
     }
 
     /// Takes the value at a number out, of whatever type.
     pub fn delete_any(&mut self, rep: u32) -> Result<Box<dyn Any + Send>, ResourceTableError> {
+        let place = self.remove_entry(rep)?;
+        let list = self.lists.get_mut(place.list as usize);
+        list.and_then(|(_, list)| list.take(place.at))
+            .ok_or(NotPresent)
+    }
+
+    /// Frees a number: where its value stands, which is still there.
+    fn remove_entry(&mut self, rep: u32) -> Result<Place, ResourceTableError> {
         if self.entry(rep)?.has_children() {
             return Err(ResourceTableError::HasChildren);
         }
@@ -198,7 +299,7 @@ impl ResourceTable {
         {
             parent.remove(rep);
         }
-        Ok(entry.value)
+        Ok(entry.place)
     }
 
     /// The children of `parent`, of whatever type, in order of their numbers.
@@ -206,7 +307,11 @@ impl ResourceTable {
         &self,
         parent: &Resource<T>,
     ) -> Result<impl Iterator<Item = &(dyn Any + Send)>, ResourceTableError> {
-        let children = self.entry(parent.rep())?.children.iter();
+        let children = self
+            .entry(parent.rep())?
+            .children
+            .iter()
+            .flat_map(|it| it.iter());
         Ok(children.filter_map(|&rep| self.get_any(rep).ok()))
     }
 
@@ -226,27 +331,50 @@ impl ResourceTable {
         }
     }
 
-    fn insert(
+    /// Where a value of this type goes.
+    #[inline]
+    fn place<T: Send + 'static>(&mut self, value: T) -> Option<Place> {
+        let ty = TypeId::of::<T>();
+        let list = match self.lists.iter().position(|(other, _)| *other == ty) {
+            Some(list) => list,
+            None => {
+                let values = Values::<T> {
+                    values: Vec::new(),
+                    free: Vec::new(),
+                };
+                self.lists.push((ty, Box::new(values)));
+                self.lists.len() - 1
+            }
+        };
+        let place = |at| Place {
+            list: list as u32,
+            at,
+        };
+        self.values::<T>(place(0)).ok()?.add(value).map(place)
+    }
+
+    fn insert<T: Send + 'static>(
         &mut self,
-        value: Box<dyn Any + Send>,
+        value: T,
         parent: Option<u32>,
     ) -> Result<u32, ResourceTableError> {
         if self.most.is_some_and(|most| self.used >= most) {
             return Err(ResourceTableError::Full);
         }
         let entry = Slot::Used(Entry {
-            value,
+            place: self.place(value).ok_or(ResourceTableError::Full)?,
             parent,
-            children: BTreeSet::new(),
+            children: None,
         });
         let at = match self.free {
             Some(at) => {
                 let Some(slot) = self.slots.get_mut(at) else {
                     return Err(ResourceTableError::NotPresent);
                 };
-                if let Slot::Free { next } = std::mem::replace(slot, entry) {
-                    self.free = next;
+                if let Slot::Free { next } = slot {
+                    self.free = *next;
                 }
+                *slot = entry;
                 at
             }
             None => {

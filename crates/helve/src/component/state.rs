@@ -295,15 +295,20 @@ impl InstanceData {
         self.ancestors(a).any(|id| id == b) || self.ancestors(b).any(|id| id == a)
     }
 
+    /// Enters the root, which is `part`, from the host.
+    #[inline]
+    pub fn enter_root(&self, part: &Part) -> Result<()> {
+        match self.locked.get() || !part.may_enter.replace(false) {
+            true => Err(cannot_enter()),
+            false => Ok(()),
+        }
+    }
+
     /// Enters an instance and its ancestors, `chain`, from the host.
     #[inline]
     pub fn enter_chain(&self, chain: &[ComponentInstanceId]) -> Result<()> {
         if let [root] = chain {
-            let may_enter = &self.part(*root).may_enter;
-            if self.locked.get() || !may_enter.replace(false) {
-                return Err(cannot_enter());
-            }
-            return Ok(());
+            return self.enter_root(self.part(*root));
         }
         self.check_chain(chain)?;
         chain

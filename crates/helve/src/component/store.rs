@@ -95,7 +95,7 @@ pub(crate) struct ResourceInfo {
 #[derive(Clone)]
 pub(crate) enum Destructor {
     /// The host's.
-    Host(HostDtor),
+    Host(Rc<HostDtor>),
     /// The instance that defines it: the plan knows the core function.
     Guest(InstancePtr, ResourceTypeId),
     /// None any more: the instance that defined it is gone.
@@ -124,7 +124,8 @@ impl StoreShared {
         let info = ResourceInfo {
             ty,
             name,
-            dtor: Destructor::Host(dtor),
+            // Found and let go with each resource that ends: without atomics.
+            dtor: Destructor::Host(Rc::new(dtor)),
         };
         if let Some(&key) = resources.hosts.get(&ty) {
             resources.infos[key] = info;
@@ -175,6 +176,15 @@ impl StoreShared {
             if !instance.linked.get() && self.host_handles.count(key) == 0 {
                 resources.free.push(key);
             }
+        }
+    }
+
+    /// What ends resources of a type, if that is the host's.
+    #[inline]
+    pub fn host_dtor(&self, key: ResourceKey) -> Option<Rc<HostDtor>> {
+        match &self.resources.borrow().infos.get(key)?.dtor {
+            Destructor::Host(dtor) => Some(dtor.clone()),
+            _ => None,
         }
     }
 

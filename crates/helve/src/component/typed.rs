@@ -224,7 +224,7 @@ pub const fn lanes<T: ComponentType + ?Sized>() -> usize {
 
 /// The type of part `index` of `ty`, which stands for a `T`: a record's or tuple's field,
 /// a variant's payload by case number (`ok` 0, `error` 1; `some` 1), a list's element 0.
-#[inline]
+#[inline(always)]
 pub fn part<T: ComponentType + ?Sized>(
     types: &Types,
     ty: InterfaceType,
@@ -233,6 +233,18 @@ pub fn part<T: ComponentType + ?Sized>(
     if !T::NEEDS_TYPE {
         return InterfaceType::Bool; // nobody looks at it
     }
+    // Parameters are one.
+    if let InterfaceType::Tuple(id) = ty
+        && let Some(part) = types[id].types.get(index)
+    {
+        return *part;
+    }
+    any_part(types, ty, index)
+}
+
+/// The same of any type.
+#[inline(never)]
+fn any_part(types: &Types, ty: InterfaceType, index: usize) -> InterfaceType {
     let part = match ty {
         InterfaceType::Record(id) => types[id].fields.get(index).map(|field| field.ty),
         InterfaceType::Tuple(id) => types[id].types.get(index).copied(),

@@ -7,7 +7,7 @@
 mod lift;
 mod lower;
 
-pub(crate) use lift::{lift_elements, lift_passed, lift_result};
+pub(crate) use lift::{lift_elements, lift_into, lift_passed, lift_result};
 pub(crate) use lower::{check_result, lower_checked, lower_elements, lower_passed, lower_result};
 
 use crate::component::drive::ends::{FutureAny, StreamAny};

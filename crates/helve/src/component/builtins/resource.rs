@@ -102,7 +102,10 @@ pub(crate) fn drop_handle(by: Dropper<'_>, ty: ResourceTypeId, index: u32) -> Re
         part.drop_handle(key, index)?
     };
     match dropped {
-        Dropped::Own { rep } => destroy(instance.store(), instance.shared(), key, rep, Some(by)),
+        Dropped::Own { rep } => match instance.shared().host_dtor(key) {
+            Some(dtor) => dtor(instance.store(), rep),
+            None => destroy(instance.store(), instance.shared(), key, rep, Some(by)),
+        },
         Dropped::Borrow => Ok(()),
     }
 }

@@ -21,7 +21,7 @@ use crate::component::call::scope::CallScope;
 use crate::component::hook::Watch;
 use crate::component::lift::LiftContext;
 use crate::component::lower::LowerContext;
-use crate::component::part::cannot_enter;
+use crate::component::part::{Part, cannot_enter};
 use crate::component::span::{HOST, Span};
 use crate::component::state::InstanceData;
 use crate::core;
@@ -145,6 +145,25 @@ impl CallShape {
     }
 }
 
+/// A part by address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartPtr(NonNull<Part>);
+
+impl PartPtr {
+    /// Of a part of an instance that has its place.
+    pub fn new(part: &Part) -> PartPtr {
+        PartPtr(NonNull::from(part))
+    }
+
+    /// The part of `instance` that it was made from.
+    #[inline(always)]
+    fn of(self, _: &InstanceData) -> &Part {
+        // SAFETY: parts stay where they are as long as their instance; whoever has the
+        // function has the instance.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 /// A lifted function of an instance, ready to be called.
 #[derive(Clone, Debug)]
 pub(crate) struct LiftedFunc {
@@ -158,8 +177,12 @@ pub(crate) struct LiftedFunc {
     pub abi: helve_model::Abi,
     pub options: CallOptions,
     pub owner: ComponentInstanceId,
+    /// The owner itself.
+    pub part: PartPtr,
     /// The owner and its ancestors: what a call of the host enters.
     pub chain: Box<[ComponentInstanceId]>,
+    /// Whether that is the owner alone.
+    pub is_root: bool,
     pub shape: CallShape,
     /// What is told of the host's calls.
     pub watch: Option<Box<Watch>>,
@@ -202,7 +225,7 @@ impl LiftedFunc {
             return crate::component::drive::call::from_host(self, instance, lower, lift);
         }
         self.enter(instance, caller)?;
-        let part = instance.part(self.owner);
+        let part = self.part.of(instance);
         let context = part.context.replace([0; 2]);
         let mut entered = false;
         let mut scope = CallScope::default();
@@ -229,6 +252,7 @@ impl LiftedFunc {
     #[inline]
     fn enter(&self, instance: &InstanceData, caller: Option<ComponentInstanceId>) -> Result<()> {
         match caller {
+            None if self.is_root => instance.enter_root(self.part.of(instance)),
             None => instance.enter_chain(&self.chain),
             Some(from) if instance.no_donuts && instance.related(from, self.owner) => {
                 Err(cannot_enter())
@@ -240,6 +264,7 @@ impl LiftedFunc {
     #[inline]
     fn leave(&self, instance: &InstanceData, caller: Option<ComponentInstanceId>) {
         match caller {
+            None if self.is_root => self.part.of(instance).may_enter.set(true),
             None => instance.leave_chain(&self.chain),
             caller => instance.leave(self.owner, caller),
         }

@@ -262,6 +262,9 @@ pub(crate) fn first_mut(lanes: &mut [Lane], n: usize) -> Result<&mut [Lane]> {
         .ok_or_else(crate::component::typed::too_few_lanes)
 }
 
+/// Parameters that are lifted to where they stay.
+const FEW_VALS: usize = 3;
+
 /// A closure over dynamic values.
 pub(crate) struct Dynamic<T, F> {
     pub func: F,
@@ -280,18 +283,25 @@ where
     unsafe fn call(&self, call: HostCall<'_>, args: &mut [Lane]) -> Result<()> {
         call.with_scope(|call, scope| {
             let programs = &call.shape.programs;
-            let mut params = Vals::new();
-            value::lift_passed(
-                &mut call.lifting(scope),
-                &programs.params,
-                args,
-                &mut params,
-            )?;
+            let count = programs.params.parts.len();
+            let mut few = [const { Val::Bool(false) }; FEW_VALS];
+            let mut many = Vals::new();
+            let mut lifting = call.lifting(scope);
+            let params: &[Val] = match few.get_mut(..count) {
+                Some(few) => {
+                    value::lift_into(&mut lifting, &programs.params, args, few)?;
+                    few
+                }
+                None => {
+                    value::lift_passed(&mut lifting, &programs.params, args, &mut many)?;
+                    &many
+                }
+            };
             let mut result = [Val::Bool(false)];
             let results = &mut result[..call.shape.result.iter().len()];
             // SAFETY: the store is one of `T`, as the caller says; the lift's borrows ended.
             let store = unsafe { call.instance.store().context::<T>() };
-            (self.func)(store, &params, results)?;
+            (self.func)(store, params, results)?;
             let to = call.result_address(args);
             let mut cx = LowerContext::new(call.options, call.instance, scope);
             value::lower_checked(&mut cx, &programs.result, results, to, args)

@@ -68,12 +68,54 @@ impl<'a> From<'a> {
     }
 }
 
-/// Lifts the values that were passed in `lanes`, in order, into `put`.
-pub(crate) fn lift_each(
+/// Where lifted values go, one after the other.
+trait Places {
+    /// The next one is this.
+    fn put(&mut self, val: Val);
+
+    /// The next one is this number.
+    fn put_scalar(&mut self, scalar: Scalar, bits: u64) -> Result<()>;
+}
+
+impl Places for Vals {
+    #[inline]
+    fn put(&mut self, val: Val) {
+        self.push(val);
+    }
+
+    #[inline]
+    fn put_scalar(&mut self, scalar: Scalar, bits: u64) -> Result<()> {
+        self.push(scalar_val(scalar, bits)?);
+        Ok(())
+    }
+}
+
+/// Values that are there already. Numbers are written where they are to be: what is put
+/// together elsewhere in small pieces would be copied in big ones before those have left the
+/// store buffer.
+impl Places for std::slice::IterMut<'_, Val> {
+    #[inline]
+    fn put(&mut self, val: Val) {
+        if let Some(place) = self.next() {
+            *place = val;
+        }
+    }
+
+    #[inline]
+    fn put_scalar(&mut self, scalar: Scalar, bits: u64) -> Result<()> {
+        match self.next() {
+            Some(place) => set_scalar(place, scalar, bits),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Lifts the values that were passed in `lanes`, in order.
+fn lift_each(
     cx: &mut LiftContext<'_>,
     passed: &Passed,
     lanes: &[Lane],
-    mut put: impl FnMut(Val),
+    places: &mut impl Places,
 ) -> Result<()> {
     let from = match passed.passing {
         Passing::Flat(_) => From::Lanes(lanes),
@@ -87,9 +129,9 @@ pub(crate) fn lift_each(
         // A number needs no walk.
         if let [Op::Scalar { at, scalar }] = *programs[*program].ops {
             let bits = from.get(start.saturating_add(at), scalar.bytes())?;
-            put(scalar_val(scalar, bits)?);
+            places.put_scalar(scalar, bits)?;
         } else {
-            put(lift(cx, *program, from.at(*start)?)?);
+            places.put(lift(cx, *program, from.at(*start)?)?);
         }
     }
     Ok(())
@@ -119,7 +161,17 @@ pub(crate) fn lift_passed(
     lanes: &[Lane],
     vals: &mut Vals,
 ) -> Result<()> {
-    lift_each(cx, passed, lanes, |val| vals.push(val))
+    lift_each(cx, passed, lanes, vals)
+}
+
+/// The same, into as many places.
+pub(crate) fn lift_into(
+    cx: &mut LiftContext<'_>,
+    passed: &Passed,
+    lanes: &[Lane],
+    vals: &mut [Val],
+) -> Result<()> {
+    lift_each(cx, passed, lanes, &mut vals.iter_mut())
 }
 
 /// Lifts a function's result into `results`.
@@ -129,12 +181,7 @@ pub(crate) fn lift_result(
     lanes: &[Lane],
     results: &mut [Val],
 ) -> Result<()> {
-    let mut results = results.iter_mut();
-    lift_each(cx, passed, lanes, |val| {
-        if let Some(result) = results.next() {
-            *result = val;
-        }
-    })
+    lift_each(cx, passed, lanes, &mut results.iter_mut())
 }
 
 /// Runs a program.
@@ -274,20 +321,57 @@ fn variant_val(cx: &LiftContext<'_>, kind: VariantKind, case: u32, value: Option
 }
 
 fn scalar_val(scalar: Scalar, bits: u64) -> Result<Val> {
-    Ok(match scalar {
-        Scalar::Bool => Val::Bool(bits as u32 != 0),
-        Scalar::S8 => Val::S8(bits as i8),
-        Scalar::U8 => Val::U8(bits as u8),
-        Scalar::S16 => Val::S16(bits as i16),
-        Scalar::U16 => Val::U16(bits as u16),
-        Scalar::S32 => Val::S32(bits as i32),
-        Scalar::U32 => Val::U32(bits as u32),
-        Scalar::S64 => Val::S64(bits as i64),
-        Scalar::U64 => Val::U64(bits),
-        Scalar::F32 => Val::Float32(f32::from_bits(bits as u32)),
-        Scalar::F64 => Val::Float64(f64::from_bits(bits)),
-        Scalar::Char => Val::Char(crate::component::typed::character(bits as u32)?),
-    })
+    let mut val = Val::Bool(false);
+    set_scalar(&mut val, scalar, bits)?;
+    Ok(val)
+}
+
+#[inline]
+fn set_scalar(place: &mut Val, scalar: Scalar, bits: u64) -> Result<()> {
+    match scalar {
+        Scalar::Bool => set(place, Val::Bool(bits as u32 != 0)),
+        Scalar::S8 => set(place, Val::S8(bits as i8)),
+        Scalar::U8 => set(place, Val::U8(bits as u8)),
+        Scalar::S16 => set(place, Val::S16(bits as i16)),
+        Scalar::U16 => set(place, Val::U16(bits as u16)),
+        Scalar::S32 => set(place, Val::S32(bits as i32)),
+        Scalar::U32 => set(place, Val::U32(bits as u32)),
+        Scalar::S64 => set(place, Val::S64(bits as i64)),
+        Scalar::U64 => set(place, Val::U64(bits)),
+        Scalar::F32 => set(place, Val::Float32(f32::from_bits(bits as u32))),
+        Scalar::F64 => set(place, Val::Float64(f64::from_bits(bits))),
+        Scalar::Char => {
+            let char = crate::component::typed::character(bits as u32)?;
+            set(place, Val::Char(char));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a number; what was there, mostly one too, then needs no look at how to drop it.
+#[inline(always)]
+fn set(place: &mut Val, val: Val) {
+    use Val::*;
+    let old = &*place;
+    let plain = matches!(
+        old,
+        Bool(_)
+            | S8(_)
+            | U8(_)
+            | S16(_)
+            | U16(_)
+            | S32(_)
+            | U32(_)
+            | S64(_)
+            | U64(_)
+            | Float32(_)
+            | Float64(_)
+            | Char(_)
+    );
+    match plain {
+        true => std::mem::forget(std::mem::replace(place, val)),
+        false => *place = val,
+    }
 }
 
 #[cold]
