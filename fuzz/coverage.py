@@ -15,6 +15,7 @@ import sys
 ENOUGH = 100
 WHY = {
     "store_probably_utf16_to_latin1_or_utf16 3": "needs a tagged string of Latin-1 alone whose second buffer is outside",
+    "resource.rep: borrow: lent": "in the model alone: what a guest defines it borrows as a representation, without a handle",
 }
 
 
@@ -47,14 +48,14 @@ def main():
     print("# What the recordings met\n")
     print("Written by `coverage.py` from the counts of one set of long recordings.\n")
     print(f"{len(rows) - len(few)} of {len(rows)} traps and {len(states) - len(rare)} of {len(states)} states at least {ENOUGH} times.\n")
-    print("What stands below that was met too, but seldom: a run ends with its first trap, and some states")
-    print("last only while another thread waits. Never met: " + (", ".join(f"`{name}`" for name, count in rows if not count) or "nothing") + ".\n")
+    below = [f"`{name}`" for name in few + rare]
+    print("Less often: " + (", ".join(below) or "none") + ".\n")
     print("| trap | times |\n| --- | --- |")
     for name, count in rows:
         print(f"| {name} | {count}{': ' + WHY[name] if count < ENOUGH and name in WHY else ''} |")
     print("\n| built-in: state | times |\n| --- | --- |")
     for name, count in sorted(states.items()):
-        print(f"| {name} | {count} |")
+        print(f"| {name} | {count}{': ' + WHY[name] if count < ENOUGH and name in WHY else ''} |")
 
 
 main()

@@ -415,6 +415,8 @@ def main():
         text, ty = types.random(rng.randint(0, 4)) if not STRINGS else ("string", d.StringType())
         pair = d.TupleType([ty, d.ListType(d.U8Type(), 17)])
         a, b = ENCODINGS[n % 3], ENCODINGS[n // 3 % 3]
+        if STRINGS and n % 2:
+            a = b = "latin1+utf16"
         opts = d.LiftLowerOptions(a, d.MemInst(bytearray(8), "i32"), None)
         flats = d.flatten_type(ty, opts)
         if len(flats) > 400 or d.elem_size(pair, "i32") > 2000:
