@@ -133,6 +133,9 @@ fn programs(file: &str) {
             report.again,
             report.wrong.len()
         );
+        for strayed in &report.strayed {
+            println!("strayed at first: {strayed}");
+        }
         report
             .wrong
             .iter()
