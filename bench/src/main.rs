@@ -33,6 +33,7 @@ usage: border [OPTION...] [ROW...]      all rows, or those whose names begin wit
   --only ROW   just the row of this name
   --ours       Helve only, no ratio: for profiles
   --list       what the rows are
+  --many N     makes and frees N instances of three kinds: fails where memory grows
   --check-instructions   counts the hottest paths by valgrind: fails above the recorded counts
   --write-instructions   counts them, and records the counts
 ";
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
             memory::child(name, engine);
             return ExitCode::SUCCESS;
         }
+        ["--many", count] => return memory::many(count.parse().unwrap_or(1_000_000)),
         ["--count", name] => {
             instructions::child(name);
             return ExitCode::SUCCESS;

@@ -6,7 +6,7 @@
 use crate::rows::{Drive, Row};
 use crate::{helve_side, rows, wasmtime_side};
 use helve_fiber::{Fiber, PoolConfig, StackPool, Step, Suspender};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 /// What is made, and how many at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,6 +188,33 @@ pub fn child(name: &str, engine: &str) {
         std::mem::forget(hold);
     }
     println!("{}", after.saturating_sub(before) as f64 / f64::from(count));
+}
+
+/// Bytes by which a process may grow while it makes any number of instances.
+const FLAT: u64 = 4 << 20;
+
+/// Makes and frees instances: of one module, of twenty nested, with an image that is written
+/// to; says how much memory the process has before and after.
+pub fn many(count: u32) -> ExitCode {
+    let mut flat = true;
+    for name in ["inst-small-pool", "inst-20-pool", "inst-image-pool-16"] {
+        let row = rows::find(name).expect("it is a row");
+        let mut work = helve_side::drive::workload(&row, true);
+        work(1000);
+        let before = resident("VmRSS:");
+        work(count / 3);
+        let after = resident("VmRSS:");
+        println!(
+            "{name}: {} instances, {before} bytes, then {after}",
+            count / 3
+        );
+        flat &= after < before + FLAT;
+    }
+    if flat {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn ask(row: &MemoryRow, engine: &str) -> f64 {
