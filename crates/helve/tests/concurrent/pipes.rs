@@ -2,9 +2,9 @@
 //! same. A table of what both do, one function, in order and by seeds.
 
 use crate::streams::{copy, set_up};
-use crate::support::block_on;
+use crate::support::{block_on, instantiate};
 use helve::component::{
-    Destination, Source, StreamConsumer, StreamProducer, StreamReader, StreamState,
+    Destination, Linker, Source, StreamConsumer, StreamProducer, StreamReader, StreamState,
 };
 use helve::{Error, Result, Schedule};
 use std::collections::VecDeque;
@@ -177,6 +177,60 @@ fn served_at_once_or_later() {
             if schedule == Schedule::InOrder && makes.len() > 100 {
                 assert!(turns < makes.len() / 4, "{what}: {turns} turns of the loop");
             }
+        }
+    }
+}
+
+/// A guest that reads no element, to see whether there are some, then at most `take`, and
+/// goes.
+fn peek(take: u32) -> String {
+    let read = match take {
+        0 => String::new(),
+        take => format!("(drop (call $read (local.get $in) (i32.const 512) (i32.const {take})))"),
+    };
+    format!(
+        r#"(component
+    (core module $libc (memory (export "memory") 1))
+    (core instance $libc (instantiate $libc))
+    (alias core export $libc "memory" (core memory $memory))
+    (type $s (stream u8))
+    (core func $read (canon stream.read $s (memory $memory)))
+    (core func $drop (canon stream.drop-readable $s))
+    (core func $return (canon task.return))
+    (core module $m
+        (import "" "read" (func $read (param i32 i32 i32) (result i32)))
+        (import "" "drop" (func $drop (param i32)))
+        (import "" "return" (func $return))
+        (func (export "peek") (param $in i32)
+            (drop (call $read (local.get $in) (i32.const 512) (i32.const 0)))
+            {read}
+            (call $drop (local.get $in))
+            (call $return)))
+    (core instance $i (instantiate $m (with "" (instance
+        (export "read" (func $read)) (export "drop" (func $drop))
+        (export "return" (func $return))))))
+    (func (export "peek") async (param "in" $s) (canon lift (core func $i "peek") async)))"#
+    )
+}
+
+#[test]
+fn what_a_guest_looked_at_only_is_dropped_with_its_end() {
+    for take in [0, 1, 3] {
+        let steps: [&[Step]; 3] = [&[Few(8)], &[Later, Few(2), Later], &[Last(3)]];
+        for steps in steps {
+            let (mut store, instance) = instantiate(&peek(take), (), |_: &mut Linker<()>| {});
+            let peek = instance
+                .get_typed_func::<(StreamReader<u8>,), ()>(&mut store, "peek")
+                .unwrap();
+            let makes = Makes {
+                steps: Steps::new(steps),
+                made: 0,
+            };
+            let reader = StreamReader::new(&mut store, makes).unwrap();
+            block_on(peek.call_async(&mut store, (reader,))).unwrap();
+            block_on(store.run_until_idle()).unwrap();
+            store.audit_tasks().unwrap();
+            assert_eq!(store.task_counts(), [0; 8], "{take} of {steps:?}");
         }
     }
 }

@@ -428,7 +428,11 @@ async fn ahead<D: 'static, T: Lower + Send + 'static>(
     })
     .await?;
     writer.write(accessor, made.take(AHEAD)).await?;
-    Ok(state)
+    Ok(match writer.is_over() {
+        // The reader has gone with what it had.
+        true => StreamState::Closed,
+        false => state,
+    })
 }
 
 impl<T: Lift + Send + 'static> StreamReader<T> {

@@ -182,6 +182,11 @@ impl<T> StreamWriter<T> {
     pub(super) fn end(&self) -> &HostEnd {
         &self.end
     }
+
+    /// Whether the reader is known to be gone: nothing may be written then.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
 }
 
 impl<T: Lower + Send + 'static> StreamWriter<T> {
