@@ -150,12 +150,12 @@ impl Engine {
         &self.0.memories
     }
 
-    /// What tells perf about code.
     /// Who wakes futures of its stores that sleep.
     pub(crate) fn timers(&self) -> &Arc<Timers> {
         &self.0.timers
     }
 
+    /// What tells perf about code.
     pub(crate) fn profile(&self) -> Option<&Profile> {
         self.0.profile.as_ref()
     }
