@@ -196,6 +196,22 @@ impl ModuleCache {
         }
     }
 
+    /// Writes what is new, due or not. Where another process is writing, waits for a while.
+    pub fn write(&self) {
+        let mut fresh = self.fresh();
+        if fresh.entries.is_empty() {
+            return;
+        }
+        let entries = std::mem::take(&mut fresh.entries);
+        for _ in 0..TRIES {
+            match self.add(&entries) {
+                Ok(false) => std::thread::sleep(PAUSE),
+                _ => break,
+            }
+        }
+        self.cache.prune();
+    }
+
     /// Adds entries to the file; `false` where another process is doing that.
     fn add(&self, entries: &[(CacheKey, Vec<u8>)]) -> io::Result<bool> {
         let file = File::options()
@@ -259,18 +275,7 @@ impl ModuleCache {
 
 impl Drop for ModuleCache {
     fn drop(&mut self) {
-        let fresh = self.fresh.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let entries = std::mem::take(&mut fresh.entries);
-        if entries.is_empty() {
-            return;
-        }
-        for _ in 0..TRIES {
-            match self.add(&entries) {
-                Ok(false) => std::thread::sleep(PAUSE),
-                _ => break,
-            }
-        }
-        self.cache.prune();
+        self.write();
     }
 }
 

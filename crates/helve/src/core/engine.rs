@@ -253,6 +253,10 @@ impl Engine {
         Ok(known.entry(key).or_insert(code).address(0))
     }
 
+    pub(crate) fn trampolines(&self) -> &Trampolines {
+        &self.0.trampolines
+    }
+
     fn trampoline(&self, kind: Kind, id: SharedTypeId) -> Result<CodePtr> {
         self.0.trampolines.get(self, kind, id)
     }

@@ -158,6 +158,14 @@ impl LazyModule {
         }
     }
 
+    /// Writes all that was compiled to the cache: the module goes.
+    pub fn write(&self) {
+        self.engine.trampolines().write();
+        if let Some(cache) = &self.cache {
+            cache.write();
+        }
+    }
+
     /// What it compiles.
     pub fn translation(&self) -> &Translation {
         &self.translation

@@ -58,6 +58,16 @@ pub(crate) enum ModuleMemory {
     Lazy(Arc<LazyModule>),
 }
 
+/// What was compiled is kept before the last user's handle is gone: the thread that compiles
+/// beside guests may hold the code for a moment longer, and the process may end in it.
+impl Drop for ModuleInner {
+    fn drop(&mut self) {
+        if let ModuleMemory::Lazy(lazy) = &self.code {
+            lazy.write();
+        }
+    }
+}
+
 /// What a backtrace needs to know about a module's code; the tag of its `CodeMemory`.
 pub(crate) struct ModuleCode {
     pub info: Arc<helve_compile::Module>,

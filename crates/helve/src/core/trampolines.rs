@@ -88,6 +88,13 @@ impl Trampolines {
         Ok(with_exposed_provenance(code))
     }
 
+    /// Writes those that were compiled to the cache.
+    pub fn write(&self) {
+        if let Some(Some(kept)) = self.kept.get() {
+            kept.write();
+        }
+    }
+
     /// From an earlier run, or compiled now.
     fn code(&self, engine: &Engine, kind: Kind, ty: &FuncType) -> Result<CompiledFunction> {
         let environment = Environment::of("trampolines");
