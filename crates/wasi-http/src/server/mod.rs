@@ -14,6 +14,7 @@
 
 mod app;
 mod connection;
+mod driver;
 mod limits;
 mod log;
 mod metrics;

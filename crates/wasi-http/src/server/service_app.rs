@@ -1,9 +1,9 @@
 //! Instances of a WASI 0.3 service, each with a task of its own and many requests at a time.
 //!
 //! ```text
-//!   request --> a worker with room (or a new one) --jobs--> its task: the store's loop
-//!                                                             | handle(request)
-//!   answer <----------------------------------------------- --+ goes on with its body
+//!   request --> a worker with room (or a new one) --jobs--> its driver: the store's loop
+//!      | runs the driver at once, if nobody does              | handle(request)
+//!   answer <--------------------------------------------------+ goes on with its body
 //!
 //!   a worker that has had its share gets no more; it ends when its guest is idle
 //!   a worker whose guest trapped gets no more; its other requests end with it
@@ -12,6 +12,7 @@
 //! ```
 
 use super::app::{Answering, App, Failure, MakeStore, Ticks};
+use super::driver::{Claim, Driver};
 use super::metrics::Metrics;
 use crate::WasiHttpView;
 use crate::host::body::BoxBody;
@@ -39,6 +40,7 @@ pub struct ServiceApp<T: WasiHttpView> {
 
 /// The way to an instance's task.
 struct Worker {
+    driver: Arc<Driver>,
     jobs: mpsc::UnboundedSender<Job>,
     state: Arc<WorkerState>,
     /// Requests that it was given.
@@ -114,14 +116,14 @@ impl<T: WasiHttpView> ServiceApp<T> {
         self
     }
 
-    /// Gives a job to a worker with room, or to a new one.
-    fn give(&self, mut job: Job, metrics: &Metrics) -> Result<()> {
+    /// Gives a job to a worker with room, or to a new one; that is to be run where it may be.
+    fn give(&self, mut job: Job, metrics: &Metrics) -> Result<Option<Claim>> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|w| w.state.takes_requests() && !w.jobs.is_closed());
         while let Some(at) = self.least_busy(&workers) {
             match self.hand(&mut workers, at, job) {
-                None => return Ok(()),
-                Some(back) => job = back,
+                Ok(claim) => return Ok(claim),
+                Err(back) => job = *back,
             }
         }
         drop(workers);
@@ -130,8 +132,8 @@ impl<T: WasiHttpView> ServiceApp<T> {
         workers.push(worker);
         let last = workers.len() - 1;
         match self.hand(&mut workers, last, job) {
-            None => Ok(()),
-            Some(_) => Err(Error::msg("a new instance ended at once")),
+            Ok(claim) => Ok(claim),
+            Err(_) => Err(Error::msg("a new instance ended at once")),
         }
     }
 
@@ -147,7 +149,7 @@ impl<T: WasiHttpView> ServiceApp<T> {
         let running = |worker: &Worker| worker.state.running.load(Ordering::Acquire);
         let places = workers.iter().enumerate();
         let open = places.filter(|(_, w)| running(w) == 0 || !self.computes(w));
-        let least = open.min_by_key(|(_, w)| running(w));
+        let least = open.min_by_key(|(_, w)| (running(w), w.driver.is_running()));
         let (at, worker) = least?;
         let busy = running(worker);
         let fits = busy == 0 || (busy < self.concurrency && workers.len() >= self.cores);
@@ -156,10 +158,17 @@ impl<T: WasiHttpView> ServiceApp<T> {
 
     /// Hands a job to the worker at a place; without its share left, or ended, it goes.
     /// The job comes back where nobody took it.
-    fn hand(&self, workers: &mut Vec<Worker>, at: usize, job: Job) -> Option<Job> {
+    fn hand(
+        &self,
+        workers: &mut Vec<Worker>,
+        at: usize,
+        job: Job,
+    ) -> Result<Option<Claim>, Box<Job>> {
         let Some(worker) = workers.get_mut(at) else {
-            return Some(job);
+            return Err(Box::new(job));
         };
+        // Before it is sent: then nobody else is woken for it.
+        let claim = worker.driver.claim();
         worker.state.running.fetch_add(1, Ordering::AcqRel);
         worker.given += 1;
         let used_up = worker.given >= self.reuse;
@@ -167,7 +176,7 @@ impl<T: WasiHttpView> ServiceApp<T> {
         if used_up || sent.is_err() {
             workers.swap_remove(at);
         }
-        sent.err().map(|e| e.0)
+        sent.map(|()| claim).map_err(|e| Box::new(e.0))
     }
 
     fn start(&self, time: Duration, metrics: &Metrics) -> Result<Worker> {
@@ -185,8 +194,9 @@ impl<T: WasiHttpView> ServiceApp<T> {
             time,
             began: self.began,
         });
-        tokio::spawn(live(store, service, receiver, state.clone(), pause));
+        let driver = Driver::spawn(live(store, service, receiver, state.clone(), pause));
         Ok(Worker {
+            driver,
             jobs,
             state,
             given: 0,
@@ -332,7 +342,10 @@ impl<T: WasiHttpView> App for ServiceApp<T> {
         let given = self.give(job, &metrics);
         let paused = self.ticks.is_some();
         Box::pin(async move {
-            given?;
+            // Mostly there is an answer after this.
+            if let Some(claim) = given? {
+                claim.run();
+            }
             let answer = if paused {
                 receiver.await
             } else {
