@@ -12,6 +12,7 @@
 //!  | entering ----------------+--> [*mut flag; as many as the adapter was made for]
 //!  | tags --------------------+--> [u32; the component's resource types]
 //!  | calls -------------------+--> u32
+//!  | copied                   |  bytes, counted up
 //!  +--------------------------+
 //! ```
 //!
@@ -74,6 +75,8 @@ pub struct VMAdapterContext {
     pub move_result: CodePtr,
     /// The code that moves parameters: core values of the caller to those of the callee.
     pub move_params: CodePtr,
+    /// Bytes of strings, lists and spilled values that its calls have copied.
+    pub copied: Cell<u64>,
     /// Which `task.return` gives this function's result; 0: it is none of generated code.
     pub task_return: u32,
 }
@@ -188,6 +191,8 @@ pub mod offset {
     pub const GATE: u32 = offset_of!(VMAdapterContext, gate) as u32;
     /// `VMAdapterContext.to`.
     pub const TO: u32 = offset_of!(VMAdapterContext, to) as u32;
+    /// `VMAdapterContext.copied`.
+    pub const COPIED: u32 = offset_of!(VMAdapterContext, copied) as u32;
     /// `VMAdapterContext.move_result`.
     pub const MOVE_RESULT: u32 = offset_of!(VMAdapterContext, move_result) as u32;
     /// `VMAdapterContext.task_return`.

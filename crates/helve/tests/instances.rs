@@ -85,9 +85,9 @@ fn grow(store: &mut Store<()>, instance: &Instance, name: &str, by: u32) -> i32 
         .0
 }
 
-fn usage(store: &mut Store<()>, instance: &Instance) -> [Usage; 2] {
+fn usage<const N: usize>(store: &mut Store<()>, instance: &Instance) -> [Usage; N] {
     let usage = instance.usage(store).expect("it is there");
-    usage.try_into().expect("two")
+    usage.try_into().expect("as many")
 }
 
 fn limits(change: impl FnOnce(&mut InstanceLimits)) -> Option<InstanceLimits> {
@@ -113,7 +113,7 @@ fn memory_is_bounded_by_instance() {
     ] {
         assert_eq!(grow(&mut store, &one, name, by), expected, "{name} by {by}");
     }
-    for used in usage(&mut store, &one) {
+    for used in usage::<2>(&mut store, &one) {
         assert_eq!(
             (used.memory_bytes as u64, used.memory_limit),
             (4 * PAGE, 4 * PAGE)
@@ -165,7 +165,7 @@ fn the_engine_has_the_defaults() {
     let one = instance(&engine, &mut store).expect("it fits");
     assert_eq!(grow(&mut store, &one, "grow", 2), -1);
     assert_eq!(grow(&mut store, &one, "grow", 1), 1);
-    assert_eq!(usage(&mut store, &one)[0].memory_bytes as u64, 2 * PAGE);
+    assert_eq!(usage::<2>(&mut store, &one)[0].memory_bytes as u64, 2 * PAGE);
 }
 
 #[test]
@@ -218,6 +218,97 @@ fn what_calls_copy_is_counted_and_bounded() -> Result<()> {
     echo.call(&mut store, &[Val::String("four".into())], &mut results)?;
     let copied = usage(&mut store, &one).map(|used| used.copied_bytes);
     assert_eq!(copied, [0, 8]);
+    Ok(())
+}
+
+/// A giver that calls a taker with a string and a list, and writes to it by a stream.
+fn giver_and_taker(encoding: &str) -> String {
+    format!(
+        r#"(component
+  (component $taker
+    (core module $m
+      (memory (export "mem") 1)
+      (global $next (mut i32) (i32.const 1024))
+      (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+        (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+        (global.set $next (i32.add (local.get $at) (local.get 3)))
+        (local.get $at))
+      (func (export "take") (param i32 i32 i32 i32)))
+    (core instance $i (instantiate $m))
+    (func (export "take") (param "text" string) (param "numbers" (list u32))
+      (canon lift (core func $i "take") (memory (core memory $i "mem")) (realloc (core func $i "realloc"))
+        string-encoding={encoding})))
+  (component $giver
+    (import "take" (func $take (param "text" string) (param "numbers" (list u32))))
+    (core module $libc (memory (export "mem") 1) (data (i32.const 16) "hello, world"))
+    (core instance $libc (instantiate $libc))
+    (core func $take (canon lower (func $take) (memory (core memory $libc "mem"))))
+    (type $bytes (stream u16))
+    (core func $new (canon stream.new $bytes))
+    (core func $read (canon stream.read $bytes async (memory (core memory $libc "mem"))))
+    (core func $write (canon stream.write $bytes async (memory (core memory $libc "mem"))))
+    (core module $m
+      (import "" "take" (func $take (param i32 i32 i32 i32)))
+      (import "" "new" (func $new (result i64)))
+      (import "" "read" (func $read (param i32 i32 i32) (result i32)))
+      (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+      (func (export "give") (param i32)
+        (call $take (i32.const 16) (i32.const 12) (i32.const 16) (local.get 0)))
+      (func (export "stream") (param i32)
+        (local $ends i64)
+        (local.set $ends (call $new))
+        (drop (call $read (i32.wrap_i64 (local.get $ends)) (i32.const 256) (local.get 0)))
+        (drop (call $write
+          (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32)))
+          (i32.const 512) (local.get 0)))))
+    (core instance $i (instantiate $m (with "" (instance
+      (export "take" (func $take)) (export "new" (func $new))
+      (export "read" (func $read)) (export "write" (func $write))))))
+    (func (export "give") (param "count" u32) (canon lift (core func $i "give")))
+    (func (export "stream") (param "count" u32) (canon lift (core func $i "stream"))))
+  (instance $t (instantiate $taker))
+  (instance $g (instantiate $giver (with "take" (func $t "take"))))
+  (export "give" (func $g "give"))
+  (export "stream" (func $g "stream")))"#
+    )
+}
+
+/// Calls between components copy without the host, and streams do; both sides are told.
+#[test]
+fn what_components_copy_is_counted() -> Result<()> {
+    for encoding in ["utf8", "utf16"] {
+        for fused in [true, false] {
+            let mut config = Config::new();
+            config.fused_adapters(fused);
+            let (engine, mut store) = store(&config, None);
+            let component = Component::new(&engine, giver_and_taker(encoding))?;
+            let one = Linker::new(&engine).instantiate(&mut store, &component)?;
+            let give = one.get_typed_func::<(u32,), ()>(&mut store, "give")?;
+            give.call(&mut store, (3,))?;
+            let copied = usage(&mut store, &one).map(|used| used.copied_bytes);
+            // The slow twin lifts, then lowers: the taker has the new encoding's bytes.
+            let lowered = if encoding == "utf16" && !fused {
+                24
+            } else {
+                12
+            };
+            // The outermost one, the taker, the giver.
+            assert_eq!(
+                copied,
+                [0, lowered + 12, 12 + 12],
+                "{encoding}, fused: {fused}"
+            );
+        }
+    }
+    let (engine, mut store) = store(&Config::new(), None);
+    let component = Component::new(&engine, giver_and_taker("utf8"))?;
+    let one = Linker::new(&engine).instantiate(&mut store, &component)?;
+    let stream = one.get_typed_func::<(u32,), ()>(&mut store, "stream")?;
+    stream.call(&mut store, (5,))?;
+    // Out of it and into it.
+    let copied = usage(&mut store, &one).map(|used| used.copied_bytes);
+    assert_eq!(copied, [0, 0, 20]);
     Ok(())
 }
 

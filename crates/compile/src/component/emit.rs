@@ -275,7 +275,17 @@ impl<'a, 'b> Emit<'a, 'b> {
         let pointer = self.realloc(side, align, bytes);
         self.guard_aligned(pointer, align, Guard::ReallocUnaligned);
         self.guard_range(side, pointer, bytes, guard);
+        self.count_copied(bytes);
         pointer
+    }
+
+    /// Counts bytes that are about to be copied.
+    fn count_copied(&mut self, bytes: Value) {
+        let flags = MemFlagsData::trusted();
+        let at = offset::COPIED as i32;
+        let so_far = self.b.ins().load(types::I64, flags, self.context, at);
+        let count = self.b.ins().iadd(so_far, bytes);
+        self.b.ins().store(flags, count, self.context, at);
     }
 
     /// Calls a side's `realloc` for new memory. While it runs its instance can't be left.

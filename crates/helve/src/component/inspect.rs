@@ -122,9 +122,9 @@ pub struct Usage {
     /// Fuel that it has used up since it was made, where that is counted: see
     /// [`Config::meter_instances`](crate::Config::meter_instances).
     pub fuel: Option<u64>,
-    /// Bytes of strings and lists that were copied between it and the host since it was made:
-    /// arguments and results, in both directions. Calls between components copy without the
-    /// host.
+    /// Bytes of strings, lists and elements of streams that were copied to it or from it
+    /// since it was made: by the host, and by calls and streams between components, which
+    /// count for both. Where the encoding of a string changes, those of the source.
     pub copied_bytes: u64,
     /// Handles in its table.
     pub handles: u32,
@@ -246,7 +246,7 @@ fn usage(store: &StoreOpaque, data: &InstanceData, id: ComponentInstanceId, part
         table_elements: limiter.usage.table_elements,
         table_limit: limiter.most().table_elements,
         fuel: data.is_metered().then(|| part.fuel.get()),
-        copied_bytes: part.copied.get(),
+        copied_bytes: part.copied.get().wrapping_add(data.fused.copied(id)),
         handles: count(|_| true),
         handle_limit: part.most_handles(),
         stream_ends: count(|kind| kind.has_payload()),

@@ -57,7 +57,7 @@ pub(crate) struct Part {
     pub limiter: LimiterBox<PartLimiter>,
     /// Fuel that it has used up, where that is counted.
     pub fuel: Cell<u64>,
-    /// Bytes that were copied between it and the host.
+    /// Bytes that were copied to or from it, but by adapters.
     pub copied: Cell<u64>,
     shared: Rc<StoreShared>,
 }
@@ -109,7 +109,7 @@ impl Part {
         self.handles.borrow_mut()
     }
 
-    /// Counts bytes that are copied between it and the host.
+    /// Counts bytes that are copied to or from it.
     #[inline]
     pub fn count_copied(&self, bytes: u64) {
         self.copied.set(self.copied.get().wrapping_add(bytes));

@@ -21,8 +21,8 @@ use crate::core::store::{StoreId, StorePtr};
 use helve_abi::types::ResourceTypeId;
 use helve_base::{Bug, Error, PrimaryMap, Result};
 use helve_model::resource::{ScopeId, Scopes};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl std::fmt::Debug for HookCell {
 #[derive(Default)]
 struct Resources {
     infos: PrimaryMap<ResourceKey, ResourceInfo>,
-    hosts: HashMap<ResourceType, ResourceKey>,
+    hosts: FxHashMap<ResourceType, ResourceKey>,
     /// Keys of types that are gone, and of which nothing is left.
     free: Vec<ResourceKey>,
     /// Counts guests' resource types.

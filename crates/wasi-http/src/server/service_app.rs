@@ -84,8 +84,14 @@ impl WorkerState {
 struct Job {
     request: http::Request<BoxBody>,
     scheme: Scheme,
-    time: Duration,
     answer: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+/// Where a job went.
+struct Given {
+    state: Arc<WorkerState>,
+    /// To be run, where nobody else does.
+    claim: Option<Claim>,
 }
 
 impl<T: WasiHttpView> ServiceApp<T> {
@@ -117,22 +123,22 @@ impl<T: WasiHttpView> ServiceApp<T> {
     }
 
     /// Gives a job to a worker with room, or to a new one; that is to be run where it may be.
-    fn give(&self, mut job: Job, metrics: &Metrics) -> Result<Option<Claim>> {
+    fn give(&self, mut job: Job, time: Duration, metrics: &Metrics) -> Result<Given> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|w| w.state.takes_requests() && !w.jobs.is_closed());
         while let Some(at) = self.least_busy(&workers) {
             match self.hand(&mut workers, at, job) {
-                Ok(claim) => return Ok(claim),
+                Ok(given) => return Ok(given),
                 Err(back) => job = *back,
             }
         }
         drop(workers);
-        let worker = self.start(job.time, metrics)?;
+        let worker = self.start(time, metrics)?;
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.push(worker);
         let last = workers.len() - 1;
         match self.hand(&mut workers, last, job) {
-            Ok(claim) => Ok(claim),
+            Ok(given) => Ok(given),
             Err(_) => Err(Error::msg("a new instance ended at once")),
         }
     }
@@ -158,25 +164,22 @@ impl<T: WasiHttpView> ServiceApp<T> {
 
     /// Hands a job to the worker at a place; without its share left, or ended, it goes.
     /// The job comes back where nobody took it.
-    fn hand(
-        &self,
-        workers: &mut Vec<Worker>,
-        at: usize,
-        job: Job,
-    ) -> Result<Option<Claim>, Box<Job>> {
+    fn hand(&self, workers: &mut Vec<Worker>, at: usize, job: Job) -> Result<Given, Box<Job>> {
         let Some(worker) = workers.get_mut(at) else {
             return Err(Box::new(job));
         };
         // Before it is sent: then nobody else is woken for it.
         let claim = worker.driver.claim();
-        worker.state.running.fetch_add(1, Ordering::AcqRel);
+        let state = worker.state.clone();
+        state.running.fetch_add(1, Ordering::AcqRel);
         worker.given += 1;
         let used_up = worker.given >= self.reuse;
         let sent = worker.jobs.send(job);
         if used_up || sent.is_err() {
             workers.swap_remove(at);
         }
-        sent.map(|()| claim).map_err(|e| Box::new(e.0))
+        sent.map(|()| Given { state, claim })
+            .map_err(|e| Box::new(e.0))
     }
 
     fn start(&self, time: Duration, metrics: &Metrics) -> Result<Worker> {
@@ -298,7 +301,7 @@ async fn stay_alive(
     Ok(())
 }
 
-/// Answers one job within its time.
+/// Answers one job, unless nobody waits for that any more.
 async fn answer<T: WasiHttpView>(
     cx: Accessor<T>,
     service: Service,
@@ -312,10 +315,6 @@ async fn answer<T: WasiHttpView>(
             state.dead.store(true, Ordering::Release);
             Failure::from(error)
         }),
-        () = tokio::time::sleep(job.time) => {
-            state.retire(job.time);
-            Err(Failure::TimedOut)
-        }
         () = job.answer.closed() => Err(Failure::NoAnswer),
     };
     state.running.fetch_sub(1, Ordering::AcqRel);
@@ -336,23 +335,20 @@ impl<T: WasiHttpView> App for ServiceApp<T> {
         let job = Job {
             request,
             scheme,
-            time,
             answer,
         };
-        let given = self.give(job, &metrics);
-        let paused = self.ticks.is_some();
+        let given = self.give(job, time, &metrics);
         Box::pin(async move {
-            // Mostly there is an answer after this.
-            if let Some(claim) = given? {
+            let Given { state, claim } = given?;
+            // Mostly there is an answer after this, and no timer is needed.
+            if let Some(claim) = claim {
                 claim.run();
             }
-            let answer = if paused {
-                receiver.await
-            } else {
-                // A guest that spins is not at hand to be told of its time.
-                let answer = tokio::time::timeout(time + GRACE, receiver).await;
-                answer.map_err(|_| Failure::TimedOut)?
-            };
+            let answer = tokio::time::timeout(time, receiver).await;
+            let answer = answer.map_err(|_| {
+                state.retire(time);
+                Failure::TimedOut
+            })?;
             match answer {
                 Err(_) => Err(Failure::InstanceEnded),
                 Ok(Err(failure)) => Err(failure),
@@ -365,6 +361,3 @@ impl<T: WasiHttpView> App for ServiceApp<T> {
 /// Milliseconds after a tick for which a busy guest is taken to compute still. Much more than
 /// a tick: on a busy machine the guest may not have had its turn since.
 const LATELY: u64 = 1000;
-
-/// How much later than the worker the server gives a request up.
-const GRACE: Duration = Duration::from_millis(100);

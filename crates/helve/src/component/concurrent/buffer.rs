@@ -188,11 +188,13 @@ pub(crate) fn perform(shared: &StoreShared, job: &CopyJob) -> Result<()> {
         (None, Some(_)) => {
             let from = buffer(sides.from.address).ok_or_else(gone)?;
             let place = place(shared, &sides.to)?;
+            place.count_copied(count);
             place.lower(|cx, ty, at| from.store(cx, ty, at, count))
         }
         (Some(_), None) => {
             let to = buffer(sides.to.address).ok_or_else(gone)?;
             let place = place(shared, &sides.from)?;
+            place.count_copied(count);
             place.lift(job.count, |cx, ty, bytes| to.load(cx, ty, bytes, count))
         }
         (Some(_), Some(_)) => Err(gone()),
@@ -205,6 +207,14 @@ pub(super) fn place(shared: &StoreShared, buffer: &Buffer) -> Result<Place> {
 }
 
 impl Place {
+    /// Counts so many elements that the host copies.
+    pub fn count_copied(&self, elements: usize) {
+        // SAFETY: of the store that the copy is in.
+        let instance = unsafe { self.instance.get() };
+        let part = instance.part(self.options.owner);
+        part.count_copied(elements as u64 * u64::from(self.size));
+    }
+
     /// Lifts what stands there.
     pub fn lift<R>(
         &self,

@@ -25,6 +25,7 @@ use crate::core::store::{StoreId, StoreOpaque};
 use helve_base::{Bug, Error, Result, ensure};
 use helve_decode::plan::ComponentInstanceId;
 use helve_model::{Buffer, CopyJob, CopyResult, Copying, Shape, Tables, TypeId, WaitableId};
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,20 +177,14 @@ impl HostEnd {
         let concurrent = &shared.concurrent;
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let length = length.min(helve_model::stream::MAX_LENGTH);
-        let key = {
-            let mut state = concurrent.state.borrow_mut();
-            let key = state.buffers.insert(buffer);
-            state.copies.insert(
-                self.id,
-                super::HostCopy {
-                    buffer: key,
-                    waker: None,
-                },
-            );
-            key
-        };
+        let key = concurrent.state.borrow_mut().buffers.insert(buffer);
         let begun = copy(&shared, self.id, shape, Buffer::new(key.to_bits(), length));
-        if !matches!(begun, Ok(Poll::Pending)) {
+        if matches!(begun, Ok(Poll::Pending)) {
+            let mut state = concurrent.state.borrow_mut();
+            state.copies.entry(self.id).or_default().buffer = Some(key);
+        } else {
+            let buffer = concurrent.state.borrow_mut().buffers.remove(key);
+            drop(buffer);
             concurrent.end_copy(self.id);
         }
         begun
@@ -233,7 +228,8 @@ impl HostEnd {
         let there = drive.model.arena.watch(self.id).unwrap_or(false);
         if there {
             let mut state = shared.concurrent.state.borrow_mut();
-            state.watchers.insert(self.id, cx.waker().clone());
+            let copy = state.copies.entry(self.id).or_default();
+            copy.watcher = Some(cx.waker().clone());
         }
         there
     }
@@ -351,12 +347,20 @@ pub(super) fn close(shared: &StoreShared, id: WaitableId) {
 pub(super) fn wake(shared: &StoreShared) {
     let over = shared.drive.state().model.take_host_woken();
     for id in over {
-        let waker = {
+        let (waker, watcher) = {
             let mut state = shared.concurrent.state.borrow_mut();
-            let copy = state.copies.get_mut(&id);
-            copy.and_then(|copy| copy.waker.take())
+            match state.copies.entry(id) {
+                Entry::Vacant(_) => (None, None),
+                // Only the other side's going was waited for.
+                Entry::Occupied(copy) if copy.get().buffer.is_none() => {
+                    (None, copy.remove().watcher)
+                }
+                Entry::Occupied(mut copy) => {
+                    let copy = copy.get_mut();
+                    (copy.waker.take(), copy.watcher.take())
+                }
+            }
         };
-        let watcher = shared.concurrent.state.borrow_mut().watchers.remove(&id);
         for waker in waker.into_iter().chain(watcher) {
             waker.wake();
         }
@@ -368,10 +372,9 @@ impl Concurrent {
     pub(super) fn end_copy(&self, id: WaitableId) {
         let gone = {
             let mut state = self.state.borrow_mut();
-            state.watchers.remove(&id);
             let copy = state.copies.remove(&id);
             copy.map(|copy| {
-                let buffer = state.buffers.remove(copy.buffer);
+                let buffer = copy.buffer.and_then(|key| state.buffers.remove(key));
                 (copy, buffer)
             })
         };

@@ -60,11 +60,12 @@ use helve_base::{Error, Trap};
 use helve_model::{ParkedId, TypeId, WaitableId};
 use host_task::HostTask;
 use mailbox::{Bell, Mailbox};
+use rustc_hash::FxHashMap;
 use side::Tokens;
 use slots::{Key, Slots};
 use starts::Starts;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
@@ -116,7 +117,7 @@ pub(super) struct State {
     /// Those of async calls by guests.
     by_subtask: ByNumber<WaitableId, Key>,
     /// Those for which a stack waits.
-    by_parked: HashMap<ParkedId, Key>,
+    by_parked: FxHashMap<ParkedId, Key>,
     /// Futures that are done, whose guests can't be told yet.
     deferred: Vec<Key>,
     /// Calls that have not begun.
@@ -125,10 +126,8 @@ pub(super) struct State {
     fibers: Slots<FiberCall>,
     /// Elements of the host's reads and writes.
     buffers: Slots<Arc<dyn HostBuffer>>,
-    /// Reads and writes of the host that wait.
-    copies: HashMap<WaitableId, HostCopy>,
-    /// Who wants to know that the other end is dropped.
-    watchers: HashMap<WaitableId, Waker>,
+    /// Reads and writes of the host that wait, and who watches ends.
+    copies: FxHashMap<WaitableId, HostCopy>,
     /// What went wrong where no call was to be told.
     failures: VecDeque<Error>,
     /// Values that nobody wants.
@@ -142,10 +141,15 @@ pub(super) struct State {
     turns: usize,
 }
 
-/// A read or write of the host that waits.
+/// What the host waits for at an end.
+#[derive(Default)]
 pub(super) struct HostCopy {
-    buffer: Key,
+    /// Of the read or write that waits.
+    buffer: Option<Key>,
+    /// Of who waits for that.
     waker: Option<Waker>,
+    /// Of who is told when the other side goes.
+    watcher: Option<Waker>,
 }
 
 /// The model's number of an element type, and whether it is a number or nothing.
@@ -267,7 +271,7 @@ impl Concurrent {
     fn counts(&self) -> [usize; 2] {
         let state = self.state.borrow();
         let futures = state.waiting() + state.starts.len() + state.fibers.len();
-        let copies = state.buffers.len() + state.copies.len() + state.watchers.len();
+        let copies = state.buffers.len() + state.copies.len();
         [futures, copies]
     }
 

@@ -100,6 +100,15 @@ pub(crate) enum Side {
     Host(Arc<dyn HostBuffer>),
 }
 
+impl Side {
+    /// Counts elements that were moved, where it is a guest.
+    pub fn count_copied(&self, elements: usize) {
+        if let Side::Guest(place) = self {
+            place.count_copied(elements);
+        }
+    }
+}
+
 fn side(shared: &StoreShared, buffer: &Buffer, guest: bool) -> Result<Side> {
     if guest {
         return Ok(Side::Guest(place(shared, buffer)?));
@@ -318,6 +327,7 @@ fn with_side<D: 'static, R>(
         let (moved, polled) = work(&side, buffer.remain() as usize, cx);
         let moved = u32::try_from(moved).unwrap_or(u32::MAX);
         if moved > 0 {
+            side.count_copied(moved as usize);
             let buffer = Buffer::new(IN_PLACE, moved);
             let _ = copy(&shared, end.id(), Shape::Stream, buffer)?;
         }

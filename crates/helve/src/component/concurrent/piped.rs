@@ -248,6 +248,7 @@ pub(crate) fn meet(shared: &StoreShared, address: u64, guest: &Side, count: u32)
     };
     let buffer = work.buffer.as_ref();
     let moved = buffer.map_or(0, |buffer| buffer.at_once(guest, count as usize));
+    guest.count_copied(moved);
     u32::try_from(moved).unwrap_or(u32::MAX).min(count)
 }
 

@@ -34,7 +34,7 @@ use helve_abi::types::InterfaceType;
 use helve_base::error::GuestTrap;
 use helve_base::{Bug, Error, Result, Trap};
 use helve_model::{Buffer, CopySides, Direction, EndType, Shape, TypeId};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 const ADDRESS_BITS: u32 = 40;
 
@@ -138,7 +138,7 @@ pub(super) struct Ends {
     /// Element types seen so far, one of each: where there is one. None where there is none
     /// any more.
     types: Vec<Option<Seen>>,
-    ids: HashMap<ElementKey, TypeId>,
+    ids: FxHashMap<ElementKey, TypeId>,
     /// Those of them that were asked for last, and which goes next.
     recent: ([Option<(ElementKey, TypeId)>; 2], usize),
     /// Room for the resources of one copy, kept for the next.
@@ -464,6 +464,10 @@ impl Copy {
         let bytes = |about: &About| self.count as usize * about.size as usize;
         let source = *source as usize..*source as usize + bytes(from);
         let target = *target as usize..*target as usize + bytes(to);
+        for about in [from, to] {
+            // SAFETY: of the store that the copy is in.
+            unsafe { about.part() }.count_copied(bytes(about) as u64);
+        }
         let mut vals = Vals::new();
         let mut scope = CallScope::default();
         {
@@ -503,8 +507,10 @@ pub(super) fn copy_bytes(
     let (source, target) = (from.next(source) as usize, to.next(target) as usize);
     // SAFETY: no guest runs; nothing else looks at the memories, and each slice ends
     // before the next one is made, but for its address. The two places may overlap within
-    // one memory.
+    // one memory. Both are of the store that the copy is in.
     unsafe {
+        from.part().count_copied(length as u64);
+        to.part().count_copied(length as u64);
         let source = from_memory.bytes().get(source..source + length);
         let source = source.ok_or_else(out_of_bounds)?.as_ptr();
         let target = to_memory.bytes_mut().get_mut(target..target + length);

@@ -78,6 +78,22 @@ impl Fused {
         tags.as_ptr().cast()
     }
 
+    /// Bytes that adapters have copied to or from this component instance.
+    pub fn copied(&self, part: ComponentInstanceId) -> u64 {
+        let contexts = self.contexts.borrow();
+        let of_part = contexts.iter().filter_map(|context| {
+            // SAFETY: contexts go with the instance; only cells in them change.
+            let context = unsafe { context.0.as_ref() };
+            let copied = context.vm.copied.get();
+            let sides = context.sides.iter();
+            sides
+                .into_iter()
+                .any(|side| side.owner == part)
+                .then_some(copied)
+        });
+        of_part.fold(0, u64::wrapping_add)
+    }
+
     /// A new scope: its number.
     pub fn begin(&self) -> Result<u32> {
         if let Some(number) = self.free.borrow_mut().pop() {
@@ -335,6 +351,7 @@ fn vm_context(
         to: Cell::new(0),
         move_result: mover(|movers| movers.result),
         move_params: mover(|movers| movers.params),
+        copied: Cell::new(0),
         task_return: key,
     })
 }

@@ -41,6 +41,8 @@ pub(super) fn string(
         memory.len() as u64,
     )?;
     strings::validate(range.encoding, slice(memory, &range))?;
+    let copied = &context.vm.copied;
+    copied.set(copied.get().wrapping_add(u64::from(range.bytes)));
     let mut mover = Mover {
         instance: context.instance(),
         source,
