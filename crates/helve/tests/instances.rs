@@ -165,7 +165,10 @@ fn the_engine_has_the_defaults() {
     let one = instance(&engine, &mut store).expect("it fits");
     assert_eq!(grow(&mut store, &one, "grow", 2), -1);
     assert_eq!(grow(&mut store, &one, "grow", 1), 1);
-    assert_eq!(usage::<2>(&mut store, &one)[0].memory_bytes as u64, 2 * PAGE);
+    assert_eq!(
+        usage::<2>(&mut store, &one)[0].memory_bytes as u64,
+        2 * PAGE
+    );
 }
 
 #[test]
