@@ -25,6 +25,11 @@ impl SourceFile {
         }
     }
 
+    /// Whether its free functions can be public: it is no part of a crate's inside.
+    pub fn is_open(&self) -> bool {
+        !self.path.starts_with("crates/helve/")
+    }
+
     /// The text of the `//!` lines that open the file.
     pub fn head(&self) -> String {
         let lines = self.text.lines().take_while(|l| l.starts_with("//!"));

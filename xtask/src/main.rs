@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod docs;
 mod house;
 mod tidy;
 
@@ -29,7 +30,8 @@ fn run() -> Result<()> {
     let house = house::House::read(&house::root())?;
     match std::env::args().nth(1).as_deref() {
         Some("tidy") => {
-            let findings = tidy::check(&house);
+            let mut findings = tidy::check(&house);
+            findings.extend(docs::check(&house));
             for finding in &findings {
                 eprintln!("{finding}");
             }

@@ -1,0 +1,212 @@
+//! What the documentation of public items must have, as far as a machine can tell.
+//!
+//! ```text
+//!   a function that returns a Result     says when it fails: `# Errors`, or whom it is like
+//!   a type with methods, a trait         an example: its own, a method's, or its module's;
+//!                                        else a line below that says why it needs none
+//! ```
+//!
+//! That public items have documentation at all is the compiler's lint. Not here: whether it is
+//! true.
+
+use crate::house::{House, SourceFile};
+use quote::ToTokens;
+use std::collections::{BTreeMap, BTreeSet};
+use syn::{Attribute, ImplItem, Item, ReturnType, Signature, TraitItem, Visibility};
+
+/// Crates that embedders and authors of other engines use.
+const CRATES: &[&str] = &["helve", "model", "wasi", "wasi-http"];
+
+/// Public types and traits without an example, and why.
+const WITHOUT_EXAMPLE: &[(&str, &str)] = &[];
+
+/// What is left to be written in a crate, as ratchets: functions that do not say when they
+/// fail, types without an example.
+const LEFT: &[(&str, [usize; 2])] = &[
+    ("helve", [109, 61]),
+    ("model", [134, 23]),
+    ("wasi", [13, 32]),
+    ("wasi-http", [10, 24]),
+];
+
+/// Beginnings that refer to a function whose errors are told.
+const LIKE: &[&str] = &["As ", "The same"];
+
+/// What was found out about a type or trait.
+#[derive(Default)]
+struct Shown {
+    place: String,
+    methods: usize,
+    example: bool,
+}
+
+/// Everything that lacks.
+pub fn check(house: &House) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut excused: BTreeSet<&str> = WITHOUT_EXAMPLE.iter().map(|(name, _)| *name).collect();
+    for name in CRATES {
+        let prefix = format!("crates/{name}/src/");
+        let files: Vec<_> = house
+            .files
+            .iter()
+            .filter(|file| file.path.starts_with(&prefix))
+            .collect();
+        let mut shown = BTreeMap::new();
+        files
+            .iter()
+            .for_each(|file| declared(file, &file.syntax.items, &mut shown));
+        let (mut untold, mut unshown) = (Vec::new(), Vec::new());
+        for file in &files {
+            methods(file, &file.syntax.items, (&mut shown, &mut untold));
+        }
+        for (name, shown) in &shown {
+            if shown.methods > 0 && !shown.example && !excused.remove(name.as_str()) {
+                unshown.push(format!(
+                    "{}: `{name}` has no example: give it one, or a line in xtask/src/docs.rs",
+                    shown.place
+                ));
+            }
+        }
+        findings.extend(beyond(name, [untold, unshown]));
+    }
+    let stale = excused.iter();
+    findings.extend(stale.map(|name| format!("xtask/src/docs.rs: `{name}` needs no excuse")));
+    findings
+}
+
+/// What is more than may be left, or that less is left than is said.
+fn beyond(name: &str, lacks: [Vec<String>; 2]) -> Vec<String> {
+    let left = LEFT.iter().find(|(of, _)| *of == name);
+    let left = left.map_or([0, 0], |(_, left)| *left);
+    let counts = lacks.each_ref().map(Vec::len);
+    match counts {
+        counts if counts == left => Vec::new(),
+        counts if counts.iter().zip(left).all(|(count, left)| *count <= left) => {
+            vec![format!(
+                "xtask/src/docs.rs: of `{name}` only {counts:?} are left"
+            )]
+        }
+        _ => lacks.concat(),
+    }
+}
+
+fn is_public(visibility: &Visibility) -> bool {
+    matches!(visibility, Visibility::Public(_))
+}
+
+fn docs(attributes: &[Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| {
+        let syn::Meta::NameValue(pair) = &attribute.meta else {
+            return None;
+        };
+        let syn::Expr::Lit(literal) = &pair.value else {
+            return None;
+        };
+        let syn::Lit::Str(text) = &literal.lit else {
+            return None;
+        };
+        pair.path.is_ident("doc").then(|| text.value())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_hidden(attributes: &[Attribute]) -> bool {
+    let text = |attribute: &Attribute| attribute.to_token_stream().to_string();
+    attributes.iter().map(text).any(|text| {
+        text.contains("hidden") || text.contains("cfg (test)") || text.contains("cfg(test)")
+    })
+}
+
+/// The public types and traits of a file.
+fn declared(file: &SourceFile, items: &[Item], shown: &mut BTreeMap<String, Shown>) {
+    let module = file.head().contains("```\n") && file.head().contains("use ");
+    for item in items {
+        let (visibility, attributes, name) = match item {
+            Item::Struct(item) => (&item.vis, &item.attrs, &item.ident),
+            Item::Enum(item) => (&item.vis, &item.attrs, &item.ident),
+            Item::Trait(item) => (&item.vis, &item.attrs, &item.ident),
+            Item::Mod(inner) => {
+                if let (Some((_, items)), false) = (&inner.content, is_hidden(&inner.attrs)) {
+                    declared(file, items, shown);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if !is_public(visibility) || is_hidden(attributes) {
+            continue;
+        }
+        let entry = shown.entry(name.to_string()).or_default();
+        entry.place.clone_from(&file.path);
+        entry.example |= module || docs(attributes).contains("```");
+    }
+}
+
+type Found<'a> = (&'a mut BTreeMap<String, Shown>, &'a mut Vec<String>);
+
+/// Looks at functions, and at the methods of the types that were found.
+fn methods(file: &SourceFile, items: &[Item], (shown, findings): Found<'_>) {
+    for item in items {
+        match item {
+            Item::Fn(function) if is_public(&function.vis) && file.is_open() => {
+                findings.extend(function_lacks(file, &function.attrs, &function.sig, ""));
+            }
+            Item::Impl(block) if block.trait_.is_none() => {
+                let ty = block.self_ty.to_token_stream().to_string();
+                let ty = ty.split([' ', '<']).next().unwrap_or("").to_owned();
+                let Some(entry) = shown.get_mut(&ty) else {
+                    continue;
+                };
+                for item in &block.items {
+                    if let ImplItem::Fn(function) = item
+                        && is_public(&function.vis)
+                        && !is_hidden(&function.attrs)
+                    {
+                        entry.methods += 1;
+                        entry.example |= docs(&function.attrs).contains("```");
+                        let name = format!("{ty}::");
+                        findings.extend(function_lacks(
+                            file,
+                            &function.attrs,
+                            &function.sig,
+                            &name,
+                        ));
+                    }
+                }
+            }
+            Item::Trait(item) if shown.contains_key(&item.ident.to_string()) => {
+                let entry = shown.entry(item.ident.to_string()).or_default();
+                for inner in &item.items {
+                    if let TraitItem::Fn(function) = inner {
+                        entry.methods += 1;
+                        entry.example |= docs(&function.attrs).contains("```");
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A function that may fail, and does not say when.
+fn function_lacks(
+    file: &SourceFile,
+    attributes: &[Attribute],
+    signature: &Signature,
+    of: &str,
+) -> Option<String> {
+    let ReturnType::Type(_, ty) = &signature.output else {
+        return None;
+    };
+    let ty = ty.to_token_stream().to_string();
+    let docs = docs(attributes);
+    let told =
+        docs.contains("# Errors") || LIKE.iter().any(|like| docs.trim_start().starts_with(like));
+    let fails = ty.starts_with("Result") || ty.starts_with("std :: result :: Result");
+    (fails && !told && !is_hidden(attributes)).then(|| {
+        format!(
+            "{}: `{of}{}` does not say when it fails: `# Errors`",
+            file.path, signature.ident
+        )
+    })
+}
