@@ -23,7 +23,7 @@ const WITHOUT_EXAMPLE: &[(&str, &str)] = &[];
 /// What is left to be written in a crate, as ratchets: functions that do not say when they
 /// fail, types without an example.
 const LEFT: &[(&str, [usize; 2])] = &[
-    ("helve", [109, 61]),
+    ("helve", [0, 60]),
     ("model", [134, 23]),
     ("wasi", [13, 32]),
     ("wasi-http", [10, 24]),
@@ -157,6 +157,7 @@ fn methods(file: &SourceFile, items: &[Item], (shown, findings): Found<'_>) {
                 let Some(entry) = shown.get_mut(&ty) else {
                     continue;
                 };
+                entry.example |= docs(&block.attrs).contains("```");
                 for item in &block.items {
                     if let ImplItem::Fn(function) = item
                         && is_public(&function.vis)

@@ -86,6 +86,7 @@ impl Fiber {
             // SAFETY: by the contract of `new`.
             unsafe { entry(data, suspender, first) }
         };
+        stack.unmark();
         let low = stack.low();
         // SAFETY: `body` borrows nothing that the compiler sees; `data` is valid by contract.
         let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, body) };

@@ -129,6 +129,22 @@ impl Stack {
         }
     }
 
+    /// Frames that were left without returning have left marks for AddressSanitizer, which
+    /// it would take for those of the frames that come to stand there.
+    #[cfg(helve_asan)]
+    pub(crate) fn unmark(&self) {
+        unsafe extern "C" {
+            fn __asan_unpoison_memory_region(at: *const u8, size: usize);
+        }
+        // SAFETY: only the marks of our own mapping change.
+        unsafe { __asan_unpoison_memory_region(self.start.get() as *const u8, self.bytes) };
+    }
+
+    /// Nothing but AddressSanitizer marks stacks.
+    #[cfg(not(helve_asan))]
+    #[inline(always)]
+    pub(crate) fn unmark(&self) {}
+
     /// The mapping's start (its guard page), as the switching crate wants it.
     pub(crate) fn limit(&self) -> NonZeroUsize {
         self.start
@@ -137,6 +153,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        self.unmark();
         // SAFETY: our own mapping, and its owner is going away. A failure would leak it.
         let _ = unsafe { rustix::mm::munmap(self.start.get() as *mut _, self.bytes) };
     }

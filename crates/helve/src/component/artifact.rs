@@ -41,6 +41,10 @@ impl Component {
     ///
     /// They serve this build of Helve, on machines whose CPUs have the same features, with
     /// the same settings. The wasm they were made from is in them.
+    ///
+    /// # Errors
+    ///
+    /// Where an instance exports it: serialize the component that it is a part of.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let source = self.source().whole().ok_or_else(|| {
             Error::msg("an instance exports this component: serialize the one that it is a part of")

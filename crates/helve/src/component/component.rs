@@ -63,6 +63,10 @@ impl Component {
     }
 
     /// Compiles the component in a file: see [`Component::new`].
+    ///
+    /// # Errors
+    ///
+    /// Where the file can't be read, and those of [`Component::new`].
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Component> {
         let path = path.as_ref();
         let bytes = read(path).with_context(|| format!("reading {}", path.display()))?;
@@ -74,6 +78,10 @@ impl Component {
     }
 
     /// Compiles a binary component.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Component::new`].
     pub fn from_binary(engine: &Engine, bytes: &[u8]) -> Result<Component> {
         ensure!(
             !Artifact::looks_like(bytes),

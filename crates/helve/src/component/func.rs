@@ -87,6 +87,10 @@ impl Func {
     }
 
     /// How many results it has: 0 or 1.
+    ///
+    /// # Errors
+    ///
+    /// Where the instance is gone, or `store` is not its own.
     pub fn result_count(&self, store: impl AsContext) -> Result<usize> {
         let store = store.as_context();
         let instance = self.instance(store.opaque())?;
@@ -95,6 +99,10 @@ impl Func {
     }
 
     /// How many parameters it has.
+    ///
+    /// # Errors
+    ///
+    /// Where the instance is gone, or `store` is not its own.
     pub fn param_count(&self, store: impl AsContext) -> Result<usize> {
         let store = store.as_context();
         let instance = self.instance(store.opaque())?;
@@ -103,6 +111,10 @@ impl Func {
     }
 
     /// Shows its type, and the types that it is made of, to `look`.
+    ///
+    /// # Errors
+    ///
+    /// Where the instance is gone, or `store` is not its own.
     pub fn with_type<R>(
         &self,
         store: impl AsContext,
@@ -131,6 +143,10 @@ impl Func {
     }
 
     /// Its type in words: `func(a: u32) -> string`.
+    ///
+    /// # Errors
+    ///
+    /// Where the instance is gone, or `store` is not its own.
     pub fn describe(&self, store: impl AsContext) -> Result<String> {
         let store = store.as_context();
         let instance = self.instance(store.opaque())?;
@@ -232,6 +248,10 @@ where
     }
 
     /// Calls it; see [`Func::call`] for what can go wrong.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Func::call`].
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let mut store = store.as_context_mut();
         let (instance, lifted) = self.func.resolve(store.opaque())?;

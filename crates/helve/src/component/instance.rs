@@ -285,6 +285,11 @@ impl Instance {
 
     /// The exported function with its type known to Rust: `P` is a tuple of parameters,
     /// `R` is `()` or `(Result,)`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such function, with those that there are; where its type is another,
+    /// with both.
     pub fn get_typed_func<P, R>(
         &self,
         mut store: impl AsContextMut,

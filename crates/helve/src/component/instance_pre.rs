@@ -51,6 +51,10 @@ impl<T: 'static> InstancePre<T> {
     }
 
     /// Makes an instance, as [`Linker::instantiate`](crate::component::Linker::instantiate) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Linker::instantiate`](crate::component::Linker::instantiate).
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let mut store = store.as_context_mut();
         ensure!(

@@ -74,6 +74,10 @@ impl<'a> LiftContext<'a> {
     }
 
     /// The pointer and length at the start of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's memory ends before.
     #[inline]
     pub fn pair(&self, bytes: &[u8]) -> Result<(u64, u64)> {
         match (self.options.width, bytes) {
@@ -92,6 +96,10 @@ impl<'a> LiftContext<'a> {
     }
 
     /// The case number in the first `size` bytes (1, 2 or 4).
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's memory ends before.
     #[inline]
     pub fn discriminant(&self, bytes: &[u8], size: u32) -> Result<u32> {
         match (size, bytes) {
@@ -103,6 +111,11 @@ impl<'a> LiftContext<'a> {
     }
 
     /// Counts `bytes` that lifting is about to allocate.
+    ///
+    /// # Errors
+    ///
+    /// Where that is more than the instance may lift: see
+    /// [`InstanceLimits`](crate::InstanceLimits).
     #[inline]
     pub fn charge(&mut self, bytes: usize) -> Result<()> {
         match self.budget.checked_sub(bytes) {
@@ -148,6 +161,10 @@ impl<'a> LiftContext<'a> {
     }
 
     /// A list of `T`, whose items have type `ty`.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's memory ends before, or what stands there is no value of the type.
     pub fn lift_list<T: Lift>(&mut self, pair: (u64, u64), ty: InterfaceType) -> Result<Vec<T>> {
         let (size, align) = (T::LAYOUT.size(self.width()), T::LAYOUT.align(self.width()));
         let bytes = self.list_bytes(pair, size, align)?;
@@ -158,6 +175,11 @@ impl<'a> LiftContext<'a> {
     }
 
     /// A string.
+    ///
+    /// # Errors
+    ///
+    /// Where it is outside of the guest's memory, or not of its encoding, and as
+    /// [`LiftContext::charge`] does.
     pub fn lift_string(&mut self, (at, length): (u64, u64)) -> Result<String> {
         let memory = self.memory;
         let range = strings::range(
@@ -175,6 +197,11 @@ impl<'a> LiftContext<'a> {
     }
 
     /// The representation of an `own` handle, which leaves the guest's table.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such handle, or it is of another type, and as [`LiftContext::charge`]
+    /// does.
     pub fn lift_own(&mut self, index: u32, ty: ResourceTypeId) -> Result<u32> {
         self.instance
             .part(self.options.owner)
@@ -182,6 +209,11 @@ impl<'a> LiftContext<'a> {
     }
 
     /// The representation of a handle that the guest lends for the rest of the call.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such handle, or it is of another type, and as [`LiftContext::charge`]
+    /// does.
     #[inline]
     pub fn lift_borrow(&mut self, index: u32, ty: ResourceTypeId) -> Result<u32> {
         let part = self.instance.part(self.options.owner);
@@ -189,6 +221,11 @@ impl<'a> LiftContext<'a> {
     }
 
     /// A handle as the host holds it, whatever its resource type.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such handle, or it is of another type, and as [`LiftContext::charge`]
+    /// does.
     pub fn lift_any(&mut self, index: u32, ty: InterfaceType) -> Result<ResourceAny> {
         let (id, owned) = match ty {
             InterfaceType::Own(id) => (id, true),

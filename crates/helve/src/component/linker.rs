@@ -113,6 +113,11 @@ impl<T: 'static> Linker<T> {
 
     /// The instance `name`, made now if there is none; mostly an interface:
     /// `wasi:cli/stdout@0.2.3`.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
         self.root().into_instance(name)
     }
@@ -145,6 +150,10 @@ impl<T: 'static> Linker<T> {
 
     /// Supplies every import of `component` that is still missing: functions that trap
     /// when they are called, and resource types nobody can make.
+    ///
+    /// # Errors
+    ///
+    /// Where an import is of a kind that can't be made up: a module, a value.
     pub fn define_unknown_imports_as_traps(&mut self, component: &Component) -> Result<()> {
         link::define_unknown(&mut self.names, component, &|path| {
             Definition::Func(Arc::new(Missing(path)))
@@ -153,12 +162,21 @@ impl<T: 'static> Linker<T> {
 
     /// Checks that `component` imports nothing but what this linker supplies, as far as
     /// that is known without a store. All that is missing is reported at once.
+    ///
+    /// # Errors
+    ///
+    /// With everything that is missing or of another type.
     pub fn check(&self, component: &Component) -> Result<()> {
         self.same_engine(component)?;
         link::check(&self.names, component)
     }
 
     /// Makes an instance of `component` in `store` and runs its start functions.
+    ///
+    /// # Errors
+    ///
+    /// Where an import is missing or of another type, a limit is reached, or a start function
+    /// traps.
     pub fn instantiate(
         &self,
         mut store: impl AsContextMut<Data = T>,
@@ -229,6 +247,11 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     /// Defines the function `name` as a closure with Rust types: its parameters are a
     /// tuple, its results `()` or `(R,)`.
     ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
+    ///
     /// ```
     /// # use helve::{Engine, Config, Result, component::Linker};
     /// # fn main() -> Result<()> {
@@ -264,6 +287,11 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     /// a plain function.
     ///
     /// A guest that cancels its call drops the future.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     ///
     /// ```
     /// # use helve::{Engine, Config, Result, component::Linker};
@@ -355,6 +383,11 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
 
     /// Defines the function `name` as a closure over dynamic values, of whatever type the
     /// component imports: parameters, and as many results as there are (0 or 1) to set.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     pub fn func_new<F>(&mut self, name: &str, func: F) -> Result<()>
     where
         F: Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
@@ -368,6 +401,11 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
 
     /// Defines the resource type `name`. `dtor` runs with the representation when a guest
     /// drops an owned resource.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     pub fn resource<D>(&mut self, name: &str, ty: ResourceType, dtor: D) -> Result<()>
     where
         D: Fn(StoreContextMut<'_, T>, u32) -> Result<()> + Send + Sync + 'static,
@@ -376,6 +414,11 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     }
 
     /// Defines the core module `name`.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     pub fn module(&mut self, name: &str, module: &Module) -> Result<()> {
         self.define(name, Definition::Module(module.clone()))
     }
@@ -416,12 +459,22 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
 
     /// Defines `name` as what `func` is, the export of another component's instance in
     /// the same store.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     pub fn func(&mut self, name: &str, func: crate::component::func::Func) -> Result<()> {
         self.define(name, Definition::GuestFunc(func))
     }
 
     /// Defines the resource type `name` as one that another component's instance in the
     /// same store defines.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     pub fn resource_type(&mut self, name: &str, ty: ResourceType) -> Result<()> {
         self.define(name, Definition::GuestResource(ty))
     }
@@ -486,6 +539,11 @@ impl<'a, T: 'static> LinkerInstance<'a, T> {
     }
 
     /// The instance `name` in this one, made now if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where the linker has the name already and does not allow shadowing, or it is none of the
+    /// grammar.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
         let inner = LinkerInstance {
             names: &mut *self.names,

@@ -83,6 +83,10 @@ impl<'a> LowerContext<'a> {
     }
 
     /// `size` bytes of guest memory at `at`, to write.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's memory ends before.
     #[inline]
     pub fn bytes_mut(&mut self, at: usize, size: usize) -> Result<&mut [u8]> {
         let end = at.saturating_add(size);
@@ -90,6 +94,10 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Writes `bytes` at `at`.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's memory ends before.
     #[inline]
     pub fn put<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<()> {
         self.bytes_mut(at, N)?.copy_from_slice(bytes);
@@ -97,6 +105,10 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Writes a case number of `size` bytes (1, 2 or 4).
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's memory ends before.
     #[inline]
     pub fn put_discriminant(&mut self, at: usize, size: u32, value: u32) -> Result<()> {
         match size {
@@ -107,6 +119,10 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Writes a pointer and a length.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's memory ends before.
     #[inline]
     pub fn put_pair(&mut self, at: usize, (pointer, length): (u64, u64)) -> Result<()> {
         match self.options.width {
@@ -185,6 +201,11 @@ impl<'a> LowerContext<'a> {
     }
 
     /// A list, whose items have type `ty`, in new guest memory: its address and length.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's `realloc` traps or gives what is outside of its memory, or an item
+    /// can't be lowered.
     pub fn lower_list<T: Lower>(&mut self, items: &[T], ty: InterfaceType) -> Result<(u64, u64)> {
         let (size, align) = (T::LAYOUT.size(self.width()), T::LAYOUT.align(self.width()));
         let at = self.allocate_list(items.len(), size, align)?;
@@ -203,6 +224,10 @@ impl<'a> LowerContext<'a> {
     }
 
     /// A string in new guest memory: its address and its length as the encoding counts it.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest's `realloc` traps or gives what is outside of its memory.
     pub fn lower_string(&mut self, text: &str) -> Result<(u64, u64)> {
         let utf16_units = || text.encode_utf16().count() as u64;
         match self.options.encoding {
@@ -246,6 +271,10 @@ impl<'a> LowerContext<'a> {
     }
 
     /// A new `own` handle of the guest for this representation.
+    ///
+    /// # Errors
+    ///
+    /// Where no such handle can be made: the table is full, or the type is not a resource's.
     #[inline]
     pub fn lower_own(&mut self, rep: u32, ty: ResourceTypeId) -> Result<u32> {
         self.instance
@@ -255,6 +284,10 @@ impl<'a> LowerContext<'a> {
 
     /// What the guest gets to borrow a resource: a handle for the rest of the call, or the
     /// representation itself where the guest implements the resource.
+    ///
+    /// # Errors
+    ///
+    /// Where no such handle can be made: the table is full, or the type is not a resource's.
     pub fn lower_borrow(&mut self, rep: u32, ty: ResourceTypeId) -> Result<u32> {
         if self.instance.implements(self.options.owner, ty) {
             return self.instance.implementers_rep(ty, rep);
@@ -272,6 +305,10 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Gives the guest a handle that the host holds.
+    ///
+    /// # Errors
+    ///
+    /// Where the handle is of another type, or lent, or the table is full.
     pub fn lower_any(&mut self, any: &ResourceAny, ty: InterfaceType) -> Result<u32> {
         ensure!(
             any.store() == self.instance.store_id(),

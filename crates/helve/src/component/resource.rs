@@ -222,6 +222,11 @@ impl ResourceAny {
     }
 
     /// Drops the handle; of an owned one, the resource too, whose destructor runs.
+    ///
+    /// # Errors
+    ///
+    /// Where it is lent, was given away, or `store` is not its own; what the destructor fails
+    /// with.
     pub fn resource_drop(self, mut store: impl AsContextMut) -> Result<()> {
         let mut store = store.as_context_mut();
         let opaque = store.opaque();

@@ -175,12 +175,20 @@ impl ResourceTable {
     }
 
     /// Puts a value in.
+    ///
+    /// # Errors
+    ///
+    /// Where the table is full: see [`ResourceTable::with_max`].
     pub fn push<T: Send + 'static>(&mut self, value: T) -> Result<Resource<T>, ResourceTableError> {
         let rep = self.insert(value, None)?;
         Ok(Resource::new_own(rep))
     }
 
     /// Puts a value in that `parent` must outlive.
+    ///
+    /// # Errors
+    ///
+    /// Where the table is full, or has no such parent.
     pub fn push_child<T: Send + 'static, U: 'static>(
         &mut self,
         value: T,
@@ -193,6 +201,10 @@ impl ResourceTable {
     }
 
     /// Makes an existing `child` one of `parent`'s children.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value.
     pub fn add_child<T: 'static, U: 'static>(
         &mut self,
         child: Resource<T>,
@@ -205,6 +217,10 @@ impl ResourceTable {
     }
 
     /// Makes `child` nobody's child.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value.
     pub fn remove_child<T: 'static, U: 'static>(
         &mut self,
         child: Resource<T>,
@@ -216,6 +232,10 @@ impl ResourceTable {
     }
 
     /// The value.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value, or it is of another type.
     pub fn get<T: 'static>(&self, resource: &Resource<T>) -> Result<&T, ResourceTableError> {
         let place = self.entry(resource.rep())?.place;
         let (_, list) = self.lists.get(place.list as usize).ok_or(NotPresent)?;
@@ -227,6 +247,10 @@ impl ResourceTable {
     }
 
     /// The value, to change.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value, or it is of another type.
     pub fn get_mut<T: 'static>(
         &mut self,
         resource: &Resource<T>,
@@ -247,6 +271,10 @@ impl ResourceTable {
     }
 
     /// The value at a number, of whatever type.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value.
     #[inline]
     pub fn get_any(&self, rep: u32) -> Result<&(dyn Any + Send), ResourceTableError> {
         let place = self.entry(rep)?.place;
@@ -256,6 +284,10 @@ impl ResourceTable {
     }
 
     /// The value at a number, of whatever type, to change.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value.
     #[inline]
     pub fn get_any_mut(&mut self, rep: u32) -> Result<&mut (dyn Any + Send), ResourceTableError> {
         let place = self.entry(rep)?.place;
@@ -265,6 +297,10 @@ impl ResourceTable {
     }
 
     /// Takes the value out.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value, it is of another type, or has children.
     pub fn delete<T: 'static>(&mut self, resource: Resource<T>) -> Result<T, ResourceTableError> {
         let place = self.entry(resource.rep())?.place;
         self.values::<T>(place)?;
@@ -273,6 +309,10 @@ impl ResourceTable {
     }
 
     /// Takes the value at a number out, of whatever type.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such value, or it has children.
     pub fn delete_any(&mut self, rep: u32) -> Result<Box<dyn Any + Send>, ResourceTableError> {
         let place = self.remove_entry(rep)?;
         let list = self.lists.get_mut(place.list as usize);
@@ -303,6 +343,10 @@ impl ResourceTable {
     }
 
     /// The children of `parent`, of whatever type, in order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such parent.
     pub fn iter_children<T: 'static>(
         &self,
         parent: &Resource<T>,

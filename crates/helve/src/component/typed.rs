@@ -272,6 +272,10 @@ impl<'a> LaneCursor<'a> {
     }
 
     /// The lanes of a `T`.
+    ///
+    /// # Errors
+    ///
+    /// Where there are fewer lanes than the type has.
     #[inline]
     #[allow(clippy::should_implement_trait)] // generic in what comes next
     pub fn next<T: ComponentType + ?Sized>(&mut self) -> Result<&'a mut [Lane]> {
@@ -297,6 +301,10 @@ impl<'a> LaneReader<'a> {
     }
 
     /// The lanes of a `T`.
+    ///
+    /// # Errors
+    ///
+    /// Where there are fewer lanes than the type has.
     #[inline]
     #[allow(clippy::should_implement_trait)] // generic in what comes next
     pub fn next<T: ComponentType + ?Sized>(&mut self) -> Result<&'a [Lane]> {
@@ -366,6 +374,10 @@ impl FieldCursor {
     }
 
     /// The bytes of a `T` in the record's `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Where the record ends before.
     #[inline]
     pub fn bytes<'b, T: ComponentType + ?Sized>(
         &mut self,

@@ -382,23 +382,28 @@ impl Display for Type {
 /// ```
 impl Type {
     /// `list<element>`.
+    ///
+    /// # Errors
+    ///
+    /// Where no component could have such a type: names twice or of another grammar, nothing
+    /// in it, more than 32 flags, too deep.
     pub fn list(element: &Type) -> Result<Type> {
         build(&[element], |types, parts| types.list(parts[0]))
     }
 
-    /// `list<element, length>`.
+    /// As [`Type::list`]: `list<element, length>`.
     pub fn fixed_length_list(element: &Type, length: u32) -> Result<Type> {
         build(&[element], |types, parts| {
             types.fixed_list(parts[0], length)
         })
     }
 
-    /// `map<key, value>`.
+    /// As [`Type::list`]: `map<key, value>`.
     pub fn map(key: &Type, value: &Type) -> Result<Type> {
         build(&[key, value], |types, parts| types.map(parts[0], parts[1]))
     }
 
-    /// `record { .. }`.
+    /// As [`Type::list`]: `record { .. }`.
     pub fn record<N: Into<Box<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Result<Type> {
         let (names, parts): (Vec<N>, Vec<Type>) = fields.into_iter().unzip();
         let parts: Vec<&Type> = parts.iter().collect();
@@ -407,14 +412,14 @@ impl Type {
         })
     }
 
-    /// `tuple<..>`.
+    /// As [`Type::list`]: `tuple<..>`.
     pub fn tuple(parts: impl IntoIterator<Item = Type>) -> Result<Type> {
         let parts: Vec<Type> = parts.into_iter().collect();
         let parts: Vec<&Type> = parts.iter().collect();
         build(&parts, |types, parts| types.tuple(parts.iter().copied()))
     }
 
-    /// `variant { .. }`.
+    /// As [`Type::list`]: `variant { .. }`.
     pub fn variant<N: Into<Box<str>>>(
         cases: impl IntoIterator<Item = (N, Option<Type>)>,
     ) -> Result<Type> {
@@ -429,22 +434,22 @@ impl Type {
         })
     }
 
-    /// `enum { .. }`.
+    /// As [`Type::list`]: `enum { .. }`.
     pub fn enumeration<N: Into<Box<str>>>(names: impl IntoIterator<Item = N>) -> Result<Type> {
         build(&[], |types, _| types.enum_(names))
     }
 
-    /// `flags { .. }`.
+    /// As [`Type::list`]: `flags { .. }`.
     pub fn flags<N: Into<Box<str>>>(names: impl IntoIterator<Item = N>) -> Result<Type> {
         build(&[], |types, _| types.flags(names))
     }
 
-    /// `option<some>`.
+    /// As [`Type::list`]: `option<some>`.
     pub fn option(some: &Type) -> Result<Type> {
         build(&[some], |types, parts| types.option(parts[0]))
     }
 
-    /// `result<ok, err>`.
+    /// As [`Type::list`]: `result<ok, err>`.
     pub fn result(ok: Option<&Type>, err: Option<&Type>) -> Result<Type> {
         let parts: Vec<&Type> = ok.into_iter().chain(err).collect();
         build(&parts, |types, parts| {

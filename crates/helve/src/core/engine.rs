@@ -56,6 +56,10 @@ type ResourceCode = [Arc<CodeMemory>; ResourceBuiltin::ALL.len()];
 
 impl Engine {
     /// An engine with these settings.
+    ///
+    /// # Errors
+    ///
+    /// Where this system has not what they ask for.
     pub fn new(config: &Config) -> Result<Engine> {
         let options = CompilerOptions {
             optimize: match config.optimize {

@@ -100,6 +100,10 @@ impl ExnRef {
     }
 
     /// Its tag.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn tag(&self, store: impl AsContext) -> Result<Tag> {
         store.as_context().opaque().check(self.store)?;
         // SAFETY: the store is the right one, so the exception is there.
@@ -111,6 +115,10 @@ impl ExnRef {
     }
 
     /// What it carries.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn values(&self, store: impl AsContext) -> Result<Vec<Val>> {
         let store = store.as_context();
         let ty = self.tag(store)?.ty(store)?;

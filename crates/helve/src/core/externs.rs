@@ -72,6 +72,10 @@ impl Extern {
     }
 
     /// Its type; sizes are those at present.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn ty(&self, store: impl AsContext) -> Result<ExternType> {
         self.type_in(store.as_context().opaque())
     }

@@ -64,6 +64,10 @@ pub(crate) unsafe fn call_raw(
 impl Func {
     /// A host function with a dynamic type. `f` gets arguments of the parameters' types
     /// and sets results, which are checked against the results' types.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for one more.
     pub fn new<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
@@ -77,6 +81,10 @@ impl Func {
     /// A host function that is a closure: of numbers, `Option<Func>`, `Option<ExternRef>`;
     /// with a [`Caller`] first if it wants one; returning nothing, one value, a tuple, or
     /// a `Result` of these.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for one more.
     pub fn wrap<T: 'static, P, R>(
         mut store: impl AsContextMut<Data = T>,
         f: impl IntoFunc<T, P, R>,
@@ -111,6 +119,10 @@ impl Func {
     }
 
     /// Its type.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn ty(&self, store: impl AsContext) -> Result<FuncType> {
         Ok((*self.shared_type(store.as_context().opaque())?).clone())
     }

@@ -28,6 +28,10 @@ unsafe impl Sync for Global {}
 
 impl Global {
     /// A global of the host's own.
+    ///
+    /// # Errors
+    ///
+    /// Where `value` is not of the type, or of another store.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
         let mut store = store.as_context_mut();
         let store = store.opaque();
@@ -48,6 +52,10 @@ impl Global {
     }
 
     /// What it holds.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn get(&self, store: impl AsContext) -> Result<Val> {
         let store = store.as_context();
         let store = store.opaque();
@@ -124,6 +132,10 @@ impl Tag {
     }
 
     /// Its type: the payload as parameters.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn ty(&self, store: impl AsContext) -> Result<FuncType> {
         let store = store.as_context();
         let id = self.type_id(store.opaque())?;

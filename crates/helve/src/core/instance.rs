@@ -131,6 +131,10 @@ impl Instance {
     }
 
     /// The module it is an instance of.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn module<'a, T: 'static>(
         &self,
         store: &'a impl AsContext<Data = T>,
@@ -144,6 +148,10 @@ impl Instance {
     }
 
     /// All exports, in order.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn exports(&self, store: impl AsContext) -> Result<Vec<(String, Extern)>> {
         let store = store.as_context();
         let data = self.get(store.opaque())?;

@@ -27,6 +27,10 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// A memory of the host's own, zeroed.
+    ///
+    /// # Errors
+    ///
+    /// Where the type is invalid, or a limit of the store or the system does not allow it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let mut store = store.as_context_mut();
         let store = store.opaque();
@@ -72,16 +76,28 @@ impl Memory {
     }
 
     /// Its type, as declared.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn ty(&self, store: impl AsContext) -> Result<MemoryType> {
         Ok(*self.record(store.as_context().opaque())?.ty())
     }
 
     /// Its size in pages.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn size(&self, store: impl AsContext) -> Result<u64> {
         Ok(self.record(store.as_context().opaque())?.pages())
     }
 
     /// Its bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own. Shared memories have no slice.
     pub fn data<'a, T: 'static>(&self, store: &'a impl AsContext<Data = T>) -> Result<&'a [u8]> {
         self.check_own(store.as_context().opaque())?;
         // SAFETY: borrowed with the store.
@@ -89,6 +105,10 @@ impl Memory {
     }
 
     /// Its bytes, to change.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own. Shared memories have no slice.
     pub fn data_mut<'a, T: 'static>(
         &self,
         store: &'a mut impl AsContextMut<Data = T>,
@@ -99,6 +119,10 @@ impl Memory {
     }
 
     /// Its bytes, to change, and the host's data beside them.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own. Shared memories have no slice.
     pub fn data_and_store_mut<'a, T: 'static>(
         &self,
         store: impl Into<StoreContextMut<'a, T>>,

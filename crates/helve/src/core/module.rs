@@ -120,6 +120,10 @@ impl Module {
     }
 
     /// Compiles the module in a file: see [`Module::new`].
+    ///
+    /// # Errors
+    ///
+    /// Where the file can't be read, and those of [`Module::new`].
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
@@ -127,6 +131,10 @@ impl Module {
     }
 
     /// Compiles a binary module.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Module::new`].
     pub fn from_binary(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         let bytes: Arc<[u8]> = bytes.into();
         let range = 0..bytes.len();

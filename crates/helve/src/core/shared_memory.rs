@@ -173,6 +173,10 @@ impl SharedMemory {
 
 impl Memory {
     /// The memory for other threads and stores, if it is a shared one.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn as_shared(&self, store: impl AsContext) -> Result<Option<SharedMemory>> {
         let store = store.as_context();
         let memory = self.record(store.opaque())?;

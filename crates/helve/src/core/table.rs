@@ -26,6 +26,10 @@ unsafe impl Sync for Table {}
 
 impl Table {
     /// A table of the host's own, every element `init`.
+    ///
+    /// # Errors
+    ///
+    /// Where `init` is not of the type, or a limit of the store does not allow it.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Table> {
         let mut store = store.as_context_mut();
         let store = store.opaque();
@@ -48,11 +52,19 @@ impl Table {
     }
 
     /// Its type, as declared.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn ty(&self, store: impl AsContext) -> Result<TableType> {
         Ok(*self.record(store.as_context().opaque())?.ty())
     }
 
     /// Its elements.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn size(&self, store: impl AsContext) -> Result<u64> {
         Ok(self.record(store.as_context().opaque())?.len())
     }

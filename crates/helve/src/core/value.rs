@@ -130,6 +130,10 @@ pub struct ExternRef {
 
 impl ExternRef {
     /// Puts `value` into the store.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for one more.
     pub fn new(mut store: impl AsContextMut, value: impl Any + Send + Sync) -> Result<ExternRef> {
         let mut store = store.as_context_mut();
         let store = store.opaque();
@@ -141,6 +145,10 @@ impl ExternRef {
     }
 
     /// The value.
+    ///
+    /// # Errors
+    ///
+    /// Where `store` is not its own.
     pub fn data<'a, T: 'static>(
         &self,
         store: &'a impl AsContext<Data = T>,

@@ -57,6 +57,10 @@ pub(crate) struct HostCall<'a> {
 impl Caller {
     /// A call by compiled code, if calls may go out.
     ///
+    /// # Errors
+    ///
+    /// Where its instance can't be left now.
+    ///
     /// # Safety
     ///
     /// Compiled code of the instance's store makes it now.

@@ -78,6 +78,10 @@ impl<T: Lower + Send + 'static> FutureReader<T> {
     ///
     /// An error closes it without a value, and is one of
     /// [`Store::run_until_idle`](crate::Store::run_until_idle).
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for one more.
     pub fn new<D: 'static>(
         mut store: impl AsContextMut<Data = D>,
         value: impl Future<Output = Result<T>> + Send + 'static,
@@ -127,6 +131,10 @@ impl<T: Lift + Send + 'static> FutureReader<T> {
 
     /// Lets the store's event loop read the value, and give it to `consume`. What that
     /// fails with is an error of [`Store::run_until_idle`](crate::Store::run_until_idle).
+    ///
+    /// # Errors
+    ///
+    /// Where the future was given away already, or `store` is not its own.
     pub fn pipe<D: 'static>(
         mut self,
         mut store: impl AsContextMut<Data = D>,

@@ -134,6 +134,10 @@ impl<T: Lower + Send + 'static> Destination<'_, T> {
     }
 
     /// Puts as many of `elements` as fit, and takes those out.
+    ///
+    /// # Errors
+    ///
+    /// Where an element can't be lowered into the guest's memory, which is the guest's fault.
     pub fn put(&mut self, elements: &mut Vec<T>) -> Result<()> {
         let count = elements.len().min(self.remaining());
         let rest = elements.split_off(count);
@@ -156,6 +160,10 @@ impl<T: Lower + Send + 'static> Destination<'_, T> {
 impl<T: Flat> Destination<'_, T> {
     /// Lets `fill` write elements straight into the reader's memory, as bytes: it says how
     /// many elements it has written.
+    ///
+    /// # Errors
+    ///
+    /// Where the reader's buffer is not in its memory.
     pub fn fill(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<()> {
         let (size, room) = (size_of::<T>(), self.remaining());
         let count = match self.side {
@@ -195,6 +203,10 @@ impl<T: Lift + Send + 'static> Source<'_, T> {
     }
 
     /// Takes at most `max` elements.
+    ///
+    /// # Errors
+    ///
+    /// Where an element in the guest's memory is none of the type.
     pub fn take(&mut self, max: usize) -> Result<Vec<T>> {
         let count = max.min(self.remaining());
         let taken = match self.side {
@@ -222,6 +234,10 @@ impl<T: Lift + Send + 'static> Source<'_, T> {
 impl<T: Flat> Source<'_, T> {
     /// Lets `look` read elements straight in the writer's memory, as bytes: it says how
     /// many elements it has taken.
+    ///
+    /// # Errors
+    ///
+    /// Where the writer's buffer is not in its memory.
     pub fn drain(&mut self, look: impl FnOnce(&[u8]) -> usize) -> Result<()> {
         let (size, there) = (size_of::<T>(), self.remaining());
         match self.side {
@@ -351,6 +367,10 @@ impl<T: Lower + Send + 'static> StreamReader<T> {
     ///
     /// An error of the producer closes the stream, and is one of
     /// [`Store::run_until_idle`](crate::Store::run_until_idle).
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for one more.
     pub fn new<D: 'static>(
         mut store: impl AsContextMut<Data = D>,
         producer: impl StreamProducer<T>,
@@ -450,6 +470,10 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
     ///
     /// An error of the consumer closes the stream, and is one of
     /// [`Store::run_until_idle`](crate::Store::run_until_idle).
+    ///
+    /// # Errors
+    ///
+    /// Where the stream was given away already, or `store` is not its own.
     pub fn pipe<D: 'static>(
         self,
         mut store: impl AsContextMut<Data = D>,

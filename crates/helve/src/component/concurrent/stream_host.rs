@@ -166,6 +166,10 @@ impl<T: Lift + Send + 'static> StreamReader<T> {
     }
 
     /// Reads to the end.
+    ///
+    /// # Errors
+    ///
+    /// Outside the store's event loop, and where an element can't be had from the guest.
     pub async fn read_all<D: 'static, X: HasData + ?Sized>(
         &mut self,
         accessor: &Accessor<D, X>,
@@ -218,6 +222,10 @@ impl<T: Lower + Send + 'static> StreamWriter<T> {
     }
 
     /// Waits until the reader wants something; `false`: it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Outside the store's event loop, and where an element can't be had from the guest.
     pub async fn ready<D: 'static, X: HasData + ?Sized>(
         &mut self,
         accessor: &Accessor<D, X>,

@@ -184,6 +184,10 @@ impl State {
 
 impl StreamAny {
     /// Closes it: its writer is told that nobody reads.
+    ///
+    /// # Errors
+    ///
+    /// Where it was given away already, or `store` is not its own.
     pub fn close(self, mut store: impl AsContextMut) -> Result<()> {
         let mut store = store.as_context_mut();
         store.opaque().check(self.0.store)?;
@@ -233,6 +237,10 @@ impl<T: ComponentType> StreamReader<T> {
 
 impl FutureAny {
     /// Closes it: its writer is told that nobody reads.
+    ///
+    /// # Errors
+    ///
+    /// Where it was given away already, or `store` is not its own.
     pub fn close(self, mut store: impl AsContextMut) -> Result<()> {
         let mut store = store.as_context_mut();
         store.opaque().check(self.0.store)?;

@@ -53,6 +53,10 @@ impl<'a> TypeCheck<'a> {
     }
 
     /// That `ty` is exactly `expected`, a type without parts.
+    ///
+    /// # Errors
+    ///
+    /// With what was expected and what the component has, where they differ.
     pub fn scalar(&self, ty: InterfaceType, expected: InterfaceType) -> Result<()> {
         if ty == expected {
             Ok(())
@@ -62,6 +66,10 @@ impl<'a> TypeCheck<'a> {
     }
 
     /// That `ty` is a record of these fields, by name and in order.
+    ///
+    /// # Errors
+    ///
+    /// With what was expected and what the component has, where they differ.
     pub fn record(&self, ty: InterfaceType, fields: &[(&str, CheckFn)]) -> Result<()> {
         let InterfaceType::Record(id) = ty else {
             return Err(self.mismatch_type("record", ty));
@@ -76,6 +84,10 @@ impl<'a> TypeCheck<'a> {
     }
 
     /// That `ty` is a tuple of these types.
+    ///
+    /// # Errors
+    ///
+    /// With what was expected and what the component has, where they differ.
     pub fn tuple(&self, ty: InterfaceType, parts: &[CheckFn]) -> Result<()> {
         let InterfaceType::Tuple(id) = ty else {
             return Err(self.mismatch_type(format_args!("tuple of {}", parts.len()), ty));
@@ -89,6 +101,10 @@ impl<'a> TypeCheck<'a> {
     }
 
     /// That `ty` is a variant of these cases, by name and in order.
+    ///
+    /// # Errors
+    ///
+    /// With what was expected and what the component has, where they differ.
     pub fn variant(&self, ty: InterfaceType, cases: &[(&str, Option<CheckFn>)]) -> Result<()> {
         let InterfaceType::Variant(id) = ty else {
             return Err(self.mismatch_type("variant", ty));
@@ -116,6 +132,10 @@ impl<'a> TypeCheck<'a> {
     }
 
     /// That `ty` is an enum of these cases in this order.
+    ///
+    /// # Errors
+    ///
+    /// With what was expected and what the component has, where they differ.
     pub fn enumeration(&self, ty: InterfaceType, names: &[&str]) -> Result<()> {
         let InterfaceType::Enum(id) = ty else {
             return Err(self.mismatch_type("enum", ty));
@@ -124,6 +144,10 @@ impl<'a> TypeCheck<'a> {
     }
 
     /// That `ty` is flags with these labels in this order.
+    ///
+    /// # Errors
+    ///
+    /// With what was expected and what the component has, where they differ.
     pub fn flags(&self, ty: InterfaceType, names: &[&str]) -> Result<()> {
         let InterfaceType::Flags(id) = ty else {
             return Err(self.mismatch_type("flags", ty));
