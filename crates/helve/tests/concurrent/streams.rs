@@ -311,6 +311,81 @@ fn producers_and_consumers_in_place() {
     assert_eq!(store.task_counts(), [0; 8]);
 }
 
+/// Streams from the host by way of two guests back to the host: each guest has copied every
+/// element in and out, whichever way the host writes and reads.
+#[test]
+fn what_streams_copy_is_counted_at_every_guest() {
+    fn copied(store: &mut Store<()>, instances: &[Instance; 2]) -> [u64; 2] {
+        instances.map(|one| one.usage(&mut *store).unwrap()[0].copied_bytes)
+    }
+    let (mut store, first) = set_up("u8", 1, 8);
+    let component = helve::component::Component::new(store.engine(), copier("u8", 1, 8)).unwrap();
+    let second = Linker::new(store.engine());
+    let second = second.instantiate(&mut store, &component).unwrap();
+    let instances = [first, second];
+    let copies = instances.map(|one| copy::<u8>(&mut store, &one));
+    for (times, piped) in [(1, false), (2, true)] {
+        let kept = Arc::new(Mutex::new((Vec::new(), false)));
+        let (reader, consumer) = (
+            StreamReader::new(
+                &mut store,
+                Count {
+                    next: 0,
+                    last: 200,
+                    ready: true,
+                },
+            ),
+            Keep(kept.clone()),
+        );
+        let copies = copies.clone();
+        let got = block_on(store.run_concurrent(async move |accessor| {
+            let mut reader = reader.unwrap();
+            for copy in copies {
+                (reader,) = copy.call_concurrent(accessor, (reader,)).await.unwrap();
+            }
+            if !piped {
+                return reader.read_all(accessor).await.unwrap().len();
+            }
+            accessor
+                .with(|store| reader.pipe(store, consumer))
+                .unwrap()
+                .unwrap();
+            200
+        }));
+        assert_eq!(got.unwrap(), 200);
+        block_on(store.run_until_idle()).unwrap();
+        assert_eq!(copied(&mut store, &instances), [400 * times; 2], "{piped}");
+    }
+}
+
+/// A stream of what has to be lifted and lowered, between guests: the elements and the
+/// strings in them.
+#[test]
+fn elements_that_are_no_bytes_are_counted_too() {
+    let (mut store, first) = set_up("string", 8, 3);
+    let text = copier("string", 8, 2);
+    let component = helve::component::Component::new(store.engine(), text).unwrap();
+    let second = Linker::new(store.engine());
+    let second = second.instantiate(&mut store, &component).unwrap();
+    let instances = [first, second];
+    let copies = instances.map(|one| copy::<String>(&mut store, &one));
+    let all: Vec<String> = (0..7).map(|at| "x".repeat(at)).collect();
+    let (mut writer, reader) = stream::<String>(&mut store).unwrap();
+    let got = block_on(store.run_concurrent(async move |accessor| {
+        let mut reader = reader;
+        for copy in copies {
+            (reader,) = copy.call_concurrent(accessor, (reader,)).await.unwrap();
+        }
+        let inner = accessor.clone();
+        let written = async move { writer.write(&inner, all).await.map(|_| ()) };
+        accessor.spawn(written).unwrap();
+        reader.read_all(accessor).await.unwrap().len()
+    }));
+    assert_eq!(got.unwrap(), 7);
+    let copied = instances.map(|one| one.usage(&mut store).unwrap()[0].copied_bytes);
+    assert_eq!(copied, [2 * (7 * 8 + 21); 2]);
+}
+
 /// The host at both ends, no guest between them.
 #[test]
 fn from_host_to_host() {
