@@ -31,6 +31,19 @@ use std::cell::OnceCell;
 use std::ptr::NonNull;
 
 /// What an instance still held when it was removed.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, component::{Component, Linker}};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let component = Component::new(&engine, "(component)")?;
+/// # let mut store = Store::new(&engine, ());
+/// # let instance = Linker::new(&engine).instantiate(&mut store, &component)?;
+/// let report = store.remove_instance(instance)?;
+/// if !report.is_empty() {
+///     eprintln!("the guest leaks: {report}"); // 1 handle is left: root 1: owned resource ..
+/// }
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LeakReport {

@@ -50,6 +50,17 @@ impl<T: ?Sized> std::fmt::Debug for HasSelf<T> {
 }
 
 /// A store that is lent to a host function, with the way to the host's part of its data.
+///
+/// ```
+/// use helve::component::{Access, HasSelf};
+/// use helve::{AsContextMut, Config, Engine, Store};
+/// let engine = Engine::new(&Config::new())?;
+/// let mut store = Store::new(&engine, 1);
+/// let mut access: Access<'_, u32, HasSelf<u32>> = Access::new(store.as_context_mut(), |data| data);
+/// *access.get() += 1;
+/// assert_eq!(*store.data(), 2);
+/// # Ok::<(), helve::Error>(())
+/// ```
 pub struct Access<'a, T: 'static, D: HasData + ?Sized = HasSelf<T>> {
     store: StoreContextMut<'a, T>,
     getter: fn(&mut T) -> D::Data<'_>,

@@ -18,6 +18,19 @@ use std::any::TypeId;
 use std::marker::PhantomData;
 
 /// Which resource type a resource has.
+///
+/// ```
+/// # use helve::{Config, Engine, component::{Linker, ResourceType}};
+/// # let engine = Engine::new(&Config::new())?;
+/// struct File;
+/// let mut linker: Linker<Vec<u32>> = Linker::new(&engine);
+/// let mut files = linker.instance("example:files/types")?;
+/// files.resource("file", ResourceType::host::<File>(), |mut store, rep| {
+///     store.data_mut().push(rep); // dropped
+///     Ok(())
+/// })?;
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResourceType(pub(crate) Kind);
 
@@ -44,6 +57,17 @@ impl ResourceType {
 /// Whoever has an owned one must drop the resource (mostly by deleting it from a
 /// [`ResourceTable`](super::ResourceTable)), or give it to a guest; a borrowed one ends
 /// with the call that it came with.
+///
+/// ```
+/// use helve::component::{Resource, ResourceTable};
+/// struct File(String);
+/// let mut table = ResourceTable::new();
+/// let file: Resource<File> = table.push(File("a.txt".into()))?;
+/// // A guest gets `file`, and later lends it: a host function has a `Resource<File>` again.
+/// assert_eq!(table.get(&file)?.0, "a.txt");
+/// table.delete(file)?;
+/// # Ok::<(), helve::component::ResourceTableError>(())
+/// ```
 pub struct Resource<T: 'static> {
     rep: u32,
     owned: bool,
@@ -166,6 +190,19 @@ impl<T: 'static> Resource<T> {
 ///
 /// An owned one must be given to a guest or dropped with [`ResourceAny::resource_drop`];
 /// a borrowed one ends with the call that it came with. Copies are the same handle.
+///
+/// ```
+/// # use helve::{Config, Engine, Result, Store, component::{Resource, ResourceType}};
+/// # struct File;
+/// # fn example(mut store: Store<()>) -> Result<()> {
+/// // A function of any type takes and gives it; here one of the host's own, whose type a
+/// // component in `store` imports.
+/// let any = Resource::<File>::new_own(7).try_into_resource_any(&mut store)?;
+/// assert_eq!((any.ty(), any.owned()), (ResourceType::host::<File>(), true));
+/// assert_eq!(any.try_into_resource::<File>(&mut store)?.rep(), 7);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceAny {
     handle: HostHandle,

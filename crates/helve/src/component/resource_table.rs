@@ -16,6 +16,16 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeSet;
 
 /// Rust values that resources stand for.
+///
+/// ```
+/// use helve::component::{ResourceTable, ResourceTableError};
+/// let mut table = ResourceTable::new();
+/// let folder = table.push("folder")?;
+/// let file = table.push_child(1_u64, &folder)?;
+/// assert_eq!(table.delete(folder), Err(ResourceTableError::HasChildren));
+/// assert_eq!(table.delete(file)?, 1);
+/// # Ok::<(), ResourceTableError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct ResourceTable {
     slots: Vec<Slot>,

@@ -56,6 +56,19 @@ use helve_abi::error::AbiError;
 use helve_base::{Bug, Error, Result};
 
 /// A Rust type that stands for a component value type.
+///
+/// ```
+/// use helve::component::{ComponentType, Lift, Lower};
+/// #[derive(ComponentType, Lift, Lower)]
+/// #[component(record)]
+/// struct Point {
+///     x: i32,
+///     #[component(name = "y-axis")]
+///     y: i32,
+/// }
+/// fn crosses_borders<T: ComponentType + Lift + Lower>() {}
+/// crosses_borders::<Vec<Option<Point>>>();
+/// ```
 pub trait ComponentType {
     /// Size, alignment and number of lanes.
     const LAYOUT: Layout;
@@ -84,6 +97,21 @@ pub trait ComponentType {
 }
 
 /// A host value that can be given to a guest.
+///
+/// ```
+/// use helve::component::{ComponentType, Lower};
+/// #[derive(ComponentType, Lower)]
+/// #[component(enum)]
+/// #[repr(u8)]
+/// enum Light {
+///     #[component(name = "red")]
+///     Red,
+///     #[component(name = "green")]
+///     Green,
+/// }
+/// fn is_argument<T: Lower>() {}
+/// is_argument::<Light>();
+/// ```
 pub trait Lower: ComponentType {
     /// Writes it to `dst`, which has exactly as many lanes as the layout says.
     fn lower(&self, cx: &mut LowerContext<'_>, ty: InterfaceType, dst: &mut [Lane]) -> Result<()>;
@@ -145,6 +173,20 @@ pub trait Lower: ComponentType {
 }
 
 /// A host value that can be made from a guest's.
+///
+/// ```
+/// use helve::component::{ComponentType, Lift};
+/// #[derive(ComponentType, Lift)]
+/// #[component(variant)]
+/// enum Shape {
+///     #[component(name = "dot")]
+///     Dot,
+///     #[component(name = "circle")]
+///     Circle(f64),
+/// }
+/// fn is_result<T: Lift>() {}
+/// is_result::<Shape>();
+/// ```
 pub trait Lift: ComponentType + Sized {
     /// Reads it from `src`, which has exactly as many lanes as the layout says.
     fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &[Lane]) -> Result<Self>;
@@ -204,6 +246,14 @@ pub trait Lift: ComponentType + Sized {
 
 /// The parameters or the results of a function: a tuple, `()` for none. Results are `()`
 /// or `(R,)`.
+///
+/// ```
+/// use helve::component::ComponentNamedList;
+/// fn is_list<T: ComponentNamedList>() {}
+/// is_list::<()>();
+/// is_list::<(u32, String)>(); // two parameters
+/// is_list::<(Vec<u8>,)>(); // one result
+/// ```
 pub trait ComponentNamedList: ComponentType {
     /// Whether these are the parameters of such a function.
     #[doc(hidden)]

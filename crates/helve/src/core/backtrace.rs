@@ -15,6 +15,21 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The wasm frames that were live, innermost first.
+///
+/// ```
+/// use helve::{Backtrace, Config, Engine, Store, core::{Instance, Module}};
+/// let engine = Engine::new(&Config::new())?;
+/// let module = Module::new(&engine, r#"(module $m (func $f (export "f") unreachable))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let f = instance.get_typed_func::<(), ()>(&store, "f")?;
+/// let error = f.call(&mut store, ()).unwrap_err();
+/// let backtrace = error.downcast_ref::<Backtrace>().expect("a guest has failed");
+/// let frame = &backtrace.frames()[0];
+/// assert_eq!((frame.module_name(), frame.func_name()), (Some("m"), Some("f")));
+/// assert!(frame.symbols().is_empty(), "the module has no DWARF");
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Backtrace {
     frames: Vec<Frame>,

@@ -14,6 +14,15 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 /// A store, to read.
+///
+/// ```
+/// use helve::{AsContext, Config, Engine, Store};
+/// let engine = Engine::new(&Config::new())?;
+/// let store = Store::new(&engine, "data");
+/// let context = store.as_context();
+/// assert_eq!(*context.data(), "data");
+/// # Ok::<(), helve::Error>(())
+/// ```
 pub struct StoreContext<'a, T: 'static> {
     ptr: NonNull<StoreInner<T>>,
     borrow: PhantomData<&'a StoreInner<T>>,
@@ -28,6 +37,17 @@ impl<T: 'static> Clone for StoreContext<'_, T> {
 impl<T: 'static> Copy for StoreContext<'_, T> {}
 
 /// A store, to use: what a host function gets.
+///
+/// ```
+/// use helve::{Config, Engine, StoreContextMut, component::Linker};
+/// let engine = Engine::new(&Config::new())?;
+/// let mut linker: Linker<u32> = Linker::new(&engine);
+/// linker.root().func_wrap("tick", |mut store: StoreContextMut<'_, u32>, (): ()| {
+///     *store.data_mut() += 1;
+///     Ok(())
+/// })?;
+/// # Ok::<(), helve::Error>(())
+/// ```
 pub struct StoreContextMut<'a, T: 'static> {
     ptr: NonNull<StoreInner<T>>,
     borrow: PhantomData<&'a mut StoreInner<T>>,
@@ -115,6 +135,17 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
 }
 
 /// Anything that can be lent as a store to read.
+///
+/// ```
+/// use helve::{AsContext, Config, Engine, Store};
+/// // Takes a `&Store<u32>`, a context, a `Caller`, an `Access`.
+/// fn count(store: impl AsContext<Data = u32>) -> u32 {
+///     *store.as_context().data()
+/// }
+/// let engine = Engine::new(&Config::new())?;
+/// assert_eq!(count(&Store::new(&engine, 7)), 7);
+/// # Ok::<(), helve::Error>(())
+/// ```
 pub trait AsContext {
     /// The host's data.
     type Data: 'static;
@@ -124,6 +155,18 @@ pub trait AsContext {
 }
 
 /// Anything that can be lent as a store to use.
+///
+/// ```
+/// use helve::{AsContextMut, Config, Engine, Store};
+/// fn count(mut store: impl AsContextMut<Data = u32>) {
+///     *store.as_context_mut().data_mut() += 1;
+/// }
+/// let engine = Engine::new(&Config::new())?;
+/// let mut store = Store::new(&engine, 7);
+/// count(&mut store);
+/// assert_eq!(*store.data(), 8);
+/// # Ok::<(), helve::Error>(())
+/// ```
 pub trait AsContextMut: AsContext {
     /// Lends the store.
     fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;

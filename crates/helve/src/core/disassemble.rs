@@ -11,6 +11,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// One function's machine code.
+///
+/// ```
+/// # use helve::{Engine, Config};
+/// let engine = Engine::new(&Config::new())?;
+/// let bytes = wat::parse_str(r#"(module $m (func $f (export "f")))"#)?;
+/// for function in engine.disassemble(&bytes, false, |_, name| name.ends_with("f"))? {
+///     println!("{} bytes\n{}", function.code_bytes(), function.text());
+/// }
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Disassembly {
     name: String,

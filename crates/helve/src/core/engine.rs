@@ -31,6 +31,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 /// The compiler and everything else that stores and threads share. Cheap to clone.
+///
+/// ```
+/// use helve::{Config, Engine, Store, component::Component};
+/// let engine = Engine::new(&Config::new())?;
+/// // Components are compiled once and shared by all stores of the engine, on any thread.
+/// let component = Component::new(&engine, "(component)")?;
+/// let store = Store::new(&engine, "the host's data");
+/// # let _ = (component, store);
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 

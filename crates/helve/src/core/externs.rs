@@ -11,6 +11,17 @@ use helve_base::core_type::{ExternType, GlobalType, MemoryType, TableType};
 use helve_base::{Result, ensure};
 
 /// Anything that an instance can import or export.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let module = Module::new(&engine, r#"(module (memory (export "m") 2))"#)?;
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let memory = instance.get_export(&store, "m").and_then(Extern::into_memory);
+/// assert_eq!(memory.expect("it is one").size(&store)?, 2);
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extern {
     /// A function.

@@ -29,6 +29,16 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// A function of a store: a guest's or the host's.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let double = Func::wrap(&mut store, |n: i32| n * 2);
+/// let double = double?.typed::<i32, i32>(&store)?;
+/// assert_eq!(double.call(&mut store, 21)?, 42);
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Func {
     pub(crate) store: StoreId,

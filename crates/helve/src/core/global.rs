@@ -14,6 +14,17 @@ use helve_base::{Bug, Error, Result, ensure};
 use std::ptr::NonNull;
 
 /// A global of a store.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let ty = GlobalType { content: ValType::I32, mutable: true };
+/// let global = Global::new(&mut store, ty, Val::I32(1))?;
+/// global.set(&mut store, Val::I32(2))?;
+/// assert!(matches!(global.get(&store)?, Val::I32(2)));
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Global {
     pub(crate) store: StoreId,
@@ -98,6 +109,16 @@ impl Drop for HostTag {
 }
 
 /// An exception tag of a store.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let ty = FuncType { params: [ValType::I32].into(), results: [].into() };
+/// let tag = Tag::new(&mut store, &ty)?;
+/// assert_eq!(tag.ty(&store)?.params.len(), 1);
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
     pub(crate) store: StoreId,

@@ -21,6 +21,21 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 /// Finds each import of a module by its two names.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let module = Module::new(&engine, r#"(module
+///     (import "host" "double" (func $double (param i32) (result i32)))
+///     (func (export "run") (result i32) (call $double (i32.const 21))))"#)?;
+/// let mut linker = Linker::new(&engine);
+/// linker.func_wrap("host", "double", |n: i32| n * 2)?;
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// let run = instance.get_typed_func::<(), i32>(&store, "run")?;
+/// assert_eq!(run.call(&mut store, ())?, 42);
+/// # Ok::<(), helve::Error>(())
+/// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
     allow_shadowing: bool,

@@ -14,6 +14,19 @@ use helve_base::{Error, Result};
 use std::ptr::NonNull;
 
 /// A linear memory of a store.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let module = Module::new(&engine, r#"(module (memory (export "m") 1))"#)?;
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let memory = instance.get_memory(&store, "m").expect("it has one");
+/// memory.write(&mut store, 16, b"hello")?;
+/// assert_eq!(&memory.data(&store)?[16..21], b"hello");
+/// assert_eq!(memory.grow(&mut store, 1)?, 1); // pages of 64 KiB: how many there were
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     pub(crate) store: StoreId,

@@ -27,6 +27,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A compiled core module. Cheap to clone.
+///
+/// ```
+/// # use helve::{Engine, Config, core::Module};
+/// # let engine = Engine::new(&Config::new())?;
+/// let module = Module::new(&engine, r#"(module (func (export "f")) (memory (export "m") 1))"#)?;
+/// let exports: Vec<&str> = module.exports().map(|(name, _)| name).collect();
+/// assert_eq!(exports, ["f", "m"]);
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Module(Arc<ModuleInner>);
 

@@ -21,6 +21,25 @@ use std::time::Duration;
 /// A shared memory. Cheap to clone; lives as long as anybody has it.
 ///
 /// Needs [`Config::wasm_threads`](crate::Config::wasm_threads).
+///
+/// ```
+/// use helve::core::{MemoryType, SharedMemory};
+/// # use helve::{Config, Engine, Store};
+/// # let mut config = Config::new();
+/// # config.wasm_threads(true);
+/// # let engine = Engine::new(&config)?;
+/// let module = helve::core::Module::new(&engine, "(module (import \"\" \"m\" (memory 1 4 shared)))")?;
+/// let Some((_, _, helve::core::ExternType::Memory(ty))) = module.imports().next() else {
+///     unreachable!()
+/// };
+/// let memory = SharedMemory::new(&engine, ty)?;
+/// // In the stores of as many threads as there are.
+/// let mut store = Store::new(&engine, ());
+/// let here = memory.in_store(&mut store)?;
+/// memory.grow(1)?;
+/// assert_eq!(here.size(&store)?, 2);
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct SharedMemory {
     engine: Engine,

@@ -13,6 +13,19 @@ use helve_base::{Error, Result};
 use std::ptr::NonNull;
 
 /// A table of a store.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let module = Module::new(&engine, r#"(module (table (export "t") 2 funcref))"#)?;
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let table = instance.get_table(&store, "t").expect("it has one");
+/// let f = Func::wrap(&mut store, || 7)?;
+/// table.set(&mut store, 1, Ref::Func(Some(f)))?;
+/// assert!(table.get(&store, 0)?.is_null() && !table.get(&store, 1)?.is_null());
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     pub(crate) store: StoreId,

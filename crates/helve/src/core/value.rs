@@ -37,6 +37,11 @@ pub enum Val {
 }
 
 /// A reference, which may be null.
+///
+/// ```
+/// use helve::core::{HeapType, Ref};
+/// assert!(Ref::null(HeapType::Func).is_null());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Ref {
     /// To a function.
@@ -121,6 +126,16 @@ impl Ref {
 }
 
 /// A host value that guests can hold but not look into. It lives as long as its store.
+///
+/// ```
+/// # use helve::{Engine, Config, Store, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let value = ExternRef::new(&mut store, String::from("the host's"))?;
+/// let text = value.data(&store)?.downcast_ref::<String>();
+/// assert_eq!(text.map(String::as_str), Some("the host's"));
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExternRef {
     store: StoreId,

@@ -20,6 +20,19 @@ use helve_base::core_type::{FuncType, ValType};
 use helve_base::vmctx::ValRaw;
 
 /// The store that a host function is called in, and who calls.
+///
+/// ```
+/// # use helve::{Engine, Config, core::*};
+/// # let engine = Engine::new(&Config::new())?;
+/// let mut linker: Linker<u32> = Linker::new(&engine);
+/// linker.func_wrap("host", "first-byte", |mut caller: Caller<'_, u32>| -> helve::Result<i32> {
+///     *caller.data_mut() += 1;
+///     let memory = caller.get_export("memory").and_then(Extern::into_memory);
+///     let memory = memory.ok_or_else(|| helve::Error::msg("no memory"))?;
+///     Ok(memory.data(&caller)?.first().copied().unwrap_or(0).into())
+/// })?;
+/// # Ok::<(), helve::Error>(())
+/// ```
 pub struct Caller<'a, T: 'static> {
     store: StoreContextMut<'a, T>,
     importer: Option<InstanceId>,

@@ -182,6 +182,27 @@ impl std::error::Error for Cancelled {}
 ///
 /// Dropped, it asks the guest to cancel and discards the result; the guest's task still
 /// counts until it is resolved.
+///
+/// ```
+/// # use helve::{Config, Engine, Result, Store, component::{Component, Linker}};
+/// # async fn example() -> Result<()> {
+/// # let engine = Engine::new(&Config::new())?;
+/// # let component = Component::new(&engine, r#"(component
+/// #     (core module $m (func (export "f") (result i32) (i32.const 7)))
+/// #     (core instance $i (instantiate $m))
+/// #     (func (export "f") (result u32) (canon lift (core func $i "f"))))"#)?;
+/// # let mut store = Store::new(&engine, ());
+/// # let instance = Linker::new(&engine).instantiate(&mut store, &component)?;
+/// let f = instance.get_typed_func::<(), (u32,)>(&mut store, "f")?;
+/// let sum = store.run_concurrent(async |accessor| {
+///     let one = f.call_concurrent(accessor, ()); // both have begun: nothing waits yet
+///     let other = f.call_concurrent(accessor, ());
+///     Ok::<u32, helve::Error>(one.await?.0 + other.await?.0)
+/// }).await??;
+/// assert_eq!(sum, 14);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a call asks its guest to cancel"]
 pub struct Call<R> {
     slot: Arc<Slot<R>>,

@@ -32,6 +32,18 @@ pub fn future<T>(mut store: impl AsContextMut) -> Result<(FutureWriter<T>, Futur
 }
 
 /// The readable end of a `future<T>`. (Spec: `future<T>`, `future.read`.)
+///
+/// ```
+/// # use helve::{Config, Engine, Result, Store, component::FutureReader};
+/// # async fn example() -> Result<()> {
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let mut reader = FutureReader::new(&mut store, async { Ok(7) })?; // or it is a guest's
+/// let work = store.run_concurrent(async move |accessor| reader.read(accessor).await);
+/// assert_eq!(work.await??, Some(7));
+/// # Ok(())
+/// # }
+/// ```
 pub struct FutureReader<T> {
     pub(super) end: HostEnd,
     got: Option<Arc<Elements<T>>>,
@@ -42,6 +54,22 @@ pub struct FutureReader<T> {
 ///
 /// Dropping it without a value closes the future: its reader is told that there will be
 /// none, which most guests treat as a trap. (Spec: `future.write`.)
+///
+/// ```
+/// # use helve::{Config, Engine, Result, Store, component::future};
+/// # async fn example() -> Result<()> {
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let (writer, mut reader) = future::<u32>(&mut store)?; // `reader` mostly goes to a guest
+/// let work = store.run_concurrent(async move |accessor| {
+///     let inner = accessor.clone();
+///     accessor.spawn(async move { writer.write(&inner, 7).await.map(drop) })?;
+///     reader.read(accessor).await
+/// });
+/// assert_eq!(work.await??, Some(7));
+/// # Ok(())
+/// # }
+/// ```
 pub struct FutureWriter<T> {
     end: HostEnd,
     value: PhantomData<fn(T)>,

@@ -53,6 +53,34 @@ pub enum StreamState {
 }
 
 /// Fills a stream as its reader asks for elements.
+///
+/// ```
+/// use helve::component::{Destination, StreamProducer, StreamReader, StreamState};
+/// # use helve::{Config, Engine, Result, Store};
+/// # use std::{pin::Pin, task::{Context, Poll}};
+/// /// Counts down.
+/// struct Countdown(Vec<u8>);
+///
+/// impl StreamProducer<u8> for Countdown {
+///     fn poll_produce(
+///         mut self: Pin<&mut Self>,
+///         _: &mut Context<'_>,
+///         to: &mut Destination<'_, u8>,
+///     ) -> Poll<Result<StreamState>> {
+///         to.put(&mut self.0)?;
+///         Poll::Ready(Ok(if self.0.is_empty() { StreamState::Closed } else { StreamState::Open }))
+///     }
+/// }
+///
+/// # async fn example() -> Result<()> {
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let mut reader = StreamReader::new(&mut store, Countdown(vec![3, 2, 1]))?; // goes to a guest
+/// # let work = store.run_concurrent(async move |accessor| reader.read_all(accessor).await);
+/// # assert_eq!(work.await??, [3, 2, 1]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait StreamProducer<T>: Send + 'static {
     /// Puts elements into `to`, as many as there are and fit, at least one. `Pending`:
     /// there are none now, and `cx`'s waker will be woken when there are; nothing may have
@@ -65,6 +93,36 @@ pub trait StreamProducer<T>: Send + 'static {
 }
 
 /// Empties a stream as its writer gives elements.
+///
+/// ```
+/// use helve::component::{Source, StreamConsumer, StreamState};
+/// # use helve::{Config, Engine, Result, Store, component::stream};
+/// # use std::{pin::Pin, sync::mpsc, task::{Context, Poll}};
+/// struct Collect(mpsc::Sender<u8>);
+///
+/// impl StreamConsumer<u8> for Collect {
+///     fn poll_consume(
+///         self: Pin<&mut Self>,
+///         _: &mut Context<'_>,
+///         from: &mut Source<'_, u8>,
+///     ) -> Poll<Result<StreamState>> {
+///         from.take(usize::MAX)?.into_iter().try_for_each(|byte| self.0.send(byte))?;
+///         Poll::Ready(Ok(StreamState::Open))
+///     }
+/// }
+///
+/// # async fn example() -> Result<()> {
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// # let (mut writer, reader) = stream::<u8>(&mut store)?;
+/// let (sender, receiver) = mpsc::channel();
+/// reader.pipe(&mut store, Collect(sender))?; // a reader that came from a guest
+/// # let work = store.run_concurrent(async move |accessor| writer.write(accessor, vec![1, 2]).await);
+/// # assert!(work.await??.is_empty());
+/// # assert_eq!(receiver.try_iter().collect::<Vec<u8>>(), [1, 2]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait StreamConsumer<T>: Send + 'static {
     /// Takes elements out of `from`, at least one. `Pending`: it can't take any now, and
     /// `cx`'s waker will be woken when it can; nothing may have been taken.

@@ -23,6 +23,10 @@ use std::task::Poll;
 
 /// A new stream, both of whose ends the host has.
 ///
+/// # Errors
+///
+/// Where the store can't hold more streams and futures.
+///
 /// ```
 /// # use helve::component::stream;
 /// # use helve::{Config, Engine, Result, Store};
@@ -51,6 +55,25 @@ pub fn stream<T>(mut store: impl AsContextMut) -> Result<(StreamWriter<T>, Strea
 ///
 /// As a parameter, result or part of one it goes to the guest, and is of no use here any
 /// more. (Spec: `stream<T>`, `stream.read`.)
+///
+/// ```
+/// # use helve::{Config, Engine, Result, Store, component::stream};
+/// # async fn example() -> Result<()> {
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let (mut writer, mut reader) = stream::<u8>(&mut store)?;
+/// let got = store.run_concurrent(async move |accessor| {
+///     let inner = accessor.clone();
+///     accessor.spawn(async move {
+///         writer.write(&inner, vec![1, 2, 3]).await?; // what was not read comes back
+///         Ok(()) // the writer is dropped: the stream ends
+///     })?;
+///     reader.read_all(accessor).await
+/// }).await??;
+/// assert_eq!(got, [1, 2, 3]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct StreamReader<T> {
     pub(super) end: HostEnd,
     /// Elements that a cancelled read had received.

@@ -35,12 +35,33 @@ type Check = fn(Option<InterfaceType>, &TypeCheck<'_>) -> Result<()>;
 /// The readable end of a stream, held by the host.
 ///
 /// It must be given to a guest, closed, or made a reader; copies are the same end.
+///
+/// ```
+/// # use helve::{Config, Engine, Store, component::stream};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let (_writer, reader) = stream::<u8>(&mut store)?;
+/// let any = reader.into_any(&mut store)?; // as a dynamic value: `Val::Stream(any)`
+/// let reader = any.try_into_reader::<u8>(&mut store)?;
+/// # let _ = reader;
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StreamAny(End);
 
 /// The readable end of a future, held by the host.
 ///
 /// It must be given to a guest, closed, or made a reader; copies are the same end.
+///
+/// ```
+/// # use helve::{Config, Engine, Store, component::future};
+/// # let engine = Engine::new(&Config::new())?;
+/// # let mut store = Store::new(&engine, ());
+/// let (_writer, reader) = future::<u8>(&mut store)?;
+/// let any = reader.into_any(&mut store)?; // as a dynamic value: `Val::Future(any)`
+/// any.close(&mut store)?;
+/// # Ok::<(), helve::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FutureAny(End);
 

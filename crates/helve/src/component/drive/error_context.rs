@@ -11,6 +11,12 @@ use helve_model::Tables;
 use std::sync::Arc;
 
 /// An `error-context`: why something failed, for people to read.
+///
+/// ```
+/// use helve::component::ErrorContext;
+/// let context = ErrorContext::new("the disk is full");
+/// assert_eq!(context.debug_message(), "the disk is full");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorContext {
     message: Arc<str>,

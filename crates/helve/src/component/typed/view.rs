@@ -138,6 +138,21 @@ impl Lift for WasmStr {
 ///
 /// Items without handles are read one by one with [`WasmList::get`] and
 /// [`WasmList::iter`]; lists of numbers are slices with [`WasmList::as_slice`].
+///
+/// ```
+/// # use helve::{AsContext, Engine, Config, Result, component::{Linker, WasmList}};
+/// # fn main() -> Result<()> {
+/// # let engine = Engine::new(&Config::new())?;
+/// let mut linker: Linker<u64> = Linker::new(&engine);
+/// linker.root().func_wrap("add", |mut store, (numbers,): (WasmList<u64>,)| {
+///     let numbers = numbers.iter(store.as_context())?;
+///     let sum = numbers.sum::<Result<u64>>()?;
+///     *store.data_mut() += sum;
+///     Ok(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct WasmList<T> {
     place: Place,
