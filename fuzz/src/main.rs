@@ -7,6 +7,7 @@
 //! helve-fuzz core FROM TO           core modules of wasm-smith, against wasmi
 //! helve-fuzz core-one N [FILE]
 //! helve-fuzz core-met FROM TO       what those modules have in them
+//! helve-fuzz core-first FROM TO     those that are the first to have some instruction
 //! helve-fuzz values FILE            vectors of values.py, on real components
 //! helve-fuzz programs FILE          whole programs of programs.py, through components
 //! helve-fuzz faults FILE STEPS     a fault at every step, up to so many, of such programs
@@ -28,12 +29,16 @@ mod mutants;
 mod programs;
 #[path = "../../crates/helve/tests/values/replay.rs"]
 mod replay;
+#[path = "../../crates/helve/tests/smith/mod.rs"]
+mod smith;
 #[allow(dead_code, reason = "the tests of concurrency use all of it")]
 #[path = "../../crates/helve/tests/concurrent/support.rs"]
 mod support;
 #[path = "../../crates/helve/tests/tasks/mod.rs"]
 mod tasks;
 mod watch;
+
+use mutants::rng;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -53,6 +58,7 @@ fn main() {
         ["mutant", n] => mutant_runs::one(number(n), None),
         ["mutant", n, file] => mutant_runs::one(number(n), Some(file)),
         ["core-met", from, to] => core::met(number(from)..number(to)),
+        ["core-first", from, to] => core::first(number(from)..number(to)),
         ["core-one", n] => core::one(number(n), None),
         ["core-one", n, file] => core::one(number(n), Some(file)),
         ["values", file] => values(file),
