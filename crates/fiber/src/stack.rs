@@ -131,7 +131,7 @@ impl Stack {
 
     /// Frames that were left without returning have left marks for AddressSanitizer, which
     /// it would take for those of the frames that come to stand there.
-    #[cfg(helve_asan)]
+    #[cfg(feature = "sanitizer")]
     pub(crate) fn unmark(&self) {
         unsafe extern "C" {
             fn __asan_unpoison_memory_region(at: *const u8, size: usize);
@@ -141,7 +141,7 @@ impl Stack {
     }
 
     /// Nothing but AddressSanitizer marks stacks.
-    #[cfg(not(helve_asan))]
+    #[cfg(not(feature = "sanitizer"))]
     #[inline(always)]
     pub(crate) fn unmark(&self) {}
 
