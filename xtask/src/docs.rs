@@ -1,7 +1,8 @@
 //! What the documentation of public items must have, as far as a machine can tell.
 //!
 //! ```text
-//!   a function that returns a Result     says when it fails: `# Errors`, or whom it is like
+//!   a function that returns a Result     says when it fails: `# Errors`, or whom it is like,
+//!                                        or its block says so of all functions in it
 //!   a type with methods, a trait         an example: its own, a method's, or its module's;
 //!                                        else a line below that says why it needs none
 //! ```
@@ -45,7 +46,7 @@ const WITHOUT_EXAMPLE: &[(&str, &str)] = &[
 /// What is left to be written in a crate, as ratchets: functions that do not say when they
 /// fail, types without an example.
 const LEFT: &[(&str, [usize; 2])] = &[
-    ("model", [134, 23]),
+    ("model", [0, 23]),
     ("wasi", [13, 32]),
     ("wasi-http", [10, 24]),
 ];
@@ -178,7 +179,8 @@ fn methods(file: &SourceFile, items: &[Item], (shown, findings): Found<'_>) {
                 let Some(entry) = shown.get_mut(&ty) else {
                     continue;
                 };
-                entry.example |= docs(&block.attrs).contains("```");
+                let of_all = docs(&block.attrs);
+                entry.example |= of_all.contains("```");
                 for item in &block.items {
                     if let ImplItem::Fn(function) = item
                         && is_public(&function.vis)
@@ -186,6 +188,9 @@ fn methods(file: &SourceFile, items: &[Item], (shown, findings): Found<'_>) {
                     {
                         entry.methods += 1;
                         entry.example |= docs(&function.attrs).contains("```");
+                        if of_all.contains("# Errors") {
+                            continue;
+                        }
                         let name = format!("{ty}::");
                         findings.extend(function_lacks(
                             file,

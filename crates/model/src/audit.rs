@@ -9,6 +9,10 @@ use crate::waitable::{Arena, SharedId, Waitable, WaitableId};
 
 impl Arena {
     /// The first thing that does not fit.
+    ///
+    /// # Errors
+    ///
+    /// With what does not fit together.
     pub fn audit(&self) -> Result<(), &'static str> {
         for (number, subtask) in self.subtasks.iter() {
             let id = WaitableId::of_subtask(number).map_err(|_| "subtask without a number")?;

@@ -111,6 +111,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The lifted function, or its callback, has returned this.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn callback_returned(&mut self, packed: u32) -> Result<Effect, Trap> {
         let next = self.callback_next(packed);
         self.follow(next)
@@ -143,6 +147,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// The function that the current thread runs has returned (a synchronous lift: after
     /// its result was passed on, and `post-return`).
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn returned(&mut self) -> Result<Effect, Trap> {
         let next = self.exit();
         self.follow(next)
@@ -150,6 +158,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// The host could not make the arguments of the task that starts: it ends as if it had
     /// never begun. Not a trap, as its guest has done nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn not_begun(&mut self) -> Result<Effect, Trap> {
         let (_, task) = self.current()?;
         self.resolve(task, true)?;
@@ -198,6 +210,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `task.return`; `matches`: its type and options are those of the task's function.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn begin_task_return(&self, matches: bool) -> Result<Returning, Trap> {
         self.enter_builtin()?;
         let (_, task) = self.current()?;
@@ -209,12 +225,20 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A function that was lifted synchronously has returned its result.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn begin_sync_return(&self) -> Result<Returning, Trap> {
         let (_, task) = self.current()?;
         self.begin_return(task)
     }
 
     /// The result is with the caller.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     #[inline(always)]
     pub fn finish_return(&mut self, returning: Returning) -> Result<Effect, Trap> {
         self.task(returning.task)?.check_return()?;
@@ -223,6 +247,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `task.cancel`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn task_cancel(&mut self) -> Result<Effect, Trap> {
         self.enter_builtin()?;
         let (_, id) = self.current()?;
@@ -269,6 +297,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Lifts a borrowed argument of the call that `task` is of, out of its caller's table.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn lift_borrow(&mut self, task: TaskId, index: u32, ty: TypeId) -> Result<u32, Trap> {
         let Caller::Guest { instance, subtask } = self.task(task)?.caller else {
             return Err(Trap::Misuse("a loan by the host"));
@@ -277,6 +309,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// Lifts a borrowed argument of a call, out of its caller's table.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn lend(
         &mut self,
         caller: InstanceId,
@@ -292,6 +328,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Lowers a borrowed argument into the callee's table. (An instance gets its own
     /// resources' representations instead.)
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn lower_borrow(&mut self, task: TaskId, ty: TypeId, rep: u32) -> Result<u32, Trap> {
         let instance = self.task(task)?.callee.instance;
         let scope = match self.task(task)?.scope {

@@ -48,6 +48,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// The current thread calls a guest's function. When the call returns, what the
     /// effect [`Effect::Continue`] says is [`Value::Results`] (synchronously lowered), or
     /// the number to return.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn call(&mut self, callee: Callee, is_async: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         if !is_async && callee.is_async {
@@ -68,6 +72,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `resolved`. Its thread is the current one then. Whoever makes such calls has looked
     /// first whether they may enter and leave, and whether they can start at once
     /// ([`FlagStorage::set_gate`]); what they have lent is theirs to end.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn adopt(
         &mut self,
         callee: Callee,
@@ -182,6 +190,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// The host calls a guest's function. The effects that follow end with
     /// [`Effect::ToHost`]; the task may be resolved then, or later.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn call_from_host(&mut self, callee: Callee) -> Result<(TaskId, Effect), Trap> {
         let (task, next) = self.start_call(callee, Caller::Host, false)?;
         Ok((task, self.follow(Ok(next))?))
@@ -316,6 +328,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The current thread calls a host function, whose arguments are lifted next.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn begin_host_call(&mut self) -> Result<WaitableId, Trap> {
         self.enter_builtin()?;
         let subtask = self.arena.subtask_new()?;
@@ -324,6 +340,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The host function has done what it can do at once.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn finish_host_call(
         &mut self,
         subtask: WaitableId,
@@ -337,11 +357,19 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// A host function is done, its results are with the caller (or it was cancelled, and
     /// there are none).
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn resolve_host_call(&mut self, subtask: WaitableId, cancelled: bool) -> Result<(), Trap> {
         self.resolve_subtask(subtask, cancelled)
     }
 
     /// `subtask.cancel`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn subtask_cancel(&mut self, index: u32, is_async: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         if !is_async {
@@ -365,6 +393,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The host function was told to cancel; it may be resolved now, or not yet.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn finish_host_cancel(
         &mut self,
         subtask: WaitableId,
@@ -378,6 +410,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// The host asks a task that it started to cancel. Nothing happens to one that is
     /// resolved. The effects that follow end with [`Effect::ToHost`].
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn cancel_from_host(&mut self, task: TaskId) -> Result<Effect, Trap> {
         if self.is_resolved(task) {
             return Ok(Effect::ToHost);
@@ -450,6 +486,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `subtask.drop`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn subtask_drop(&mut self, index: u32) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.with_table(instance, |table, arena| table.subtask_drop(arena, index))?;

@@ -19,6 +19,10 @@ use crate::trap::Trap;
 
 impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `thread.index`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_index(&mut self) -> Result<Effect, Trap> {
         let (thread, _) = self.enter_builtin()?;
         self.go_on(Value::Number(self.thread(thread)?.index))
@@ -26,6 +30,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// `thread.new-indirect`, of a function that is of the right type; `function` is
     /// what [`Entry::Function`](crate::effect::Entry::Function) will say.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_new_indirect(&mut self, function: u64) -> Result<Effect, Trap> {
         let (thread, instance) = self.enter_builtin()?;
         let task = self.thread(thread)?.task;
@@ -35,6 +43,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `thread.resume-later`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_resume_later(&mut self, index: u32) -> Result<Effect, Trap> {
         let other = self.suspended_thread(index)?;
         let cancellable = self.thread(other)?.cancellable.is_some();
@@ -69,6 +81,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `thread.suspend`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_suspend(&mut self, cancellable: bool) -> Result<Effect, Trap> {
         self.enter_builtin()?;
         if self.told_to_cancel(cancellable)? {
@@ -79,6 +95,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `thread.yield`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_yield(&mut self, cancellable: bool) -> Result<Effect, Trap> {
         self.enter_builtin()?;
         let next = self.wait_until(Wait::Turn, cancellable);
@@ -86,6 +106,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `thread.suspend-then-resume`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_suspend_then_resume(
         &mut self,
         index: u32,
@@ -100,6 +124,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `thread.yield-then-resume`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_yield_then_resume(
         &mut self,
         index: u32,
@@ -121,6 +149,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `thread.suspend-then-promote`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_suspend_then_promote(
         &mut self,
         index: u32,
@@ -135,6 +167,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `thread.yield-then-promote`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn thread_yield_then_promote(
         &mut self,
         index: u32,

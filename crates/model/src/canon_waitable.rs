@@ -16,11 +16,19 @@ use crate::waitable::{Arena, ContextId, Event};
 
 impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// `backpressure.inc`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn backpressure_inc(&mut self) -> Result<Effect, Trap> {
         self.backpressure(Instances::backpressure_inc)
     }
 
     /// `backpressure.dec`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn backpressure_dec(&mut self) -> Result<Effect, Trap> {
         self.backpressure(Instances::backpressure_dec)
     }
@@ -38,6 +46,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Backpressure of an instance was changed by compiled code, to or from 0: whoever
     /// waits to enter is looked at again.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn refresh_backpressure(&mut self, instance: InstanceId) -> Result<(), Trap> {
         let backpressure = self.instances.flags().backpressure(instance);
         let component = self.components.get(instance.get() as usize);
@@ -47,6 +59,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `waitable-set.new`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn waitable_set_new(&mut self) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         let index = self.with_table(instance, |table, arena| table.waitable_set_new(arena))?;
@@ -54,6 +70,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `waitable-set.wait`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     #[inline]
     pub fn waitable_set_wait(&mut self, index: u32, cancellable: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
@@ -67,6 +87,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// the event, where one is there and no choice is to be made. The thread goes on then,
     /// so nobody asks which one it is. `None`: [`Store::waitable_set_wait`] knows, and nothing
     /// is changed.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     #[inline(always)]
     pub fn event_at_once(
         &mut self,
@@ -85,6 +109,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `waitable-set.poll`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn waitable_set_poll(&mut self, index: u32, cancellable: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         let set = self.with_table(instance, |table, _| table.waitable_set(index))?;
@@ -97,6 +125,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `waitable-set.drop`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn waitable_set_drop(&mut self, index: u32) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.drop_waitable_set(instance, index)?;
@@ -118,6 +150,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `waitable.join`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn waitable_join(&mut self, index: u32, set: u32) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.with_table(instance, |table, arena| {
@@ -127,6 +163,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `stream.new`, `future.new`; `plain`: elements are numbers, or there are none.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn copy_new(&mut self, shape: Shape, ty: TypeId, plain: bool) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         let (readable, writable) = self.with_table(instance, |table, arena| {
@@ -137,6 +177,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// `stream.read`, `stream.write`, `future.read`, `future.write`. The address of the
     /// buffer must have been checked.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn copy(
         &mut self,
         index: u32,
@@ -171,6 +215,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// `stream.cancel-read`, `stream.cancel-write`, `future.cancel-read`,
     /// `future.cancel-write`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn copy_cancel(
         &mut self,
         index: u32,
@@ -188,6 +236,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// What comes after a read or write, or its cancelling, that came to this.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn follow_copy(&mut self, copying: Copying, is_async: bool) -> Result<Effect, Trap> {
         match copying {
             Copying::Done(payload) => self.go_on(Value::Number(payload)),
@@ -204,6 +256,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The elements of a guest's read or write are copied.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn finish_copy(&mut self, job: CopyJob) -> Result<Effect, Trap> {
         let payload = self.copied(job)?;
         self.go_on(Value::Number(payload))
@@ -219,6 +275,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// `stream.drop-readable`, `stream.drop-writable`, `future.drop-readable`,
     /// `future.drop-writable`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn copy_drop(&mut self, index: u32, end: EndType) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.with_table(instance, |table, arena| table.copy_drop(arena, index, end))?;
@@ -227,6 +287,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// What the host does with ends of its own, by `Arena`'s methods; then whoever waits
     /// at the other ends is looked at.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     #[inline(always)]
     pub fn with_arena<R>(
         &mut self,
@@ -237,6 +301,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The second half of the same: something was done with the arena.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     #[inline(always)]
     pub fn settled<R>(&mut self, done: Result<R, HandleError>) -> Result<R, Trap> {
         self.settle()?;
@@ -244,6 +312,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `error-context.new`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn error_context_new(&mut self, message: &str) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         let id = self.arena.context_new(message)?;
@@ -252,17 +324,29 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// `error-context.debug-message`: whose message to write.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn error_context(&mut self, index: u32) -> Result<ContextId, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.with_table(instance, |table, _| table.context(index))
     }
 
     /// A built-in that has changed nothing here is done.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn nothing_more(&self) -> Result<Effect, Trap> {
         self.go_on(Value::None)
     }
 
     /// `error-context.drop`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn error_context_drop(&mut self, index: u32) -> Result<Effect, Trap> {
         let (_, instance) = self.enter_builtin()?;
         self.with_table(instance, |table, arena| table.context_drop(arena, index))?;

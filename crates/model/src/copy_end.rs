@@ -140,6 +140,11 @@ const GONE: HandleError = HandleError::Misuse {
 };
 
 /// What the host needs of streams and futures, and what tables are made of.
+///
+/// # Errors
+///
+/// Of all of these: where there is no such end, or it is in no state for that; nothing has
+/// changed then.
 impl Arena {
     /// A stream or future with both its ends, readable and writable, in no table yet.
     /// `plain`: its elements are numbers, or it has none.
@@ -553,6 +558,10 @@ impl Shared {
     }
 }
 
+/// # Errors
+///
+/// Of all of these: no such handle, one of another kind, type or state, or no room; nothing
+/// has changed then.
 impl<S: Storage> Table<S> {
     /// `stream.new`, `future.new`: the indices of the readable and the writable end.
     #[inline(always)]

@@ -20,6 +20,10 @@ const GONE: HandleError = HandleError::Misuse {
 
 impl Arena {
     /// An error context that the caller holds.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     pub fn context_new(&mut self, message: &str) -> Result<ContextId, HandleError> {
         let context = ErrorContext {
             message: message.into(),
@@ -29,6 +33,10 @@ impl Arena {
     }
 
     /// Its message.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     pub fn context_message(&self, id: ContextId) -> Result<&str, HandleError> {
         Ok(&self.contexts.get(id.0).ok_or(GONE)?.message)
     }
@@ -43,6 +51,10 @@ impl Arena {
     }
 
     /// The caller holds it no more.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     pub fn context_release(&mut self, id: ContextId) -> Result<(), HandleError> {
         let context = self.contexts.get_mut(id.0).ok_or(GONE)?;
         context.holders -= 1;
@@ -55,11 +67,19 @@ impl Arena {
 
 impl<S: Storage> Table<S> {
     /// A handle to an error context, of which the caller gives its hold.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn context_insert(&mut self, id: ContextId) -> Result<u32, HandleError> {
         self.insert(Slot::new(Kind::ErrorContext, TypeId::NONE, id.0))
     }
 
     /// The error context at `index`, without a hold.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn context(&self, index: u32) -> Result<ContextId, HandleError> {
         Ok(ContextId(
             self.expect(index, Kind::ErrorContext, TypeId::NONE)?.rep(),
@@ -68,6 +88,10 @@ impl<S: Storage> Table<S> {
 
     /// The error context at `index` passes the border: it stays here, and the caller has
     /// a hold of it too.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn context_lift(&self, arena: &mut Arena, index: u32) -> Result<ContextId, HandleError> {
         let id = self.context(index)?;
         arena.context_hold(id)?;
@@ -75,6 +99,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// `error-context.drop`.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn context_drop(&mut self, arena: &mut Arena, index: u32) -> Result<(), HandleError> {
         let id = self.context(index)?;
         arena.context_release(id)?;

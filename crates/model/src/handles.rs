@@ -315,6 +315,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// What is at `index`.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn get(&self, index: u32) -> Result<Slot, HandleError> {
         if index < self.storage.header().len {
@@ -393,6 +397,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// Whether the free list and the slots agree: for tests and fuzzing.
+    ///
+    /// # Errors
+    ///
+    /// With what does not fit together.
     pub fn audit(&self) -> Result<(), &'static str> {
         let header = self.storage.header();
         if header.len.saturating_sub(1) > self.limit {

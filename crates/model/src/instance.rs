@@ -181,6 +181,10 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// A new instance, inside `parent` or a root.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for one more, or no such parent.
     pub fn add(&mut self, parent: Option<InstanceId>) -> Result<InstanceId, HandleError> {
         let gone = HandleError::Misuse {
             what: "parent instance",
@@ -279,6 +283,10 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// Whether a call from `caller` may enter `callee`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps; nothing has changed then.
     #[inline]
     pub fn check_enter(
         &self,
@@ -304,6 +312,10 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// A call from `caller` enters `callee`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps; nothing has changed then.
     #[inline]
     pub fn enter_from(
         &mut self,
@@ -359,6 +371,10 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// Whether `instance` may call out, or use a built-in that counts as that.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps; nothing has changed then.
     #[inline]
     pub fn check_leave(&self, instance: InstanceId) -> Result<(), InstanceError> {
         match self.flags.may_leave(instance) {
@@ -375,6 +391,10 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// `backpressure.inc`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps; nothing has changed then.
     pub fn backpressure_inc(&mut self, instance: InstanceId) -> Result<(), InstanceError> {
         let flags = self.flags.get(instance);
         if flags.backpressure >= (1 << 16) - 1 {
@@ -391,6 +411,10 @@ impl<F: FlagStorage> Instances<F> {
     }
 
     /// `backpressure.dec`.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps; nothing has changed then.
     pub fn backpressure_dec(&mut self, instance: InstanceId) -> Result<(), InstanceError> {
         let flags = self.flags.get(instance);
         let fewer = flags.backpressure.checked_sub(1);

@@ -41,6 +41,10 @@ pub struct Ended {
 impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// The current thread has trapped, or the call to which an error of the host came
     /// back: its stack is unwound up to where the host is.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such instance, or nothing runs.
     pub fn trap(&mut self) -> Result<Ended, Trap> {
         let mut entered = Vec::new();
         let frames = self.unwind();
@@ -64,6 +68,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Nothing of the whole tree that an instance is in runs any more: `abandon`, or a
     /// part of [`Store::trap`].
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such instance, or nothing runs.
     pub fn lock_down(&mut self, instance: InstanceId, ended: &mut Ended) -> Result<(), Trap> {
         self.instances.lock_down(instance);
         let root = self.instances.root(instance);

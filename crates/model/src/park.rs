@@ -25,6 +25,10 @@ pub struct ParkedId(pub(crate) u32);
 
 impl<T: Tables, F: FlagStorage> Store<T, F> {
     /// The current stack, up to where the host is, waits.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn park(&mut self) -> Result<ParkedId, Trap> {
         let mut frames = self.unwind();
         frames.reverse();
@@ -40,6 +44,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// It goes on: the thread that was the current one.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn unpark(&mut self, id: ParkedId) -> Result<ThreadId, Trap> {
         let gone = Trap::Misuse("a parked stack that is gone");
         let mut frames = self.parked.remove(id.0).ok_or(gone)?;

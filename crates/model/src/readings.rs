@@ -69,6 +69,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Fails where the current thread must not try what could block. Built-ins and calls
     /// ask by themselves; this is for whoever checks more before them.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn check_may_block(&self) -> Result<(), Trap> {
         if !self.readings.block_early {
             return Ok(());

@@ -77,6 +77,10 @@ impl Loans {
     }
 
     /// One more: of a handle that whoever keeps the slots has lent already.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for one more, or no such one; nothing has changed then.
     #[inline]
     pub fn add(&mut self, index: u32) -> Result<(), HandleError> {
         if self.first == 0 {
@@ -133,6 +137,10 @@ impl Scopes {
     }
 
     /// Opens a scope.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for one more, or no such one; nothing has changed then.
     pub fn begin(&mut self) -> Result<ScopeId, HandleError> {
         if let Some(number) = self.free.pop() {
             let id = ScopeId::new(number).ok_or(HandleError::Misuse {
@@ -155,6 +163,10 @@ impl Scopes {
     }
 
     /// How many borrowed handles it has.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for one more, or no such one; nothing has changed then.
     pub fn borrows(&self, id: ScopeId) -> Result<u32, HandleError> {
         let count = self.counts.get(id.get() as usize - 1).copied().flatten();
         count.ok_or(HandleError::Misuse {
@@ -163,6 +175,10 @@ impl Scopes {
     }
 
     /// Fails while borrowed handles remain: the check that a task's return makes.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for one more, or no such one; nothing has changed then.
     pub fn check(&self, id: ScopeId) -> Result<(), HandleError> {
         match self.borrows(id)? {
             0 => Ok(()),
@@ -171,6 +187,10 @@ impl Scopes {
     }
 
     /// Closes a scope; refused while borrowed handles remain.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for one more, or no such one; nothing has changed then.
     pub fn end(&mut self, id: ScopeId) -> Result<(), HandleError> {
         self.check(id)?;
         self.discard(id);
@@ -194,11 +214,19 @@ impl Scopes {
 
 impl<S: Storage> Table<S> {
     /// `resource.new`, or an owned resource that arrives: a handle that owns it.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn new_own(&mut self, ty: TypeId, rep: u32) -> Result<u32, HandleError> {
         self.insert(Slot::new(Kind::Own, ty, rep))
     }
 
     /// [`Table::new_own`] for each of `reps`, one after the other: `give` gets their indices.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn new_owns(
         &mut self,
@@ -224,6 +252,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// A resource that a call lends to this instance: a handle that `scope` counts.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn new_borrow(
         &mut self,
         scopes: &mut Scopes,
@@ -276,11 +308,19 @@ impl<S: Storage> Table<S> {
     }
 
     /// `resource.rep`: what an owned or borrowed handle stands for.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn rep(&self, index: u32, ty: TypeId) -> Result<u32, HandleError> {
         Ok(self.resource(index, ty)?.rep)
     }
 
     /// Gives an owned resource away: the handle is gone, the representation remains.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn take_own(&mut self, index: u32, ty: TypeId) -> Result<u32, HandleError> {
         let slot = self.unlent(index, ty)?;
         if slot.kind() != Kind::Own {
@@ -292,6 +332,10 @@ impl<S: Storage> Table<S> {
 
     /// [`Table::take_own`] of many, one after the other, up to the first that can't be taken:
     /// their representations are added to `reps`.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn take_owns(
         &mut self,
@@ -327,6 +371,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// `resource.drop`: the handle is gone; the result says what is left to do.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn drop_resource(
         &mut self,
         scopes: &mut Scopes,
@@ -353,6 +401,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// Lends a resource, owned or borrowed, for as long as the call of `loans` lasts.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn lend(&mut self, loans: &mut Loans, index: u32, ty: TypeId) -> Result<Lent, HandleError> {
         let mut slot = self.resource(index, ty)?;
         slot.lends = slot
@@ -368,6 +420,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// Ends the loans of a call; `loans` is empty afterwards.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn end_loans(&mut self, loans: &mut Loans) -> Result<(), HandleError> {
         // A lent handle stays where it is, so these are what they were when lent.
         let first = core::mem::take(&mut loans.first);

@@ -149,6 +149,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// A new component instance, in `parent` or a root.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for one more.
     pub fn add_instance(&mut self, parent: Option<InstanceId>) -> Result<InstanceId, HandleError> {
         let component = ComponentInstance::new(&mut self.queue, !self.readings.park_callbacks)?;
         let id = self.instances.add(parent)?;
@@ -159,6 +163,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
 
     /// Makes an instance a new one, in the same place: nothing of it is left, as its user
     /// knows, but its number and those that it is inside of.
+    ///
+    /// # Errors
+    ///
+    /// Where something of it is still there.
     pub fn recycle_instance(&mut self, id: InstanceId) -> Result<(), Trap> {
         let callbacks = !self.readings.park_callbacks;
         let fresh = ComponentInstance::new(&mut self.queue, callbacks)?;
@@ -535,6 +543,10 @@ impl<T: Tables, F: FlagStorage> Store<T, F> {
     }
 
     /// The event loop's turn: lets one thread run that can. `None`: nobody can.
+    ///
+    /// # Errors
+    ///
+    /// Where the spec traps: [`Store::trap`](crate::Store::trap) is to follow.
     pub fn tick(&mut self) -> Result<Option<Effect>, Trap> {
         if !self.frames.is_empty() {
             return Err(Trap::Misuse("a tick while a guest runs"));

@@ -86,6 +86,10 @@ const GONE: HandleError = HandleError::Misuse { what: "subtask" };
 
 impl Arena {
     /// A call begins. It has no index yet; `loans` are what its arguments lend.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     #[inline]
     pub fn subtask_new(&mut self) -> Result<WaitableId, HandleError> {
         let subtask = Subtask {
@@ -116,18 +120,30 @@ impl Arena {
     }
 
     /// Where the call is.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     #[inline]
     pub fn subtask_state(&self, id: WaitableId) -> Result<SubtaskState, HandleError> {
         Ok(self.subtask(id)?.state)
     }
 
     /// The loans of the call, to lend more.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     #[inline]
     pub fn subtask_loans(&mut self, id: WaitableId) -> Result<&mut Loans, HandleError> {
         Ok(&mut self.subtask_mut(id)?.loans)
     }
 
     /// The call comes to be in `next`; an event if it has an index.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     #[inline]
     pub fn subtask_advance(
         &mut self,
@@ -151,6 +167,10 @@ impl Arena {
 
 impl<S: Storage> Table<S> {
     /// The call has blocked: it gets an index.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn subtask_insert(
         &mut self,
@@ -162,6 +182,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// A call that never got an index is over: its loans end.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn subtask_finish(
         &mut self,
@@ -202,6 +226,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// `subtask.drop`: only after the resolution was delivered.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn subtask_drop(&mut self, arena: &mut Arena, index: u32) -> Result<(), HandleError> {
         let id = self.waitable_of(index, FOUND)?;
@@ -217,6 +245,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// `subtask.cancel`, first half.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn begin_subtask_cancel(
         &mut self,
         arena: &mut Arena,
@@ -246,6 +278,10 @@ impl<S: Storage> Table<S> {
     /// `subtask.cancel`, after the callee was asked: is it over now? The synchronous form
     /// that is told "blocked" waits ([`Table::begin_sync_wait`]) and asks again each time
     /// it is woken: the callee may only have started.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn finish_subtask_cancel(
         &mut self,
         arena: &mut Arena,

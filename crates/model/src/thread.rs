@@ -49,6 +49,10 @@ impl<S: Storage> Threads<S> {
     }
 
     /// Gives a thread its index.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn insert(&mut self, thread: ThreadId) -> Result<u32, HandleError> {
         self.table
@@ -56,11 +60,19 @@ impl<S: Storage> Threads<S> {
     }
 
     /// The thread at `index`.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn get(&self, index: u32) -> Result<ThreadId, HandleError> {
         self.table.get(index).map(|slot| ThreadId(slot.rep()))
     }
 
     /// The thread at `index` has ended.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn remove(&mut self, index: u32) -> Result<ThreadId, HandleError> {
         let thread = self.get(index)?;
         self.table.free(index);
@@ -81,6 +93,10 @@ impl<S: Storage> Threads<S> {
     }
 
     /// Whether the table is in order: for tests and fuzzing.
+    ///
+    /// # Errors
+    ///
+    /// With what does not fit together.
     pub fn audit(&self) -> Result<(), &'static str> {
         self.table.audit()
     }

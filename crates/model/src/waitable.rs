@@ -458,6 +458,10 @@ impl Arena {
 
 impl<S: Storage> Table<S> {
     /// The waitable at `index`, of whichever kind.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn waitable(&self, index: u32) -> Result<WaitableId, HandleError> {
         let slot = self.get(index)?;
@@ -491,6 +495,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// `waitable.join`: moves the waitable at `index` into a set, or with set 0 out.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn waitable_join(
         &mut self,
@@ -513,6 +521,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// Delivers the pending event of a waitable, which is or was in this table.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline(always)]
     pub fn take_event(&mut self, arena: &mut Arena, id: WaitableId) -> Result<Event, HandleError> {
         if !arena.waitable(id)?.pending {
@@ -529,6 +541,10 @@ impl<S: Storage> Table<S> {
 
     /// A thread starts to wait for just this waitable: it is not in a set, and cannot
     /// join one meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn begin_sync_wait(
         &mut self,
         arena: &mut Arena,
@@ -546,6 +562,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// The thread goes on; an event must be pending.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn finish_sync_wait(
         &mut self,
         arena: &mut Arena,

@@ -44,6 +44,10 @@ const GONE: HandleError = HandleError::Misuse {
 
 impl<S: Storage> Table<S> {
     /// `waitable-set.new`.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn waitable_set_new(&mut self, arena: &mut Arena) -> Result<u32, HandleError> {
         let id = arena.sets.insert(WaitableSet::default())?;
@@ -54,6 +58,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// The set at `index`.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn waitable_set(&self, index: u32) -> Result<SetId, HandleError> {
         Ok(SetId(
@@ -62,6 +70,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// `waitable-set.drop`: refused while it has members or is waited for.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn waitable_set_drop(&mut self, arena: &mut Arena, index: u32) -> Result<(), HandleError> {
         let id = self.waitable_set(index)?;
@@ -85,6 +97,10 @@ impl<S: Storage> Table<S> {
 
     /// Delivers one event of a set, if there is one: `waitable-set.poll`, short of
     /// cancellation. Without `choose`, members take turns.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline(always)]
     pub fn poll_set(
         &mut self,
@@ -112,6 +128,10 @@ impl<S: Storage> Table<S> {
     }
 
     /// A thread starts to wait for the set at `index`, which cannot be dropped meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     #[inline]
     pub fn begin_wait(&mut self, arena: &mut Arena, index: u32) -> Result<SetId, HandleError> {
         let id = self.waitable_set(index)?;
@@ -125,6 +145,10 @@ impl<S: Storage> Table<S> {
 
     /// The thread goes on with an event, or keeps waiting where there is none (`None`:
     /// another waiter was first).
+    ///
+    /// # Errors
+    ///
+    /// No such handle, one of another kind, type or state, or no room; nothing has changed then.
     pub fn finish_wait(
         &mut self,
         arena: &mut Arena,
@@ -141,6 +165,10 @@ impl<S: Storage> Table<S> {
 
 impl Arena {
     /// A thread stops waiting for a set without an event of it: it was cancelled.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such one, or it is in no state for that; nothing has changed then.
     #[inline]
     pub fn end_wait(&mut self, set: SetId) -> Result<(), HandleError> {
         let set = self.sets.get_mut(set.0).ok_or(GONE)?;
