@@ -415,10 +415,17 @@ impl InstanceData {
         }
     }
 
+    #[inline]
     fn end_host_loans(&self, scope: &mut CallScope) {
-        let Some(host) = scope.host.take() else {
-            return;
-        };
+        // Looked at where it is: what is taken out is moved, even where there is nothing.
+        if scope.host.is_some() {
+            self.end_loans_of_host(scope);
+        }
+    }
+
+    #[inline(never)]
+    fn end_loans_of_host(&self, scope: &mut CallScope) {
+        let host = scope.host.take().unwrap_or_default();
         for handle in host.lends {
             self.host_handles().end_loan(handle);
         }
