@@ -118,6 +118,25 @@ impl From<Error> for anyhow::Error {
 }
 
 /// So that it can be the source of an error of the host's own.
+/// For functions that return a `Box<dyn Error>`, with its causes.
+impl From<Error> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(error: Error) -> Self {
+        error.0.into()
+    }
+}
+
+impl From<Error> for Box<dyn std::error::Error + Send> {
+    fn from(error: Error) -> Self {
+        Box::<dyn std::error::Error + Send + Sync>::from(error)
+    }
+}
+
+impl From<Error> for Box<dyn std::error::Error> {
+    fn from(error: Error) -> Self {
+        Box::<dyn std::error::Error + Send + Sync>::from(error)
+    }
+}
+
 impl std::ops::Deref for Error {
     type Target = dyn std::error::Error + Send + Sync + 'static;
 
@@ -246,4 +265,26 @@ macro_rules! bail {
 #[macro_export]
 macro_rules! ensure {
     ($cond:expr, $($arg:tt)*) => { if !$cond { $crate::bail!($($arg)*) } };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_hold_messages_and_causes() {
+        type Sent = Box<dyn std::error::Error + Send + Sync>;
+        fn plain() -> Result<(), Box<dyn std::error::Error>> {
+            Err(Error::new(fmt::Error).context("outside"))?
+        }
+        fn sent() -> Result<(), Sent> {
+            Err(Error::new(fmt::Error).context("outside"))?
+        }
+        let boxes = [plain().unwrap_err(), sent().unwrap_err()];
+        for error in boxes {
+            assert_eq!(error.to_string(), "outside");
+            let cause = error.source().map(ToString::to_string);
+            assert_eq!(cause, Some(fmt::Error.to_string()));
+        }
+    }
 }

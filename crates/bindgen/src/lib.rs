@@ -116,7 +116,11 @@ impl<'a> Generator<'a> {
         let mut functions = Vec::new();
         for (key, item) in &world.imports {
             match item {
-                WorldItem::Interface { id, .. } => self.import_interface(key, *id)?,
+                WorldItem::Interface { id, .. } => {
+                    let before = self.places.enter_import(key, *id);
+                    self.import_interface(key, *id)?;
+                    self.places.leave_import(*id, before);
+                }
                 WorldItem::Function(function) => functions.push(function),
                 WorldItem::Type { id, .. } => types.push(*id),
             }
@@ -125,7 +129,11 @@ impl<'a> Generator<'a> {
         let mut functions = Vec::new();
         for (key, item) in &world.exports {
             match item {
-                WorldItem::Interface { id, .. } => self.export_interface(key, *id)?,
+                WorldItem::Interface { id, .. } => {
+                    let before = self.places.enter_export(key, *id);
+                    self.export_interface(key, *id)?;
+                    self.places.leave_export(*id, before);
+                }
                 WorldItem::Function(function) => functions.push(function),
                 WorldItem::Type { .. } => {}
             }

@@ -6,7 +6,11 @@
 //! import foo: interface { .. }      foo
 //! two versions of wasi:io           wasi::io0_2_0::streams
 //! with "wasi:io": crate::io         __with_name0::streams
+//! import a: io; import b: io        a, b: each with items of its own
 //! ```
+//!
+//! What uses an interface that goes by several names uses the items of the one by its own
+//! name, which the world then has too.
 //!
 //! An exported interface's types are its own, also where it is imported too; what it uses
 //! of another interface is that one's export if it is exported, else its import.
@@ -78,11 +82,17 @@ enum Place {
     With(usize, Vec<Ident>),
 }
 
+/// Where an import's interface was before that import was written.
+pub(crate) struct ImportBefore(Option<Place>);
+
 /// Where everything is.
 #[derive(Default)]
 pub(crate) struct Places {
     imports: HashMap<InterfaceId, Place>,
     exports: HashMap<InterfaceId, Vec<Ident>>,
+    /// The same for each name that the world has, as several may stand for one interface.
+    named_imports: HashMap<WorldKey, Place>,
+    named_exports: HashMap<WorldKey, Vec<Ident>>,
     /// Types and resources that `with` names.
     types: HashMap<TypeId, usize>,
     /// Types that a trappable error stands for.
@@ -101,7 +111,11 @@ impl Places {
                 WorldItem::Interface { id, .. } => {
                     let names = interface_names(resolve, key);
                     let place = places.import_place(resolve, key, &names, chosen);
-                    places.imports.entry(*id).or_insert(place);
+                    places.named_imports.insert(key.clone(), place.clone());
+                    match key {
+                        WorldKey::Interface(_) => drop(places.imports.insert(*id, place)),
+                        WorldKey::Name(_) => drop(places.imports.entry(*id).or_insert(place)),
+                    }
                     places.choose_types(resolve, *id, &names, chosen);
                 }
                 WorldItem::Type { id, .. } => {
@@ -115,12 +129,43 @@ impl Places {
             if let WorldItem::Interface { id, .. } = item {
                 let mut path = vec![name::ident("exports")];
                 path.extend(own_path(resolve, key));
-                places.exports.insert(*id, path);
+                places.named_exports.insert(key.clone(), path.clone());
+                match key {
+                    WorldKey::Interface(_) => drop(places.exports.insert(*id, path)),
+                    WorldKey::Name(_) => drop(places.exports.entry(*id).or_insert(path)),
+                }
                 let names = interface_names(resolve, key);
                 places.choose_types(resolve, *id, &names, chosen);
             }
         }
         places
+    }
+
+    /// While the import `key` is written its interface is there: what it was before is for
+    /// [`Places::leave_import`].
+    pub(crate) fn enter_import(&mut self, key: &WorldKey, id: InterfaceId) -> ImportBefore {
+        let here = self.named_imports.get(key).cloned();
+        ImportBefore(here.and_then(|here| self.imports.insert(id, here)))
+    }
+
+    /// The import is written.
+    pub(crate) fn leave_import(&mut self, id: InterfaceId, before: ImportBefore) {
+        if let Some(place) = before.0 {
+            self.imports.insert(id, place);
+        }
+    }
+
+    /// As [`Places::enter_import`], of an export: where it was before.
+    pub(crate) fn enter_export(&mut self, key: &WorldKey, id: InterfaceId) -> Option<Vec<Ident>> {
+        let here = self.named_exports.get(key).cloned();
+        here.and_then(|here| self.exports.insert(id, here))
+    }
+
+    /// The export is written.
+    pub(crate) fn leave_export(&mut self, id: InterfaceId, before: Option<Vec<Ident>>) {
+        if let Some(place) = before {
+            self.exports.insert(id, place);
+        }
     }
 
     fn import_place(

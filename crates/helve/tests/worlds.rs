@@ -55,6 +55,10 @@ worlds! {
     included = "included" in "tests/worlds/worlds.wit";
     included_with = "included-with" in "tests/worlds/worlds.wit";
     shared_name = "shared-name" in "tests/worlds/worlds.wit";
+    one_twice = "one-twice" in "tests/worlds/worlds.wit";
+    twice_and_itself = "twice-and-itself" in "tests/worlds/worlds.wit";
+    exported_twice = "exported-twice" in "tests/worlds/worlds.wit";
+    twice_everywhere = "twice-everywhere" in "tests/worlds/worlds.wit";
     simple_import = "simple-import" in "tests/worlds/resources.wit";
     simple_export = "simple-export" in "tests/worlds/resources.wit";
     simple_both = "simple-both" in "tests/worlds/resources.wit";

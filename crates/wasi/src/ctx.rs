@@ -101,7 +101,18 @@ pub struct WasiCtxBuilder {
     max_sockets: usize,
 }
 
+impl Default for WasiCtxBuilder {
+    fn default() -> WasiCtxBuilder {
+        WasiCtx::builder()
+    }
+}
+
 impl WasiCtxBuilder {
+    /// One that has granted nothing yet: [`WasiCtx::builder`].
+    pub fn new() -> WasiCtxBuilder {
+        WasiCtx::builder()
+    }
+
     /// Adds one argument; the first is the program's name by custom.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.ctx.args.push(arg.into());

@@ -89,5 +89,6 @@ pub use linker::{Linker, LinkerInstance};
 pub use resource::{Resource, ResourceAny, ResourceType};
 pub use resource_table::{ResourceTable, ResourceTableError};
 pub use typed::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmStr};
+pub use types::Type;
 pub use value::Val;
 pub use wave::Invocation;

@@ -445,6 +445,12 @@ impl ComponentInstance {
     pub fn exports(&self) -> impl Iterator<Item = (&str, ComponentItem)> {
         items(&self.component, &self.item.exports)
     }
+
+    /// The export of this name.
+    pub fn get_export(&self, name: &str) -> Option<ComponentItem> {
+        let item = self.item.exports.get(name)?;
+        Some(ComponentItem::new(&self.component, item))
+    }
 }
 
 impl Debug for ComponentInstance {

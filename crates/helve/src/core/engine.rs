@@ -64,6 +64,21 @@ struct Inner {
 /// The code of the built-ins of resources, in the order of `ResourceBuiltin::ALL`.
 type ResourceCode = [Arc<CodeMemory>; ResourceBuiltin::ALL.len()];
 
+impl Default for Engine {
+    /// An engine with the default settings, which ask nothing that a machine that Helve runs
+    /// on can't do.
+    ///
+    /// # Panics
+    ///
+    /// Where they do: that would be a bug of Helve's.
+    fn default() -> Engine {
+        match Engine::new(&Config::new()) {
+            Ok(engine) => engine,
+            Err(error) => panic!("the default settings: {error:?}"),
+        }
+    }
+}
+
 impl Engine {
     /// An engine with these settings.
     ///
