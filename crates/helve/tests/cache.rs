@@ -82,6 +82,18 @@ fn a_second_run_finds_all_it_needs() {
     assert_eq!(folder.files().len(), 5);
 }
 
+/// The thread that compiles beside guests has the module for moments: what was compiled is kept
+/// when its users are done, not when that thread is.
+#[test]
+fn what_was_compiled_is_there_when_its_module_goes() {
+    let folder = Folder::new("beside");
+    for number in 0..60 {
+        run(&config(&folder), 1000 + number);
+        // And one for trampolines.
+        assert_eq!(folder.files().len(), number as usize + 2, "{number}");
+    }
+}
+
 /// A guest that is killed while it waits leaves what was compiled for it by then.
 #[test]
 fn nothing_has_to_end_well() {
