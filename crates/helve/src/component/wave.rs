@@ -25,7 +25,7 @@ use helve_decode::plan::{FuncItem, ImportPath, Item, Plan};
 use std::borrow::Cow;
 use std::sync::Arc;
 use wasm_wave::ast::Node;
-use wasm_wave::parser::ParserError;
+use wasm_wave::parser::{ParserError, ParserErrorKind};
 use wasm_wave::untyped::UntypedValue;
 use wasm_wave::wasm::{WasmType, WasmTypeKind, WasmValue, WasmValueError};
 
@@ -381,9 +381,11 @@ fn parse_value(node: &Node, ty: &WaveType, text: &str) -> Result<Val> {
 
 /// What is wrong, with the text that is.
 fn describe(error: &ParserError, text: &str) -> String {
-    let what = error
-        .detail()
-        .map_or_else(|| error.kind().to_string(), str::to_owned);
+    let detail = error.detail().map(str::to_owned);
+    let what = match (error.kind(), detail) {
+        (ParserErrorKind::UnexpectedToken, _) | (_, None) => error.kind().to_string(),
+        (_, Some(detail)) => detail,
+    };
     let source = std::error::Error::source(error);
     let what = source.map_or(what, |source| source.to_string());
     match text.get(error.span()) {

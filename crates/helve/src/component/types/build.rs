@@ -9,9 +9,10 @@
 use super::{Home, Type};
 use crate::component::value::Val;
 use helve_abi::types::{InterfaceType, TypeError, Types};
-use helve_base::{Error, Result, bail};
-use std::collections::HashMap;
+use helve_base::{Error, Result, bail, ensure, format_err};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use wasmparser::names::KebabStr;
 
 /// Building types. Each fails where the spec allows no such type, or where a part has a
 /// handle, stream or future, which only a component's types have.
@@ -30,7 +31,7 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or it has handles, streams or futures in it.
+    /// Where the type is nested too deeply, too large, or has handles, streams or futures in it.
     pub fn list(element: &Type) -> Result<Type> {
         build(&[element], |types, parts| types.list(parts[0]))
     }
@@ -39,7 +40,7 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or empty, or it has handles, streams or futures in it.
+    /// Where the type is nested too deeply, too large, empty, or has handles, streams or futures in it.
     pub fn fixed_length_list(element: &Type, length: u32) -> Result<Type> {
         build(&[element], |types, parts| {
             types.fixed_list(parts[0], length)
@@ -50,7 +51,7 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or the key is no
+    /// Where the type is nested too deeply, too large, the key is no
     /// number, `bool`, `char` or `string`, or it has handles, streams or futures in it.
     pub fn map(key: &Type, value: &Type) -> Result<Type> {
         build(&[key, value], |types, parts| types.map(parts[0], parts[1]))
@@ -60,9 +61,11 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or without fields, or it has handles, streams or futures in it.
+    /// Where the type is nested too deeply, too large, without fields, or has handles, streams or futures in it.
+    /// And where a name is no label (words of letters and digits with `-` between), or is there twice.
     pub fn record<N: Into<Box<str>>>(fields: impl IntoIterator<Item = (N, Type)>) -> Result<Type> {
         let (names, parts): (Vec<N>, Vec<Type>) = fields.into_iter().unzip();
+        let names = labels(names)?;
         let parts: Vec<&Type> = parts.iter().collect();
         build(&parts, |types, parts| {
             types.record(names.into_iter().zip(parts.iter().copied()))
@@ -73,7 +76,7 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or without parts, or it has handles, streams or futures in it.
+    /// Where the type is nested too deeply, too large, without parts, or has handles, streams or futures in it.
     pub fn tuple(parts: impl IntoIterator<Item = Type>) -> Result<Type> {
         let parts: Vec<Type> = parts.into_iter().collect();
         let parts: Vec<&Type> = parts.iter().collect();
@@ -84,11 +87,13 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or without cases, or it has handles, streams or futures in it.
+    /// Where the type is nested too deeply, too large, without cases, or has handles, streams or futures in it.
+    /// And where a name is no label (words of letters and digits with `-` between), or is there twice.
     pub fn variant<N: Into<Box<str>>>(
         cases: impl IntoIterator<Item = (N, Option<Type>)>,
     ) -> Result<Type> {
         let (names, payloads): (Vec<N>, Vec<Option<Type>>) = cases.into_iter().unzip();
+        let names = labels(names)?;
         let parts: Vec<&Type> = payloads.iter().flatten().collect();
         build(&parts, |types, parts| {
             let mut parts = parts.iter().copied();
@@ -104,7 +109,9 @@ impl Type {
     /// # Errors
     ///
     /// Where there are no cases.
+    /// And where a name is no label (words of letters and digits with `-` between), or is there twice.
     pub fn enumeration<N: Into<Box<str>>>(names: impl IntoIterator<Item = N>) -> Result<Type> {
+        let names = labels(names)?;
         build(&[], |types, _| types.enum_(names))
     }
 
@@ -113,7 +120,9 @@ impl Type {
     /// # Errors
     ///
     /// Where there are no labels, or more than 32.
+    /// And where a name is no label (words of letters and digits with `-` between), or is there twice.
     pub fn flags<N: Into<Box<str>>>(names: impl IntoIterator<Item = N>) -> Result<Type> {
+        let names = labels(names)?;
         build(&[], |types, _| types.flags(names))
     }
 
@@ -121,7 +130,7 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or it has handles, streams or futures in it.
+    /// Where the type is nested too deeply, too large, or has handles, streams or futures in it.
     pub fn option(some: &Type) -> Result<Type> {
         build(&[some], |types, parts| types.option(parts[0]))
     }
@@ -130,7 +139,7 @@ impl Type {
     ///
     /// # Errors
     ///
-    /// Where the type is nested too deeply, too large or it has handles, streams or futures in it.
+    /// Where the type is nested too deeply, too large, or has handles, streams or futures in it.
     pub fn result(ok: Option<&Type>, err: Option<&Type>) -> Result<Type> {
         let parts: Vec<&Type> = ok.into_iter().chain(err).collect();
         build(&parts, |types, parts| {
@@ -190,6 +199,22 @@ impl Type {
             _ => return None,
         })
     }
+}
+
+/// Names of fields, cases or flags, which must be labels, and differ by more than by case.
+fn labels<N: Into<Box<str>>>(names: impl IntoIterator<Item = N>) -> Result<Vec<Box<str>>> {
+    let mut seen = HashSet::new();
+    let names = names.into_iter().map(|name| {
+        let name: Box<str> = name.into();
+        let label = KebabStr::new(&name);
+        let label = label.ok_or_else(|| format_err!("`{name}` is no name for a part of a type"))?;
+        ensure!(
+            seen.insert(label.to_ascii_lowercase()),
+            "two parts of a type are called `{name}`"
+        );
+        Ok(name)
+    });
+    names.collect()
 }
 
 /// A type that `make` makes of copies of `parts`.
@@ -288,5 +313,31 @@ impl Copy<'_> {
             T::Own(_) | T::Borrow(_) | T::Future(_) | T::Stream(_) => return Err(no_handles()),
             scalar => scalar,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_labels_and_differ() {
+        let record = |names: &[&'static str]| {
+            let fields = names.iter().map(|name| (*name, Type::U8));
+            Type::record(fields.collect::<Vec<_>>())
+        };
+        assert!(record(&["a", "b-2", "SIZE-c"]).is_ok());
+        for (wrong, expected) in [
+            (&["a", "a"][..], "two parts of a type are called `a`"),
+            (&["a", "A"], "two parts of a type are called `A`"),
+            (&["a b"], "`a b` is no name"),
+            (&[""], "`` is no name"),
+        ] {
+            let error = record(wrong).expect_err("a name is wrong").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Type::flags(["x", "x"]).is_err());
+        assert!(Type::enumeration(["x", "y_z"]).is_err());
+        assert!(Type::variant([("x", None), ("X", Some(Type::U8))]).is_err());
     }
 }
