@@ -337,7 +337,6 @@ fn what_streams_copy_is_counted_at_every_guest() {
             ),
             Keep(kept.clone()),
         );
-        let copies = copies;
         let got = block_on(store.run_concurrent(async move |accessor| {
             let mut reader = reader.unwrap();
             for copy in copies {
