@@ -137,6 +137,10 @@ impl IncomingBody {
     }
 
     /// How the body ended: with trailers, without, or with an error. Once.
+    ///
+    /// # Errors
+    ///
+    /// Why it failed.
     pub fn outcome(&mut self) -> Result<Option<HeaderMap>, ErrorCode> {
         match self.error.take() {
             Some(e) => Err(e),
@@ -252,6 +256,10 @@ impl OutgoingBody {
     }
 
     /// How many bytes it takes now.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody reads it any more.
     pub fn room(&self) -> Result<usize, WriteError> {
         let pipe = lock(&self.pipe);
         if pipe.reader_gone || !matches!(pipe.end, End::Open) {
@@ -261,6 +269,10 @@ impl OutgoingBody {
     }
 
     /// Whether all that was written was read.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody reads it any more.
     pub fn is_drained(&self) -> Result<bool, WriteError> {
         let pipe = lock(&self.pipe);
         if pipe.reader_gone {
@@ -270,6 +282,10 @@ impl OutgoingBody {
     }
 
     /// Writes all of `data`, which should be no more than there is room for.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody reads it any more, or it is more than its `content-length`.
     pub fn write(&self, data: Bytes) -> Result<(), WriteError> {
         let mut pipe = lock(&self.pipe);
         if pipe.reader_gone || !matches!(pipe.end, End::Open) {

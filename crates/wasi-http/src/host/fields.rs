@@ -165,6 +165,11 @@ impl Fields {
     }
 
     /// Adds a field.
+    ///
+    /// # Errors
+    ///
+    /// Where the name or value is none, the name is not the guest's to set, or there are too
+    /// many.
     pub fn append(&mut self, name: &str, value: Vec<u8>) -> Result<(), FieldError> {
         let key = self.changeable(name)?;
         let value = parse_value(value)?;
@@ -172,6 +177,11 @@ impl Fields {
     }
 
     /// Replaces all fields of this name.
+    ///
+    /// # Errors
+    ///
+    /// Where the name or a value is none, the name is not the guest's to set, or there are
+    /// too many.
     pub fn set(&mut self, name: &str, values: Vec<Vec<u8>>) -> Result<(), FieldError> {
         let key = self.changeable(name)?;
         let values: Vec<HeaderValue> = values
@@ -186,6 +196,10 @@ impl Fields {
     }
 
     /// Takes out all fields of this name.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is none, or not the guest's to set.
     pub fn delete(&mut self, name: &str) -> Result<Vec<Vec<u8>>, FieldError> {
         let key = parse(name)?;
         if self.immutable {

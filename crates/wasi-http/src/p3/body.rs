@@ -44,6 +44,10 @@ const CHUNK: usize = 64 << 10;
 
 impl Body {
     /// A guest's body, and the future of its having been sent.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for one more.
     pub fn guest<T: 'static>(
         cx: &mut StoreContextMut<'_, T>,
         contents: Option<StreamReader<u8>>,
@@ -59,6 +63,10 @@ impl Body {
     }
 
     /// The body as stream and future for a guest, which will say by `handled` how it got on.
+    ///
+    /// # Errors
+    ///
+    /// Where the store has no room for one more.
     pub fn consume<T: Send + 'static>(
         self,
         cx: &Accessor<T, HasWasiHttp>,
@@ -110,6 +118,10 @@ impl Body {
     }
 
     /// The body for a connection; a guest's goes there from now on.
+    ///
+    /// # Errors
+    ///
+    /// Outside the store's event loop; inside, what the guest's headers have wrong.
     pub fn send<T: Send + 'static>(
         self,
         cx: &Accessor<T, HasWasiHttp>,

@@ -23,6 +23,10 @@ impl Random {
     }
 
     /// The next 64 bits.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no random bytes.
     pub fn u64(&mut self) -> Result<u64> {
         match &mut self.0 {
             Source::System => getrandom::u64().map_err(no_randomness),
@@ -31,6 +35,10 @@ impl Random {
     }
 
     /// The next `len` bytes; the caller has bounded `len`.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no random bytes.
     pub fn bytes(&mut self, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         match &mut self.0 {

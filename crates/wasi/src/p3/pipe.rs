@@ -43,6 +43,10 @@ impl Wait {
 pub type Ending<E> = (oneshot::Sender<Ended<E>>, FutureReader<Ended<E>>);
 
 /// A future of how something ended, and who says so. Where nobody does, it went well.
+///
+/// # Errors
+///
+/// Where the store has no room for one more.
 pub fn ended<T: 'static, E: Lower + Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,
 ) -> Result<Ending<E>>
@@ -55,6 +59,10 @@ where
 }
 
 /// A future that has its value.
+///
+/// # Errors
+///
+/// Where the store has no room for one more.
 pub fn settled<T: 'static, V: Lower + Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,
     value: V,
@@ -63,6 +71,10 @@ pub fn settled<T: 'static, V: Lower + Send + 'static>(
 }
 
 /// A stream that is at its end.
+///
+/// # Errors
+///
+/// Where the store has no room for one more.
 pub fn closed<T: 'static, V: Lower + Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,
 ) -> Result<StreamReader<V>> {
@@ -71,6 +83,10 @@ pub fn closed<T: 'static, V: Lower + Send + 'static>(
 }
 
 /// A stream that is at its end, and a future that says why.
+///
+/// # Errors
+///
+/// Where the store has no room for one more.
 pub fn failed<T: 'static, V: Lower + Send + 'static, E: Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,
     error: E,
@@ -82,6 +98,10 @@ where
 }
 
 /// What `input` reads as a stream, and how it ends.
+///
+/// # Errors
+///
+/// Where the store has no room for one more.
 pub fn from_input<T: 'static, E: Lower + Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,
     input: impl InputStream,
@@ -146,6 +166,10 @@ impl<E> Produce<E> {
 
 /// Writes what comes in `stream` to `output`; how it ended, once the stream is closed and
 /// all of it was handed on.
+///
+/// # Errors
+///
+/// Where the store has no room for one more.
 pub fn into_output<T: 'static, E: Lower + Send + 'static>(
     cx: &mut StoreContextMut<'_, T>,
     stream: StreamReader<u8>,

@@ -128,6 +128,10 @@ impl IpAddressFamily {
 
     /// `InvalidArgument` unless `address` is of this family and no IPv4 address in disguise:
     /// IPv6 sockets are for IPv6 only.
+    ///
+    /// # Errors
+    ///
+    /// As said.
     pub fn check(self, address: &SocketAddr) -> Result<(), NetError> {
         let in_disguise = matches!(address.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
         if IpAddressFamily::of(address) != self || in_disguise {
@@ -138,6 +142,10 @@ impl IpAddressFamily {
 }
 
 /// `InvalidArgument` unless `address` is one machine's.
+///
+/// # Errors
+///
+/// As said.
 pub fn check_unicast(address: &SocketAddr) -> Result<(), NetError> {
     let broadcast = matches!(address.ip(), IpAddr::V4(ip) if ip.is_broadcast());
     if address.ip().is_multicast() || broadcast {
@@ -147,6 +155,10 @@ pub fn check_unicast(address: &SocketAddr) -> Result<(), NetError> {
 }
 
 /// `InvalidArgument` unless `address` names a machine and a port.
+///
+/// # Errors
+///
+/// As said.
 pub fn check_remote(address: &SocketAddr) -> Result<(), NetError> {
     if address.ip().is_unspecified() || address.port() == 0 {
         return Err(NetError::InvalidArgument);

@@ -324,6 +324,10 @@ impl Connection {
     }
 
     /// Reads without blocking; 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `EAGAIN` where there is nothing yet.
     pub fn receive(&self, into: &mut [u8]) -> Result<usize, Errno> {
         if *self.received.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(0);
@@ -333,6 +337,10 @@ impl Connection {
     }
 
     /// Writes without blocking; how much of it.
+    ///
+    /// # Errors
+    ///
+    /// The system's; `EAGAIN` where there is no room.
     pub fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         rustix::net::send(&*self.fd, bytes, flags)
